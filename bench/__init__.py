@@ -1,0 +1,1 @@
+"""Benchmarks of relaxon: times beside the peers, peak memory, threads."""

@@ -1,0 +1,1 @@
+"""Peak resident memory of one gradient, measured from outside the process."""

@@ -1,0 +1,1 @@
+"""The reference tasks, timed beside JAX and PyTorch."""

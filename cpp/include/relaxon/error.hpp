@@ -1,0 +1,51 @@
+// Exceptions of the core and the one helper that raises them.
+#pragma once
+
+#include <cstdint>
+#include <sstream>
+#include <stdexcept>
+#include <string>
+#include <utility>
+
+namespace relaxon {
+
+// A value that breaks a rule; the text is "argument 'x': rule, got value".
+class ArgumentError : public std::invalid_argument {
+public:
+    using std::invalid_argument::invalid_argument;
+};
+
+// A memory budget below what the sweep needs; states the least that would do.
+class BudgetError : public ArgumentError {
+public:
+    BudgetError(std::int64_t budget_bytes, std::int64_t minimum_bytes)
+        : ArgumentError(text(budget_bytes, minimum_bytes)), minimum_bytes_(minimum_bytes) {}
+
+    std::int64_t minimum_bytes() const { return minimum_bytes_; }
+
+private:
+    static std::string text(std::int64_t budget_bytes, std::int64_t minimum_bytes) {
+        std::ostringstream message;
+        message << "argument 'memory': this sweep needs at least " << minimum_bytes
+                << " bytes, got " << budget_bytes << "; raise the budget or lower the batch size";
+        return message.str();
+    }
+
+    std::int64_t minimum_bytes_;
+};
+
+// The caller's stop function asked for an end; the bindings turn it into the pending exception.
+class Interrupted : public std::runtime_error {
+public:
+    Interrupted() : std::runtime_error("interrupted") {}
+};
+
+template <class Value>
+void require(bool holds, const char* argument, const char* rule, const Value& value) {
+    if (holds) return;
+    std::ostringstream message;
+    message << "argument '" << argument << "': " << rule << ", got " << value;
+    throw ArgumentError(message.str());
+}
+
+}  // namespace relaxon

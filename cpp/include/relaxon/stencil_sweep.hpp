@@ -1,0 +1,168 @@
+// Sweeps of stencil networks. Whole fields: every worker takes samples through all layers on its
+// own. Cut fields: one sample at a time, all workers on its tiles. Snapshots are padded fields that
+// a layer is computed into, so storing and restoring moves pointers, never states.
+#pragma once
+
+#include <optional>
+#include <vector>
+
+#include "relaxon/loss.hpp"
+#include "relaxon/state_pool.hpp"
+#include "relaxon/stencil_coefficients.hpp"
+#include "relaxon/tiling.hpp"
+
+namespace relaxon {
+
+template <class T>
+class StencilSweep final : public Sweep<T> {
+public:
+    // takes_memory = false: only to be asked for its plan.
+    StencilSweep(const NetworkConfig& config, const SweepRequest& request, bool takes_memory);
+
+    const Plan& plan() const override { return plan_; }
+    Evaluations evaluations() const override;
+
+    void forward(const Parameters<T>& parameters, const T* x, T* y, bool all_layers,
+                 Team& team) override;
+    double loss(const Parameters<T>& parameters, const T* x, const Target<T>& target,
+                Team& team) override;
+    double value_and_gradient(const Parameters<T>& parameters, const T* x, const Target<T>& target,
+                              const Gradients<T>& gradients, Team& team) override;
+    void vjp(const Parameters<T>& parameters, const T* x, const T* y_bar,
+             const Gradients<T>& gradients, Team& team) override;
+    void jvp(const Parameters<T>& parameters, const Parameters<T>& parameters_dot, const T* x,
+             const T* x_dot, T* y_dot, Team& team) override;
+    Extreme find_extreme(const Parameters<T>& parameters, const T* x, Team& team) override;
+    void apply(const Parameters<T>& parameters, std::int64_t layer, const T* z, T* out,
+               Team& team);
+
+private:
+    // Memory of one block of samples in flight.
+    struct Context {
+        StatePool<T> states;
+        T* scratch_dot[2] = {};  // tangent sweeps
+        T* lambda[2] = {};       // cotangents: this step's and the next one's
+        T** local = nullptr;     // [worker][buffer]: memory of tiles
+        OrderedSum* tile_sums = nullptr;
+        std::int64_t* schedule = nullptr;
+        Evaluations evaluations;
+        std::int64_t cells_since_poll = 0;
+    };
+
+    // How the calling thread is involved: alone with a context, or with a team on tiles.
+    struct Crew {
+        Team* team;
+        bool shares_tiles;
+        bool may_poll;
+    };
+
+    struct Cotangent {
+        const Target<T>* target = nullptr;  // of a loss
+        const T* y_bar = nullptr;           // or given, one sample
+        std::int64_t sample = 0;
+    };
+
+    struct Stepper;
+
+    PlanInput plan_input();
+    void carve_fixed(Arena& arena);
+    Context carve_context(Arena& arena, std::int64_t n_snapshots) const;
+    T* take_field(Arena& arena) const;
+    std::int64_t local_length() const;
+    std::int64_t n_local() const;
+    T* local_field(const Context& context, int worker, std::int64_t buffer,
+                   std::int64_t tile) const;
+
+    template <class Body>
+    void for_each_sample(Team& team, const Body& body);
+    template <class Body>
+    void for_each_tile(Crew& crew, const Body& body);
+    template <class Term>
+    double sum_over_tiles(Context& context, Crew& crew, const Term& term);
+
+    Rows clip(Rows own, std::int64_t extra) const;
+    bool ends_at(int side, Rows rows) const;
+    void poll(Context& context, Crew& crew);
+    double norm(Context& context, Crew& crew, const T* z);
+    T growth(Context& context, Crew& crew, const T* z);
+
+    void load_input(Context& context, Crew& crew, const T* x);
+    void load_field(Crew& crew, const T* cells, T* field);
+    void close_state(T* field);
+    void advance(Context& context, Crew& crew, std::int64_t begin, std::int64_t end, T* out);
+    void advance_tile(const Context& context, int worker, std::int64_t tile, std::int64_t begin,
+                      std::int64_t end, T* out);
+    void close_local(T* field, Rows rows) const;
+
+    void sweep_back(Context& context, Crew& crew, StencilGradient<T>& gradient, const T* x,
+                    const Cotangent& cotangent);
+    void reverse(Context& context, Crew& crew, StencilGradient<T>& gradient, std::int64_t begin,
+                 std::int64_t end);
+    void reverse_tile(const Context& context, int worker, std::int64_t tile, std::int64_t begin,
+                      std::int64_t end, T growth, StencilGradient<T>& gradient);
+    void start_cotangent(Context& context, Crew& crew, const Cotangent& cotangent);
+    void add_loss(Context& context, Crew& crew, const Cotangent& cotangent, std::int64_t layer,
+                  const T* z, bool wants_cotangent);
+    double total_loss() const;
+    void gradient_sweep(const Parameters<T>& parameters, const T* x, const Target<T>* target,
+                        const T* y_bar, const Gradients<T>& gradients, Team& team);
+
+    SweepRequest request_;
+    Tiling tiling_;
+    StencilModel<T> model_;
+    SegmentMap segments_;
+    std::int64_t n_chunks_;
+    Plan plan_;
+    Block memory_;
+    std::optional<StencilCoefficients<T>> coefficients_, coefficients_dot_;
+    std::optional<StencilGeometry> linear_geometry_;
+    std::vector<StencilGradient<T>> gradients_;
+    std::vector<Context> contexts_;
+    double* losses_ = nullptr;  // [sample][target]
+};
+
+
+template <class T>
+template <class Body>
+void StencilSweep<T>::for_each_sample(Team& team, const Body& body) {
+    if (!tiling_.is_whole()) {
+        Crew crew{&team, true, true};
+        for (std::int64_t sample = 0; sample < request_.batch; ++sample) {
+            body(sample, 0, contexts_[0], crew);
+        }
+        return;
+    }
+    const auto limit = static_cast<int>(plan_.blocks_in_flight);
+    team.parallel_for(n_chunks_, limit, [&](std::int64_t chunk, int worker) {
+        Crew crew{&team, false, worker == 0};
+        for (std::int64_t sample = request_.batch * chunk / n_chunks_;
+             sample < request_.batch * (chunk + 1) / n_chunks_; ++sample) {
+            body(sample, chunk, contexts_[static_cast<std::size_t>(worker)], crew);
+        }
+    });
+}
+
+template <class T>
+template <class Body>
+void StencilSweep<T>::for_each_tile(Crew& crew, const Body& body) {
+    if (crew.shares_tiles) {
+        crew.team->parallel_for(tiling_.n_tiles, body);
+    } else {
+        body(0, 0);
+    }
+}
+
+template <class T>
+template <class Term>
+double StencilSweep<T>::sum_over_tiles(Context& context, Crew& crew, const Term& term) {
+    for_each_tile(crew, [&](std::int64_t tile, int) {
+        context.tile_sums[tile] = term(tiling_.own(tile));
+    });
+    OrderedSum total;
+    for (std::int64_t tile = 0; tile < tiling_.n_tiles; ++tile) {
+        total.add(context.tile_sums[tile]);
+    }
+    return total.value();
+}
+
+}  // namespace relaxon

@@ -1,0 +1,225 @@
+// The reverse sweep of stencil networks.
+#include <algorithm>
+
+#include "relaxon/stencil_sweep.hpp"
+
+namespace relaxon {
+
+template <class T>
+void StencilSweep<T>::start_cotangent(Context& context, Crew& crew, const Cotangent& cotangent) {
+    const Layout& layout = model_.geometry.layout();
+    for (T* field : context.lambda) std::fill(field, field + layout.size(), T(0));
+    if (cotangent.y_bar) load_field(crew, cotangent.y_bar, context.lambda[0]);
+}
+
+// The steps of one sample's schedule, a segment each.
+template <class T>
+struct StencilSweep<T>::Stepper {
+    StencilSweep& sweep;
+    Context& context;
+    Crew& crew;
+    StencilGradient<T>& gradient;
+    const T* x;
+    const Cotangent& cotangent;
+
+    void advance(std::int64_t i) {
+        const SegmentMap& segments = sweep.segments_;
+        T* next = context.states.free_scratch();
+        sweep.advance(context, crew, segments.begin(i), segments.begin(i + 1), next);
+        context.states.current = next;
+        context.evaluations.advances += segments.begin(i + 1) - segments.begin(i);
+    }
+    void keep(std::int64_t slot) { context.states.keep(slot); }
+    void restore(std::int64_t slot) { context.states.restore(slot); }
+    void restore_input() { sweep.load_input(context, crew, x); }
+
+    void reverse(std::int64_t i) {
+        const SegmentMap& segments = sweep.segments_;
+        const std::int64_t begin = segments.begin(i);
+        const std::int64_t end = segments.begin(i + 1);
+        if (i + 1 == segments.n_segments() && cotangent.target) {
+            T* last = context.states.free_scratch();
+            sweep.advance(context, crew, begin, end, last);
+            context.evaluations.outputs += end - begin;
+            sweep.add_loss(context, crew, cotangent, end, last, true);
+        }
+        sweep.reverse(context, crew, gradient, begin, end);
+        context.evaluations.advances += end - begin - 1;
+        context.evaluations.reversals += end - begin;
+        sweep.add_loss(context, crew, cotangent, begin, context.states.current, true);
+    }
+};
+
+template <class T>
+void StencilSweep<T>::sweep_back(Context& context, Crew& crew, StencilGradient<T>& gradient,
+                                 const T* x, const Cotangent& cotangent) {
+    load_input(context, crew, x);
+    start_cotangent(context, crew, cotangent);
+    if (segments_.n_segments() == 0) {
+        add_loss(context, crew, cotangent, 0, context.states.current, true);
+        return;
+    }
+    Schedule schedule(segments_.n_segments(), plan_.n_snapshots, context.schedule);
+    Stepper stepper{*this, context, crew, gradient, x, cotangent};
+    run_schedule(schedule, stepper);
+}
+
+// lambda_end to lambda_begin, both in lambda[0]; the working state is z_begin.
+template <class T>
+void StencilSweep<T>::reverse(Context& context, Crew& crew, StencilGradient<T>& gradient,
+                              std::int64_t begin, std::int64_t end) {
+    poll(context, crew);
+    const Layout& layout = model_.geometry.layout();
+    T* lambda = context.lambda[0];
+    T* next = context.lambda[1];
+    const T* z = context.states.current;
+    if (!tiling_.is_whole() && layout.is_periodic()) {
+        layout.fill_rows(lambda, 0);
+        layout.fill_rows(lambda, 1);
+    }
+    T g = T(0), pull = T(0);
+    if (model_.config.beta != 0.0) {
+        const double length = norm(context, crew, z);
+        const double overlap = sum_over_tiles(
+            context, crew, [&](Rows rows) { return inner_product(layout, z, lambda, rows); });
+        g = static_cast<T>(model_.config.beta * (length - 1.0));
+        if (length > 0.0) {
+            pull = static_cast<T>(model_.config.beta * overlap *
+                                  model_.config.grid->cell_volume() / length);
+        }
+    }
+    for_each_tile(crew, [&](std::int64_t tile, int worker) {
+        reverse_tile(context, worker, tile, begin, end, g, gradient);
+        if (pull == T(0)) return;
+        const Rows own = tiling_.own(tile);
+        layout.for_each_pencil(own.begin, own.end,
+                               [&](std::int64_t, std::int64_t flat, std::int64_t n) {
+                                   for (std::int64_t i = flat; i < flat + n; ++i) {
+                                       next[i] -= pull * z[i];
+                                   }
+                               });
+    });
+    std::swap(context.lambda[0], context.lambda[1]);
+}
+
+// The segment's states again, then its layers backwards. With e rows beyond the tile's own: state
+// number j is needed up to e = r (2 K - j), its cotangent up to r j.
+template <class T>
+void StencilSweep<T>::reverse_tile(const Context& context, int worker, std::int64_t tile,
+                                   std::int64_t begin, std::int64_t end, T growth,
+                                   StencilGradient<T>& gradient) {
+    const StencilGeometry& geometry = model_.geometry;
+    const Layout& layout = geometry.layout();
+    const Activation activation = model_.config.activation;
+    const std::int64_t r = layout.radius();
+    const std::int64_t n_layers = end - begin;
+    const Rows own = tiling_.own(tile);
+    const auto inner_state = [&](std::int64_t j) {
+        return local_field(context, worker, j - 1, tile);
+    };
+    const auto state = [&](std::int64_t j) -> const T* {
+        return j == 0 ? context.states.current : inner_state(j);
+    };
+    const std::int64_t k = tiling_.segment;
+    for (std::int64_t j = 0; j + 1 < n_layers; ++j) {
+        const Rows rows = clip(own, r * (2 * n_layers - 1 - j));
+        relax(geometry, coefficients_->layer(begin + j), activation, T(0), state(j), inner_state(j + 1), rows);
+        close_local(inner_state(j + 1), rows);
+    }
+
+    T* s = local_field(context, worker, k - 1, tile);
+    const T* lambda = context.lambda[0];
+    for (std::int64_t j = n_layers - 1; j >= 0; --j) {
+        const Layer<T> layer = coefficients_->layer(begin + j);
+        const LayerGradient<T> sums = gradient.layer(begin + j, tile);
+        const Rows sources = clip(own, r * (j + 1));
+        const LayerGradient<T> no_sums;
+        pull_source(geometry, layer, activation, state(j), lambda, s, {sources.begin, own.begin},
+                    no_sums);
+        pull_source(geometry, layer, activation, state(j), lambda, s, own, sums);
+        pull_source(geometry, layer, activation, state(j), lambda, s, {own.end, sources.end},
+                    no_sums);
+
+        // Ghost rows are pulled back too where they follow from rows of this tile.
+        Rows rows = clip(own, r * j);
+        const bool at_low = ends_at(0, rows), at_high = ends_at(1, rows);
+        T* source_begin = s + layout.begin(sources.begin - (at_low ? 2 * r : 0));
+        std::fill(source_begin - layout.inner_reach(), s + layout.begin(sources.begin), T(0));
+        T* source_end = s + layout.begin(sources.end + (at_high ? 2 * r : 0));
+        std::fill(s + layout.begin(sources.end), source_end + layout.inner_reach(), T(0));
+
+        T* next = j == 0 ? context.lambda[1] : local_field(context, worker, k + j % 2, tile);
+        if (at_low) rows.begin -= r;
+        if (at_high) rows.end += r;
+        pull_state(geometry, layer, growth, lambda, s, next, rows);
+        layout.fold_inner(next, rows.begin, rows.end);
+        if (at_low) layout.fold_rows(next, 0);
+        if (at_high) layout.fold_rows(next, 1);
+        const Rows kept = clip(own, r * j);
+        layout.zero_masked(next, kept.begin, kept.end);
+        pull_weights(geometry, s, state(j), own, sums);
+        lambda = next;
+    }
+}
+
+template <class T>
+void StencilSweep<T>::gradient_sweep(const Parameters<T>& parameters, const T* x,
+                                     const Target<T>* target, const T* y_bar,
+                                     const Gradients<T>& gradients, Team& team) {
+    const FlushToZero flush;
+    const Layout& layout = model_.geometry.layout();
+    const std::int64_t n_cells = model_.config.grid->n_cells();
+    coefficients_->prepare(parameters, team);
+    for (StencilGradient<T>& chunk : gradients_) chunk.clear(team);
+    for (Context& context : contexts_) context.evaluations = Evaluations();
+    for_each_sample(team, [&](std::int64_t sample, std::int64_t chunk, Context& context,
+                              Crew& crew) {
+        Cotangent cotangent{target, y_bar ? y_bar + sample * n_cells : nullptr, sample};
+        sweep_back(context, crew, gradients_[static_cast<std::size_t>(chunk)], x + sample * n_cells,
+                   cotangent);
+        if (gradients.x) {
+            layout.unpack(context.lambda[0], gradients.x + sample * n_cells, 0, layout.n_rows());
+        }
+    });
+    StencilGradient<T>::combine(gradients_, team);
+    gradients_.front().pull_back(parameters, gradients, coefficients_->scratch(), team);
+}
+
+template <class T>
+double StencilSweep<T>::value_and_gradient(const Parameters<T>& parameters, const T* x,
+                                           const Target<T>& target, const Gradients<T>& gradients,
+                                           Team& team) {
+    gradient_sweep(parameters, x, &target, nullptr, gradients, team);
+    return total_loss();
+}
+
+template <class T>
+void StencilSweep<T>::vjp(const Parameters<T>& parameters, const T* x, const T* y_bar,
+                          const Gradients<T>& gradients, Team& team) {
+    gradient_sweep(parameters, x, nullptr, y_bar, gradients, team);
+}
+
+template <class T>
+Evaluations StencilSweep<T>::evaluations() const {
+    Evaluations sum;
+    for (const Context& context : contexts_) {
+        sum.advances += context.evaluations.advances;
+        sum.reversals += context.evaluations.reversals;
+        sum.outputs += context.evaluations.outputs;
+    }
+    return {sum.advances / request_.batch, sum.reversals / request_.batch,
+            sum.outputs / request_.batch};
+}
+
+#define RELAXON_INSTANTIATE(T)                                                                   \
+    template double StencilSweep<T>::value_and_gradient(const Parameters<T>&, const T*,          \
+                                                        const Target<T>&, const Gradients<T>&,   \
+                                                        Team&);                                  \
+    template void StencilSweep<T>::vjp(const Parameters<T>&, const T*, const T*,                 \
+                                       const Gradients<T>&, Team&);                              \
+    template Evaluations StencilSweep<T>::evaluations() const;
+RELAXON_INSTANTIATE(float)
+RELAXON_INSTANTIATE(double)
+#undef RELAXON_INSTANTIATE
+
+}  // namespace relaxon

@@ -1,0 +1,12 @@
+// One registration function per noun.
+#pragma once
+
+#include <pybind11/pybind11.h>
+
+namespace relaxon::python {
+
+void bind_grid(pybind11::module_& module);
+void bind_network(pybind11::module_& module);
+void bind_descent(pybind11::module_& module);
+
+}  // namespace relaxon::python

@@ -1,0 +1,89 @@
+#include <pybind11/stl.h>
+
+#include <cmath>
+#include <optional>
+
+#include "array_cast.hpp"
+#include "bind.hpp"
+#include "relaxon/activation.hpp"
+#include "relaxon/finite.hpp"
+#include "relaxon/grid.hpp"
+
+namespace relaxon::python {
+
+namespace {
+
+BoundaryKind parse_kind(const std::string& kind) {
+    if (kind == "periodic") return BoundaryKind::periodic;
+    if (kind == "neumann") return BoundaryKind::neumann;
+    if (kind == "dirichlet") return BoundaryKind::dirichlet;
+    throw py::value_error("unknown condition " + kind);
+}
+
+using PyCondition = std::pair<std::string, double>;
+
+Condition to_condition(const PyCondition& condition) {
+    return {parse_kind(condition.first), condition.second};
+}
+
+std::vector<std::uint8_t> to_mask(const std::optional<py::array_t<bool>>& mask) {
+    if (!mask) return {};
+    const bool* first = read_view<bool>(*mask, mask->size(), "mask");
+    return std::vector<std::uint8_t>(first, first + mask->size());
+}
+
+std::shared_ptr<Grid> make_grid(const std::vector<std::int64_t>& shape,
+                                const std::vector<std::pair<PyCondition, PyCondition>>& boundary,
+                                const std::optional<py::array_t<bool>>& mask,
+                                const PyCondition& mask_condition, double cell_volume) {
+    std::vector<Sides> sides;
+    for (const auto& pair : boundary) {
+        sides.push_back({to_condition(pair.first), to_condition(pair.second)});
+    }
+    return std::make_shared<Grid>(shape, sides, to_mask(mask), to_condition(mask_condition),
+                                  cell_volume);
+}
+
+template <class T>
+std::int64_t find(const py::array& values, const std::optional<py::array_t<bool>>& mask,
+                  const py::object& weights) {
+    FiniteScan<T> scan;
+    scan.n = values.size();
+    scan.values = read_view<T>(values, scan.n, "values");
+    if (mask) {
+        scan.n_mask = mask->size();
+        scan.mask = read_view<bool>(*mask, scan.n_mask, "mask");
+    }
+    if (!weights.is_none()) {
+        scan.n_weights = py::reinterpret_borrow<py::array>(weights).size();
+        scan.weights = read_view_or_null<T>(weights, scan.n_weights, "weights");
+    }
+    const py::gil_scoped_release release;
+    return first_non_finite(scan);
+}
+
+}  // namespace
+
+void bind_grid(py::module_& module) {
+    py::class_<Grid, std::shared_ptr<Grid>>(module, "Grid")
+        .def(py::init(&make_grid), py::arg("shape"), py::arg("boundary"), py::arg("mask"),
+             py::arg("mask_condition"), py::arg("cell_volume"));
+    module.def(
+        "first_non_finite",
+        [](const py::array& values, const std::optional<py::array_t<bool>>& mask,
+           const py::object& weights) {
+            return is_double(values) ? find<double>(values, mask, weights)
+                                     : find<float>(values, mask, weights);
+        },
+        py::arg("values"), py::arg("mask"), py::arg("weights"));
+    module.def(
+        "slope_at_zero",
+        [](const std::string& activation) {
+            Activation kind;
+            if (!parse(activation, kind)) throw py::value_error("unknown activation " + activation);
+            return slope_at_zero(kind);
+        },
+        py::arg("activation"));
+}
+
+}  // namespace relaxon::python

@@ -1,0 +1,272 @@
+#include "bind.hpp"
+#include "bound_network.hpp"
+#include "interrupt.hpp"
+
+namespace relaxon::python {
+
+namespace {
+
+template <class Kind>
+Kind parse_name(const std::string& name, const std::vector<std::pair<const char*, Kind>>& table) {
+    for (const auto& [known, kind] : table) {
+        if (name == known) return kind;
+    }
+    throw py::value_error("unknown name " + name);
+}
+
+BoundNetwork make_network(std::shared_ptr<Grid> grid, const std::string& op,
+                          const std::string& scheme, int order, bool is_local, bool is_layered,
+                          std::int64_t depth, const std::string& activation,
+                          const std::string& bias, const std::string& omega, double beta,
+                          bool is_double) {
+    BoundNetwork network;
+    NetworkConfig& config = network.config;
+    config.grid = std::move(grid);
+    config.op = parse_name<OperatorKind>(op, {{"adr", OperatorKind::adr},
+                                              {"moments", OperatorKind::moments},
+                                              {"banded", OperatorKind::banded},
+                                              {"dense", OperatorKind::dense}});
+    config.scheme = parse_name<AdrScheme>(scheme, {{"central", AdrScheme::central},
+                                                   {"upwind", AdrScheme::upwind},
+                                                   {"lax-wendroff", AdrScheme::lax_wendroff}});
+    config.order = order;
+    config.is_local = is_local;
+    config.is_layered = is_layered;
+    config.depth = depth;
+    if (!parse(activation, config.activation)) throw py::value_error("activation " + activation);
+    config.bias = parse_name<BiasKind>(bias, {{"none", BiasKind::none},
+                                              {"homogeneous", BiasKind::homogeneous},
+                                              {"local", BiasKind::local}});
+    config.omega = parse_name<OmegaKind>(
+        omega,
+        {{"scalar", OmegaKind::scalar}, {"layer", OmegaKind::layer}, {"cell", OmegaKind::cell}});
+    config.beta = beta;
+    network.is_double = is_double;
+    network.arrays = parameter_arrays(config);
+    return network;
+}
+
+void forward(const BoundNetwork& network, const ArrayList& parameters, const py::array& x,
+             const py::array& out, bool all_layers, int threads) {
+    network.with_scalar([&](auto scalar) {
+        using T = decltype(scalar);
+        SweepRequest request;
+        request.batch = batch_of(network, x);
+        request.n_threads = threads;
+        request.at = {network.config.depth};
+        const auto views = read_parameters<T>(network, parameters);
+        const T* x_view = read_view<T>(x, request.batch * network.n_cells(), "x");
+        const std::int64_t n_states = all_layers ? network.config.depth + 1 : 1;
+        T* out_view = write_view<T>(out, request.batch * n_states * network.n_cells(), "out");
+        run_released(threads, [&](Team& team) {
+            make_sweep<T>(network.config, request)->forward(views, x_view, out_view, all_layers,
+                                                            team);
+        });
+    });
+}
+
+double loss(const BoundNetwork& network, const ArrayList& parameters, const py::array& x,
+            const py::array& y, const py::object& weights, const std::vector<std::int64_t>& at,
+            int threads) {
+    return network.with_scalar([&](auto scalar) {
+        using T = decltype(scalar);
+        SweepRequest request;
+        request.batch = batch_of(network, x);
+        request.n_threads = threads;
+        request.at = at;
+        const auto views = read_parameters<T>(network, parameters);
+        const T* x_view = read_view<T>(x, request.batch * network.n_cells(), "x");
+        const auto target = read_target<T>(network, y, weights,
+                                           request.batch * static_cast<std::int64_t>(at.size()));
+        return run_released(threads, [&](Team& team) {
+            return make_sweep<T>(network.config, request)->loss(views, x_view, target, team);
+        });
+    });
+}
+
+template <class T>
+Gradients<T> write_gradients(const BoundNetwork& network, const std::vector<py::object>& list,
+                             const py::object& x_bar, std::int64_t batch) {
+    return {write_parameters<T>(network, list),
+            write_view_or_null<T>(x_bar, batch * network.n_cells(), "x_bar")};
+}
+
+SweepRequest gradient_request(std::int64_t batch, int threads, std::int64_t memory,
+                              const std::vector<std::int64_t>& at, bool wants_omega,
+                              bool wants_input) {
+    SweepRequest request;
+    request.kind = SweepKind::gradient;
+    request.batch = batch;
+    request.n_threads = threads;
+    request.memory_bytes = memory;
+    request.at = at;
+    request.wants_omega = wants_omega;
+    request.wants_input = wants_input;
+    return request;
+}
+
+py::tuple value_and_gradient(const BoundNetwork& network, const ArrayList& parameters,
+                             const py::array& x, const py::array& y, const py::object& weights,
+                             const std::vector<std::int64_t>& at,
+                             const std::vector<py::object>& gradients, const py::object& x_bar,
+                             std::int64_t memory, int threads) {
+    const std::int64_t batch = batch_of(network, x);
+    const SweepRequest request = gradient_request(batch, threads, memory, at,
+                                                  !gradients.back().is_none(), !x_bar.is_none());
+    return network.with_scalar([&](auto scalar) {
+        using T = decltype(scalar);
+        const auto views = read_parameters<T>(network, parameters);
+        const T* x_view = read_view<T>(x, batch * network.n_cells(), "x");
+        const auto target = read_target<T>(network, y, weights,
+                                           batch * static_cast<std::int64_t>(at.size()));
+        const auto bars = write_gradients<T>(network, gradients, x_bar, batch);
+        Evaluations counts;
+        const double value = run_released(threads, [&](Team& team) {
+            const auto sweep = make_sweep<T>(network.config, request);
+            const double result = sweep->value_and_gradient(views, x_view, target, bars, team);
+            counts = sweep->evaluations();
+            return result;
+        });
+        return py::make_tuple(value, counts);
+    });
+}
+
+void vjp(const BoundNetwork& network, const ArrayList& parameters, const py::array& x,
+         const py::array& y_bar, const std::vector<py::object>& gradients, const py::object& x_bar,
+         std::int64_t memory, int threads) {
+    const std::int64_t batch = batch_of(network, x);
+    const SweepRequest request =
+        gradient_request(batch, threads, memory, {network.config.depth},
+                         !gradients.back().is_none(), !x_bar.is_none());
+    network.with_scalar([&](auto scalar) {
+        using T = decltype(scalar);
+        const auto views = read_parameters<T>(network, parameters);
+        const T* x_view = read_view<T>(x, batch * network.n_cells(), "x");
+        const T* y_view = read_view<T>(y_bar, batch * network.n_cells(), "y_bar");
+        const auto bars = write_gradients<T>(network, gradients, x_bar, batch);
+        run_released(threads, [&](Team& team) {
+            make_sweep<T>(network.config, request)->vjp(views, x_view, y_view, bars, team);
+        });
+    });
+}
+
+void jvp(const BoundNetwork& network, const ArrayList& parameters, const ArrayList& parameters_dot,
+         const py::array& x, const py::object& x_dot, const py::array& y_dot, int threads) {
+    network.with_scalar([&](auto scalar) {
+        using T = decltype(scalar);
+        SweepRequest request;
+        request.kind = SweepKind::tangent;
+        request.batch = batch_of(network, x);
+        request.n_threads = threads;
+        request.at = {network.config.depth};
+        const std::int64_t n = request.batch * network.n_cells();
+        const auto views = read_parameters<T>(network, parameters);
+        const auto views_dot = read_parameters<T>(network, parameters_dot);
+        const T* x_view = read_view<T>(x, n, "x");
+        const T* x_dot_view = read_view_or_null<T>(x_dot, n, "x_dot");
+        T* out = write_view<T>(y_dot, n, "y_dot");
+        run_released(threads, [&](Team& team) {
+            make_sweep<T>(network.config, request)
+                ->jvp(views, views_dot, x_view, x_dot_view, out, team);
+        });
+    });
+}
+
+void apply(const BoundNetwork& network, const ArrayList& parameters, std::int64_t layer,
+           const py::array& z, const py::array& out, int threads) {
+    network.with_scalar([&](auto scalar) {
+        using T = decltype(scalar);
+        const std::int64_t batch = batch_of(network, z);
+        const auto views = read_parameters<T>(network, parameters);
+        const T* z_view = read_view<T>(z, batch * network.n_cells(), "z");
+        T* out_view = write_view<T>(out, batch * network.n_cells(), "out");
+        run_released(threads, [&](Team& team) {
+            apply_operator<T>(network.config, views, layer, batch, z_view, out_view, team);
+        });
+    });
+}
+
+Plan plan(const BoundNetwork& network, std::int64_t batch, std::int64_t memory, int threads,
+          const std::vector<std::int64_t>& at, bool wants_omega, bool wants_input) {
+    const SweepRequest request =
+        gradient_request(batch, threads, memory, at, wants_omega, wants_input);
+    return network.with_scalar(
+        [&](auto scalar) { return plan_sweep<decltype(scalar)>(network.config, request); });
+}
+
+Extreme find_extreme(const BoundNetwork& network, const ArrayList& parameters, const py::array& x,
+                     int threads) {
+    return network.with_scalar([&](auto scalar) {
+        using T = decltype(scalar);
+        SweepRequest request;
+        request.batch = batch_of(network, x);
+        request.n_threads = threads;
+        request.at = {network.config.depth};
+        const auto views = read_parameters<T>(network, parameters);
+        const T* x_view = read_view<T>(x, request.batch * network.n_cells(), "x");
+        return run_released(threads, [&](Team& team) {
+            return make_sweep<T>(network.config, request)->find_extreme(views, x_view, team);
+        });
+    });
+}
+
+std::vector<std::pair<std::string, std::vector<std::int64_t>>> describe(
+    const BoundNetwork& network) {
+    std::vector<std::pair<std::string, std::vector<std::int64_t>>> shapes;
+    for (const ParameterArray& array : network.arrays) shapes.emplace_back(array.name, array.shape);
+    return shapes;
+}
+
+}  // namespace
+
+void bind_network(py::module_& module) {
+    py::class_<Evaluations>(module, "Evaluations")
+        .def_readonly("advances", &Evaluations::advances)
+        .def_readonly("reversals", &Evaluations::reversals)
+        .def_readonly("outputs", &Evaluations::outputs)
+        .def_property_readonly("evaluations", &Evaluations::total);
+    py::class_<Plan>(module, "Plan")
+        .def_readonly("n_layers", &Plan::n_layers)
+        .def_readonly("segment", &Plan::segment)
+        .def_readonly("n_snapshots", &Plan::n_snapshots)
+        .def_readonly("blocks_in_flight", &Plan::blocks_in_flight)
+        .def_readonly("store_all", &Plan::store_all)
+        .def_readonly("evaluations", &Plan::evaluations)
+        .def_readonly("state_bytes", &Plan::state_bytes)
+        .def_readonly("fixed_bytes", &Plan::fixed_bytes)
+        .def_readonly("block_bytes", &Plan::block_bytes)
+        .def_readonly("minimum_bytes", &Plan::minimum_bytes)
+        .def_readonly("total_bytes", &Plan::total_bytes);
+    py::class_<Extreme>(module, "Extreme")
+        .def_readonly("is_finite", &Extreme::is_finite)
+        .def_readonly("sample", &Extreme::sample)
+        .def_readonly("layer", &Extreme::layer)
+        .def_readonly("cell", &Extreme::cell)
+        .def_readonly("magnitude", &Extreme::magnitude)
+        .def_readonly("growth", &Extreme::growth);
+    py::class_<BoundNetwork>(module, "Network")
+        .def(py::init(&make_network), py::arg("grid"), py::arg("op"), py::arg("scheme"),
+             py::arg("order"), py::arg("is_local"), py::arg("is_layered"), py::arg("depth"),
+             py::arg("activation"), py::arg("bias"), py::arg("omega"), py::arg("beta"),
+             py::arg("is_double"))
+        .def("parameter_shapes", &describe)
+        .def("forward", &forward, py::arg("parameters"), py::arg("x"), py::arg("out"),
+             py::arg("all_layers"), py::arg("threads"))
+        .def("loss", &loss, py::arg("parameters"), py::arg("x"), py::arg("y"), py::arg("weights"),
+             py::arg("at"), py::arg("threads"))
+        .def("value_and_gradient", &value_and_gradient, py::arg("parameters"), py::arg("x"),
+             py::arg("y"), py::arg("weights"), py::arg("at"), py::arg("gradients"),
+             py::arg("x_bar"), py::arg("memory"), py::arg("threads"))
+        .def("vjp", &vjp, py::arg("parameters"), py::arg("x"), py::arg("y_bar"),
+             py::arg("gradients"), py::arg("x_bar"), py::arg("memory"), py::arg("threads"))
+        .def("jvp", &jvp, py::arg("parameters"), py::arg("parameters_dot"), py::arg("x"),
+             py::arg("x_dot"), py::arg("y_dot"), py::arg("threads"))
+        .def("apply", &apply, py::arg("parameters"), py::arg("layer"), py::arg("z"),
+             py::arg("out"), py::arg("threads"))
+        .def("plan", &plan, py::arg("batch"), py::arg("memory"), py::arg("threads"), py::arg("at"),
+             py::arg("wants_omega"), py::arg("wants_input"))
+        .def("find_extreme", &find_extreme, py::arg("parameters"), py::arg("x"),
+             py::arg("threads"));
+}
+
+}  // namespace relaxon::python

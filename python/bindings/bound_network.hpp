@@ -1,0 +1,68 @@
+// A network as Python holds it: a configuration, and the arrays of a call as views.
+#pragma once
+
+#include <pybind11/stl.h>
+
+#include "array_cast.hpp"
+#include "relaxon/network.hpp"
+
+namespace relaxon::python {
+
+struct BoundNetwork {
+    NetworkConfig config;
+    bool is_double;
+    std::vector<ParameterArray> arrays;
+
+    std::int64_t n_cells() const { return config.grid->n_cells(); }
+
+    // f(T{}) with the model's scalar type.
+    template <class F>
+    auto with_scalar(const F& f) const {
+        return is_double ? f(double{}) : f(float{});
+    }
+};
+
+using ArrayList = std::vector<py::array>;
+
+template <class T>
+Parameters<T> read_parameters(const BoundNetwork& network, const ArrayList& list) {
+    if (list.size() != network.arrays.size()) throw py::type_error("parameters: wrong number");
+    Parameters<T> parameters;
+    for (std::size_t i = 0; i < list.size(); ++i) {
+        const ParameterArray& array = network.arrays[i];
+        parameters.push_back(read_view<T>(list[i], array.size(), array.name.c_str()));
+    }
+    return parameters;
+}
+
+template <class T>
+std::vector<T*> write_parameters(const BoundNetwork& network, const std::vector<py::object>& list) {
+    if (list.size() != network.arrays.size()) throw py::type_error("gradients: wrong number");
+    std::vector<T*> pointers;
+    for (std::size_t i = 0; i < list.size(); ++i) {
+        const ParameterArray& array = network.arrays[i];
+        pointers.push_back(write_view_or_null<T>(list[i], array.size(), array.name.c_str()));
+    }
+    return pointers;
+}
+
+// Weights have the length of one state, or of y.
+template <class T>
+Target<T> read_target(const BoundNetwork& network, const py::array& y, const py::object& weights,
+                      std::int64_t n_states) {
+    Target<T> target;
+    const std::int64_t n = n_states * network.n_cells();
+    target.y = read_view<T>(y, n, "y");
+    if (weights.is_none()) return target;
+    target.weights_are_shared =
+        py::reinterpret_borrow<py::array>(weights).size() == network.n_cells();
+    target.weights = read_view_or_null<T>(
+        weights, target.weights_are_shared ? network.n_cells() : n, "weights");
+    return target;
+}
+
+inline std::int64_t batch_of(const BoundNetwork& network, const py::array& x) {
+    return static_cast<std::int64_t>(x.size()) / network.n_cells();
+}
+
+}  // namespace relaxon::python

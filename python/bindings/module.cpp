@@ -1,0 +1,15 @@
+#include <pybind11/pybind11.h>
+
+#include "bind.hpp"
+#include "relaxon/error.hpp"
+#include "relaxon/parallel.hpp"
+
+PYBIND11_MODULE(RELAXON_MODULE_NAME, module, pybind11::mod_gil_not_used()) {
+    using namespace relaxon;
+    module.doc() = "The core of relaxon at the ISA level " RELAXON_ISA_NAME ".";
+    pybind11::register_exception<ArgumentError>(module, "ArgumentError", PyExc_ValueError);
+    python::bind_grid(module);
+    python::bind_network(module);
+    python::bind_descent(module);
+    detail::is_forked_child();  // from here on children of this process are known
+}

@@ -1,0 +1,8 @@
+"""What is known before one of the ISA modules is loaded."""
+
+#: Names of the levels in this build, separated by blanks.
+built_levels: str
+compiler: str
+parallel: str
+
+def processor_words() -> dict[str, int]: ...

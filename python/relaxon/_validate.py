@@ -1,0 +1,193 @@
+"""Checks shared by all arguments: what is wrong, with which value, and the likely fix.
+
+Nothing here casts, clamps or copies silently. A check returns the value in the form that the core
+takes: contiguous where it had to be copied, otherwise the very same object.
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+import numbers
+import os
+import re
+from collections.abc import Iterable, Sequence
+from typing import Any, NoReturn
+
+import numpy as np
+from numpy.typing import NDArray
+
+from . import _core
+
+Array = NDArray[Any]
+
+_UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
+_UNITS |= {"KIB": 2**10, "MIB": 2**20, "GIB": 2**30, "TIB": 2**40}
+MOST_THREADS = 1024
+
+
+def refuse(
+    argument: str, rule: str, value: object, error: type[Exception] = ValueError, fix: str = ""
+) -> NoReturn:
+    """Raise ``error`` naming argument, rule, value and fix."""
+    raise error(f"argument '{argument}': expected {rule}, got {value}{'; ' + fix if fix else ''}")
+
+
+def check_choice(argument: str, value: object, choices: Sequence[str]) -> str:
+    """One of a few names; a misspelt one is answered with the nearest."""
+    if not isinstance(value, str):
+        refuse(argument, f"one of {', '.join(map(repr, choices))}", repr(value), TypeError)
+    if value not in choices:
+        near = difflib.get_close_matches(value, choices, n=1, cutoff=0.5)
+        fix = f"did you mean '{near[0]}'?" if near else ""
+        refuse(argument, f"one of {', '.join(map(repr, choices))}", repr(value), fix=fix)
+    return value
+
+
+def check_integer(argument: str, value: object, least: int, most: int | None = None) -> int:
+    """A whole number within bounds; booleans and fractions are something else."""
+    if isinstance(value, bool | np.bool_) or not isinstance(value, numbers.Integral):
+        refuse(argument, "an integer", repr(value), TypeError)
+    number = int(value)
+    if number < least or (most is not None and number > most):
+        rule = f"at least {least}" if most is None else f"an integer from {least} to {most}"
+        refuse(argument, rule, number)
+    return number
+
+
+def check_number(
+    argument: str, value: object, least: float = -math.inf, is_open: bool = False
+) -> float:
+    """A finite real number, at least (or, if ``is_open``, above) a bound."""
+    if isinstance(value, bool | np.bool_) or not isinstance(value, numbers.Real):
+        refuse(argument, "a real number", repr(value), TypeError)
+    number = float(value)
+    if not math.isfinite(number):
+        refuse(argument, "a finite number", number)
+    if number < least or (is_open and number == least):
+        refuse(argument, f"a number {'above' if is_open else 'of at least'} {least:g}", number)
+    return number
+
+
+def check_instance(argument: str, value: object, types: type | tuple[type, ...]) -> None:
+    """An object of one of relaxon's own classes."""
+    if not isinstance(value, types):
+        known = types if isinstance(types, tuple) else (types,)
+        refuse(argument, " or ".join(t.__name__ for t in known), repr(value), TypeError)
+
+
+def check_dtype(value: object) -> np.dtype[Any]:
+    """float32 or float64, under any of NumPy's names."""
+    try:
+        dtype = np.dtype(value)  # type: ignore[call-overload]
+    except TypeError:
+        refuse("dtype", "'float32' or 'float64'", repr(value), TypeError)
+    if dtype not in (np.dtype(np.float32), np.dtype(np.float64)):
+        refuse("dtype", "'float32' or 'float64'", repr(str(dtype)), TypeError)
+    return dtype  # type: ignore[no-any-return]
+
+
+def check_memory(value: object) -> int:
+    """Bytes of a budget: an integer, a text such as "512 MiB", or -1 for None."""
+    if value is None:
+        return -1
+    if isinstance(value, str):
+        match = re.fullmatch(r"\s*(\d+(?:\.\d*)?|\.\d+)\s*([A-Za-z]*)\s*", value)
+        if not match or match[2].upper() not in _UNITS:
+            refuse(
+                "memory",
+                "bytes as an integer or a text such as '512 MiB'",
+                repr(value),
+                fix="known units are B, KB, MB, GB, TB, KiB, MiB, GiB and TiB",
+            )
+        n_bytes = int(float(match[1]) * _UNITS[match[2].upper()])
+        if n_bytes < 1:
+            refuse("memory", "at least 1 byte", repr(value))
+        return min(n_bytes, 2**62)
+    return min(check_integer("memory", value, 1), 2**62)
+
+
+def default_threads() -> int:
+    """The smaller of the process affinity and ``OMP_NUM_THREADS``."""
+    try:
+        n_processors = len(os.sched_getaffinity(0))
+    except AttributeError:
+        n_processors = os.cpu_count() or 1
+    wanted = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()
+    n_wanted = int(wanted) if wanted.isdigit() and int(wanted) > 0 else n_processors
+    return max(1, min(n_processors, n_wanted, MOST_THREADS))
+
+
+def check_threads(value: object) -> int:
+    """Number of threads; None means :func:`default_threads`."""
+    return default_threads() if value is None else check_integer("threads", value, 1, MOST_THREADS)
+
+
+def check_array(argument: str, value: object, dtype: np.dtype[Any]) -> Array:
+    """An array of exactly this type; copied only where its memory is not contiguous."""
+    if not hasattr(value, "dtype") or not hasattr(value, "shape"):
+        refuse(argument, f"a NumPy array of {dtype}", f"{type(value).__name__} {value!r}", TypeError)
+    array = np.asarray(value)
+    if array.dtype != dtype:
+        fix = f"convert it with .astype('{dtype}')" if array.dtype.kind in "fiu" else ""
+        refuse(argument, f"an array of {dtype}", f"one of {array.dtype}", TypeError, fix)
+    if not (array.flags.c_contiguous and array.flags.aligned):
+        array = array.copy(order="C")
+    return array
+
+
+def check_shape(argument: str, array: Array, expected: Sequence[str | int]) -> None:
+    """A shape given by numbers, and by words where any length of at least 1 will do."""
+    shape = array.shape
+    fits = len(shape) == len(expected) and all(
+        length > 0 if isinstance(want, str) else length == want
+        for length, want in zip(shape, expected, strict=True)
+    )
+    if fits:
+        return
+    fixed = sorted(want for want in expected if isinstance(want, int))
+    fix = ""
+    if len(shape) == len(expected) or len(shape) == len(fixed):
+        same = sorted(shape[len(shape) - len(fixed) :]) == fixed
+        fix = "are the axes swapped?" if same or sorted(shape[: len(fixed)]) == fixed else ""
+    if 0 in shape:
+        fix = "the batch is empty"
+    refuse(argument, _shape_text(expected), _shape_text(shape), fix=fix)
+
+
+def _shape_text(shape: Iterable[str | int]) -> str:
+    words = [str(word) for word in shape]
+    return f"({words[0]},)" if len(words) == 1 else f"({', '.join(words)})"
+
+
+def check_states(argument: str, value: object, shape: tuple[int, ...], dtype: Any) -> Array:
+    """(batch, *shape), or one state of that shape."""
+    array = check_array(argument, value, dtype)
+    if array.shape != shape:
+        check_shape(argument, array, ("batch", *shape))
+    return array
+
+
+def check_finite(
+    argument: str, array: Array, mask: Array | None = None, weights: Array | None = None
+) -> None:
+    """No NaN or Inf where the array is read; mask and weights repeat along it."""
+    flat = _core.first_non_finite(array, mask, weights)
+    if flat >= 0:
+        index = tuple(int(i) for i in np.unravel_index(flat, array.shape))
+        raise ValueError(
+            f"argument '{argument}': expected finite numbers, got {array[index]} at index {index}"
+        )
+
+
+def per_axis(argument: str, value: object, ndim: int, types: type | tuple[type, ...]) -> list[Any]:
+    """One value for all axes, or a sequence with one for each."""
+    if isinstance(value, types):
+        return [value] * ndim
+    if isinstance(value, np.ndarray):
+        value = value.tolist()
+    if not isinstance(value, tuple | list):
+        refuse(argument, "one value, or one for each axis", repr(value), TypeError)
+    if len(value) != ndim:
+        refuse(argument, f"{ndim} entries, one for each axis", f"{len(value)}: {value!r}")
+    return list(value)

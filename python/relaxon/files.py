@@ -1,0 +1,362 @@
+"""Model files: safetensors with the configuration as JSON in its metadata.
+
+``docs/file-format.md`` describes the format. Nothing in a file is executed: no pickle, and names in
+the configuration are looked up in fixed tables.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import os
+import re
+import secrets
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NoReturn
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .grid import Dirichlet, Grid
+from .model import Relaxation
+from .operators import ADR, Banded, Dense, Moments
+
+__all__ = ["FileFormatError", "ModelFile", "load", "read", "save", "write_atomic"]
+
+FORMAT = "relaxon model"
+FORMAT_VERSION = 1
+# safetensors itself refuses longer headers.
+LARGEST_HEADER_BYTES = 100_000_000
+
+Operator = ADR | Moments | Banded | Dense
+_OPERATORS: dict[str, type[Operator]] = {
+    "ADR": ADR,
+    "Moments": Moments,
+    "Banded": Banded,
+    "Dense": Dense,
+}
+_HEADER_CHECKSUM = re.compile(rb'"header_sha256":"([0-9a-f]{64})"')
+_NO_CHECKSUM = b'"header_sha256":"' + b"0" * 64 + b'"'
+
+
+class FileFormatError(ValueError):
+    """A file is not a model file, is truncated or corrupted, or is of a newer format version."""
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class ModelFile:
+    """What a model file holds.
+
+    Attributes
+    ----------
+    model : Relaxation
+        The model with its parameters.
+    extra : dict
+        What was given to :func:`save` as ``extra``; arrays come back as arrays.
+    """
+
+    model: Relaxation
+    extra: dict[str, Any]
+
+
+def save(
+    model: Relaxation, path: str | os.PathLike[str], extra: Mapping[str, Any] | None = None
+) -> None:
+    """Write a model to a file, whole or not at all.
+
+    Parameters
+    ----------
+    model : Relaxation
+        The model.
+    path : path-like
+        The file; an existing one is replaced only after the new one is complete on disk.
+    extra : mapping of str, optional
+        What else belongs to the model (scaling, climatology, source of the data): arrays of numbers
+        or booleans, or whatever JSON can hold. Default: nothing.
+
+    Raises
+    ------
+    TypeError
+        If a value of `extra` is neither an array of numbers nor JSON.
+    OSError
+        If the file cannot be written.
+
+    Notes
+    -----
+    The file holds the exact bits of the parameters: ``load`` gives a model that is equal. The same
+    model gives the same bytes.
+
+    Examples
+    --------
+    >>> import tempfile, relaxon as rx
+    >>> model = rx.Relaxation(rx.ADR(rx.Grid((8,))), depth=3)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     rx.save(model, folder + "/model.safetensors")
+    ...     rx.load(folder + "/model.safetensors") == model
+    True
+    """
+    tensors: dict[str, NDArray[Any]] = {f"param.{k}": v for k, v in model.params.items()}
+    if not model.trainable_omega:
+        tensors["omega"] = model.omega
+    if model.grid.mask is not None:
+        tensors["grid.mask"] = model.grid.mask
+    plain: dict[str, Any] = {}
+    for name, value in (extra or {}).items():
+        if isinstance(value, np.ndarray):
+            if value.dtype.kind not in "biuf" or value.dtype.itemsize > 8:
+                raise TypeError(
+                    f"argument 'extra': expected arrays of numbers or booleans, "
+                    f"got dtype {value.dtype} for {name!r}"
+                )
+            tensors[f"extra.{name}"] = value
+        else:
+            plain[name] = value
+    configuration = {**_configuration(model), "extra": plain}
+    try:
+        text = json.dumps(configuration, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise TypeError(f"argument 'extra': expected arrays or JSON values: {error}") from None
+    write_atomic(path, _encode(tensors, text))
+
+
+def load(path: str | os.PathLike[str]) -> Relaxation:
+    """Read a model from a file.
+
+    Parameters
+    ----------
+    path : path-like
+        A file written by :func:`save`.
+
+    Returns
+    -------
+    Relaxation
+        A model equal to the one saved.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    FileFormatError
+        If the file is truncated, corrupted, no model file, or of a newer format version. Sizes and
+        the header's checksum are checked before any memory for arrays is allocated.
+    """
+    return read(path).model
+
+
+def read(path: str | os.PathLike[str]) -> ModelFile:
+    """Read a model together with the ``extra`` values saved beside it.
+
+    Parameters
+    ----------
+    path : path-like
+        A file written by :func:`save`.
+
+    Returns
+    -------
+    ModelFile
+        The model and the extra values.
+
+    Raises
+    ------
+    FileNotFoundError, FileFormatError
+        As :func:`load`.
+    """
+    import safetensors
+    import safetensors.numpy
+
+    where = os.fspath(path)
+    with open(where, "rb") as file:
+        prefix, header, metadata = _read_header(file, os.fstat(file.fileno()).st_size, where)
+        data = file.read()
+    if hashlib.sha256(data).hexdigest() != metadata.get("tensors_sha256"):
+        _refuse(where, "the checksum of its arrays does not match: the file is corrupted")
+    try:
+        tensors: dict[str, NDArray[Any]] = safetensors.numpy.load(prefix + header + data)
+        configuration = json.loads(metadata["configuration"])
+        model = _build(configuration, tensors)
+        extra = dict(configuration["extra"])
+    except (KeyError, TypeError, ValueError, safetensors.SafetensorError) as error:
+        _refuse(where, f"its configuration makes no model ({error})")
+    prefix_length = len("extra.")
+    extra |= {k[prefix_length:]: v for k, v in tensors.items() if k.startswith("extra.")}
+    return ModelFile(model, extra)
+
+
+def write_atomic(path: str | os.PathLike[str], content: bytes) -> None:
+    """Write a file so that, whatever happens, the old or the new content stands there in full.
+
+    Parameters
+    ----------
+    path : path-like
+        The file to create or replace.
+    content : bytes
+        All of its content.
+
+    Raises
+    ------
+    OSError
+        If the folder cannot be written to or is full; no trace is left then.
+    """
+    target = Path(path)
+    part = target.with_name(f".{target.name}.{secrets.token_hex(4)}.part")
+    # Not tempfile: its files are private to the owner, this one shall follow the umask.
+    descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+    try:
+        with open(descriptor, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(part, target)
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise
+    folder = os.open(target.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def _refuse(where: str, reason: str) -> NoReturn:
+    raise FileFormatError(f"{where}: {reason}") from None
+
+
+def _encode(tensors: Mapping[str, NDArray[Any]], configuration: str) -> bytes:
+    data_layout: dict[str, Any] = {}
+    chunks: list[bytes] = []
+    end = 0
+    # Wider numbers first, so that every array stays aligned to its own item size.
+    for name in sorted(tensors, key=lambda n: (-tensors[n].dtype.itemsize, n)):
+        array = tensors[name]
+        chunks.append(np.ascontiguousarray(array, array.dtype.newbyteorder("<")).tobytes())
+        begin, end = end, end + len(chunks[-1])
+        data_layout[name] = {
+            "dtype": _dtype_name(array.dtype),
+            "shape": list(array.shape),
+            "data_offsets": [begin, end],
+        }
+    data = b"".join(chunks)
+    metadata = {
+        "format": FORMAT,
+        "format_version": str(FORMAT_VERSION),
+        "header_sha256": "0" * 64,
+        "tensors_sha256": hashlib.sha256(data).hexdigest(),
+        "configuration": configuration,
+    }
+    header = json.dumps({"__metadata__": metadata, **data_layout}, separators=(",", ":")).encode()
+    header += b" " * (-len(header) % 8)
+    prefix = len(header).to_bytes(8, "little")
+    checksum = hashlib.sha256(prefix + header).hexdigest().encode()
+    return prefix + header.replace(_NO_CHECKSUM, b'"header_sha256":"' + checksum + b'"', 1) + data
+
+
+def _dtype_name(dtype: np.dtype[Any]) -> str:
+    return "BOOL" if dtype.kind == "b" else f"{dtype.kind.upper()}{8 * dtype.itemsize}"
+
+
+def _read_header(file: Any, file_bytes: int, where: str) -> tuple[bytes, bytes, dict[str, str]]:
+    prefix: bytes = file.read(8)
+    length = int.from_bytes(prefix, "little")
+    if len(prefix) < 8 or length > file_bytes - 8 or length > LARGEST_HEADER_BYTES:
+        _refuse(where, f"no model file, or a truncated or corrupted one ({file_bytes} bytes)")
+    header: bytes = file.read(length)
+    found = _HEADER_CHECKSUM.findall(header)
+    if len(found) != 1:
+        _refuse(where, "no model file, or a corrupted one: its header has no checksum")
+    blank = _HEADER_CHECKSUM.sub(_NO_CHECKSUM, header)
+    if hashlib.sha256(prefix + blank).hexdigest().encode() != found[0]:
+        _refuse(where, "the checksum of its header does not match: the file is corrupted")
+    try:
+        layout = json.loads(header)
+        metadata: dict[str, str] = layout.pop("__metadata__")
+        version = int(metadata["format_version"])
+        data_bytes = max((entry["data_offsets"][1] for entry in layout.values()), default=0)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        _refuse(where, f"no model file ({error})")
+    if version > FORMAT_VERSION:
+        _refuse(
+            where,
+            f"format version {version} is newer than {FORMAT_VERSION}, the newest that this "
+            f"relaxon reads; install a newer relaxon",
+        )
+    if metadata.get("format") != FORMAT:
+        _refuse(where, f"expected the format {FORMAT!r}, got {metadata.get('format')!r}")
+    if file_bytes != 8 + length + data_bytes:
+        _refuse(
+            where,
+            f"expected {8 + length + data_bytes} bytes, got {file_bytes}: the file is truncated "
+            f"or corrupted",
+        )
+    return prefix, header, metadata
+
+
+def _configuration(model: Relaxation) -> dict[str, Any]:
+    from importlib.metadata import version
+
+    grid, operator = model.grid, model.operator
+    return {
+        "written_by": f"relaxon {version('relaxon')}",
+        "grid": {
+            "shape": list(grid.shape),
+            "spacing": list(grid.spacing),
+            "boundary": [[_condition_to_json(c) for c in sides] for sides in grid.boundary],
+            "mask_boundary": _condition_to_json(grid.mask_boundary),
+            "names": list(grid.names),
+            "origin": list(grid.origin),
+            "unit": list(grid.unit),
+        },
+        "operator": {
+            "type": type(operator).__name__,
+            **{
+                field.name: getattr(operator, field.name)
+                for field in dataclasses.fields(operator)
+                if field.name != "grid"
+            },
+        },
+        "model": {
+            "depth": model.depth,
+            "activation": model.activation,
+            "bias": model.bias,
+            "beta": model.beta,
+            "trainable_omega": model.trainable_omega,
+            "dt": model.dt,
+            "time_unit": model.time_unit,
+            "dtype": model.dtype.name,
+            "seed": model.seed,
+        },
+    }
+
+
+def _build(configuration: dict[str, Any], tensors: Mapping[str, NDArray[Any]]) -> Relaxation:
+    layout = configuration["grid"]
+    grid = Grid(
+        tuple(layout["shape"]),
+        spacing=tuple(layout["spacing"]),
+        boundary=tuple(
+            tuple(_condition_from_json(c) for c in sides) for sides in layout["boundary"]
+        ),
+        mask=tensors.get("grid.mask"),
+        mask_boundary=_condition_from_json(layout["mask_boundary"]),
+        names=tuple(layout["names"]),
+        origin=tuple(layout["origin"]),
+        unit=tuple(layout["unit"]),
+    )
+    options = dict(configuration["operator"])
+    operator = _OPERATORS[options.pop("type")](grid, **options)
+    params = {k.removeprefix("param."): v for k, v in tensors.items() if k.startswith("param.")}
+    settings = dict(configuration["model"])
+    omega = params["omega"] if settings["trainable_omega"] else tensors["omega"]
+    if settings["trainable_omega"]:
+        # Training may leave [0, 2), which the constructor enforces for initial values.
+        omega = np.clip(omega, 0.0, 1.0)
+    return Relaxation(operator, omega=omega, **settings).with_params(params)
+
+
+def _condition_to_json(condition: str | Dirichlet) -> str | dict[str, float]:
+    return condition if isinstance(condition, str) else {"dirichlet": condition.value}
+
+
+def _condition_from_json(condition: str | dict[str, float]) -> str | Dirichlet:
+    return condition if isinstance(condition, str) else Dirichlet(condition["dirichlet"])

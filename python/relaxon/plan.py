@@ -1,0 +1,112 @@
+"""What a gradient will store and compute again, told before it runs."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+from ._validate import check_instance, check_integer, check_memory, check_threads, refuse
+from .losses import SquaredDistance
+from .model import Relaxation
+
+__all__ = ["Plan", "plan"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """Plan of a gradient; bytes are exact, evaluations are counted in layers of one sample.
+
+    Attributes
+    ----------
+    n_layers : int
+        Layers that the sweep reaches: the highest with a target.
+    segment : int
+        Layers that the schedule treats as one step; 1 unless a large field is cut into tiles.
+    n_snapshots : int
+        States stored per block in flight; the input costs none.
+    blocks_in_flight : int
+        Blocks of samples worked on at the same time.
+    store_all : bool
+        Whether every state is stored.
+    advances : int
+        Forward evaluations, recomputation included. With ``segment == 1`` the least possible for
+        the snapshots: r l - C(m + r, m + 1), m = n_snapshots + 1, r least with C(m + r, m) >= l.
+    evaluations : int
+        Advances, one evaluation per reversed layer, and those that lead to the last state.
+    state_bytes, fixed_bytes, block_bytes : int
+        One snapshot; coefficients, gradient sums and returned arrays; one block in flight.
+    total_bytes, minimum_bytes : int
+        What the call allocates; the least budget that would do.
+    """
+
+    n_layers: int
+    segment: int
+    n_snapshots: int
+    blocks_in_flight: int
+    store_all: bool
+    advances: int
+    evaluations: int
+    state_bytes: int
+    fixed_bytes: int
+    block_bytes: int
+    total_bytes: int
+    minimum_bytes: int
+
+
+def plan(
+    model: Relaxation,
+    batch: int = 1,
+    memory: int | str | None = None,
+    threads: int | None = None,
+    at: Sequence[int] | None = None,
+    input_grad: bool = False,
+) -> Plan:
+    """Plan :meth:`Relaxation.value_and_grad` without running it.
+
+    Parameters
+    ----------
+    model : Relaxation
+        The model.
+    batch : int, default 1
+        Number of samples.
+    memory, threads, input_grad
+        As for the gradient.
+    at : sequence of int, optional
+        Layers with targets.
+
+    Returns
+    -------
+    Plan
+        What the core's own counters will show.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument makes no sense or the budget is below the minimum, which is stated.
+
+    References
+    ----------
+    A. Griewank, A. Walther, ACM TOMS 26 (2000) 19-45.
+
+    Examples
+    --------
+    >>> import relaxon as rx
+    >>> model = rx.Relaxation(rx.ADR(rx.Grid((256,))), depth=1000)
+    >>> rx.plan(model, batch=1, memory="64 KiB", threads=1).store_all
+    False
+    """
+    check_instance("model", model, Relaxation)
+    layers = SquaredDistance(at=at).at or (model.depth,)
+    if max(layers) > model.depth:
+        refuse("at", f"layers from 0 to the depth, {model.depth}", max(layers))
+    found = model._network.plan(
+        check_integer("batch", batch, 1),
+        check_memory(memory),
+        check_threads(threads),
+        list(layers),
+        model.trainable_omega,
+        bool(input_grad),
+    )
+    counts = {"advances": found.evaluations.advances, "evaluations": found.evaluations.evaluations}
+    names = [field.name for field in dataclasses.fields(Plan) if field.name not in counts]
+    return Plan(**{name: getattr(found, name) for name in names}, **counts)

@@ -1,0 +1,276 @@
+"""Which room may look into which: read from the files' own includes and imports.
+
+C++ knows no Python and its headers form layers; the package's modules form layers too, and import
+SciPy and optional packages only inside the function that needs them.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+import sys
+from collections.abc import Iterator
+from graphlib import TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+CORE = ROOT / "cpp"
+HEADERS = CORE / "include" / "relaxon"
+BINDINGS = ROOT / "python" / "bindings"
+PACKAGE = ROOT / "python" / "relaxon"
+MAX_LINES = 600
+
+# A file may look at its own layer and at those before it, never in a circle.
+CPP_LAYERS = [
+    {"error"},
+    {"array", "simd", "sum", "parallel", "schedule", "finite"},
+    {"activation", "activation_exponential", "moments", "grid", "loss", "penalty"},
+    {
+        "operators/stencil",
+        "operators/coordinates",
+        "operators/adr",
+        "operators/moments_operator",
+        "operators/banded",
+        "operators/dense",
+    },
+    {"layer"},
+    {
+        "plan",
+        "network",
+        "stencil_coefficients",
+        "stencil_sweep",
+        "dense_sweep",
+        "tiling",
+        "extreme_search",
+        "state_pool",
+    },
+    {"descent"},
+]
+
+PYTHON_LAYERS = [
+    {"_isa", "_probe"},
+    {"_core"},
+    {"_validate"},
+    {"_config"},
+    {"grid", "datasets"},
+    {"operators", "losses", "optimizers"},
+    {"model"},
+    {"fit", "files"},
+    {"explain"},
+    {"experiment"},
+    {"report"},
+    {"cli"},
+]
+
+# Headers outside the C++ standard library, and the only files that may include them.
+FOREIGN_HEADERS = {
+    r"Eigen/.*": {"operators/dense"},
+    r"omp\.h": {"parallel"},
+    r"pthread\.h|unistd\.h|xmmintrin\.h": {"parallel"},
+}
+
+
+def layer_of(name: str, layers: list[set[str]]) -> int:
+    found = [i for i, names in enumerate(layers) if name in names]
+    assert len(found) == 1, f"{name} stands in {len(found)} layers: add it to the one it belongs to"
+    return found[0]
+
+
+def without_comments(source: str) -> str:
+    return re.sub(r"//[^\n]*|/\*.*?\*/", "", source, flags=re.DOTALL)
+
+
+def includes(path: Path) -> list[str]:
+    return re.findall(r'^\s*#\s*include\s*[<"]([^>"]+)[>"]', path.read_text(), re.MULTILINE)
+
+
+def cpp_name(path: Path) -> str:
+    """Name of the header that a file is, or that a source file implements and includes first."""
+    if path.suffix == ".hpp":
+        return path.relative_to(HEADERS).with_suffix("").as_posix()
+    return includes(path)[0].removeprefix("relaxon/").removesuffix(".hpp")
+
+
+CORE_FILES = sorted([*HEADERS.rglob("*.hpp"), *(CORE / "src").glob("*.cpp")])
+BINDING_FILES = sorted([*BINDINGS.glob("*.hpp"), *BINDINGS.glob("*.cpp")])
+MODULES = sorted(PACKAGE.rglob("*.py"))
+
+
+def relative(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
+
+
+def test_there_is_something_to_check() -> None:
+    assert len(CORE_FILES) > 20
+    assert len(BINDING_FILES) > 3
+    assert len(MODULES) > 10
+
+
+@pytest.mark.parametrize("path", CORE_FILES, ids=relative)
+def test_core_file_includes_only_what_it_may(path: Path) -> None:
+    name = cpp_name(path)
+    own = layer_of(name, CPP_LAYERS)
+    for included in includes(path):
+        if included.startswith("relaxon/"):
+            other = included.removeprefix("relaxon/").removesuffix(".hpp")
+            assert layer_of(other, CPP_LAYERS) <= own, f"{name} may not include {included}"
+        elif not re.fullmatch(r"[a-z_]+", included):
+            allowed = [
+                names for form, names in FOREIGN_HEADERS.items() if re.fullmatch(form, included)
+            ]
+            assert allowed, f"{included} is neither standard nor ours"
+            assert name in allowed[0], f"{included} in {name}"
+
+
+def test_core_headers_have_no_circles() -> None:
+    graph = {
+        cpp_name(path): {
+            included.removeprefix("relaxon/").removesuffix(".hpp")
+            for included in includes(path)
+            if included.startswith("relaxon/")
+        }
+        for path in HEADERS.rglob("*.hpp")
+    }
+    assert len(list(TopologicalSorter(graph).static_order())) == len(graph)
+
+
+@pytest.mark.parametrize("path", CORE_FILES, ids=relative)
+def test_core_file_knows_neither_python_nor_foreign_threads(path: Path) -> None:
+    source = without_comments(path.read_text())
+    assert not re.search(r"\b(pybind11|PyObject|Python\.h|numpy)\b", source)
+    if cpp_name(path) != "parallel":
+        assert not re.search(r"#\s*pragma\s+omp|\bomp_\w+|RELAXON_USE_OPENMP|std::thread\b", source)
+
+
+def test_schedules_are_integers_only() -> None:
+    for path in CORE_FILES:
+        if cpp_name(path) == "schedule":
+            source = without_comments(path.read_text())
+            assert not re.search(r"\b(float|double|cmath|math\.h)\b|\d\.\d|\d[eE]-?\d", source)
+
+
+def test_kernels_have_no_virtual_functions() -> None:
+    kernels = {"activation", "loss", "layer", "operators/stencil", "operators/dense"}
+    files = [path for path in CORE_FILES if cpp_name(path) in kernels]
+    assert {cpp_name(path) for path in files} == kernels
+    found = [p for p in files if re.search(r"\bvirtual\b", without_comments(p.read_text()))]
+    assert found == []
+
+
+@pytest.mark.parametrize("path", BINDING_FILES, ids=relative)
+def test_binding_includes_only_the_core_and_pybind11(path: Path) -> None:
+    for included in includes(path):
+        ours = included.startswith(("relaxon/", "pybind11/")) or (BINDINGS / included).exists()
+        standard = re.fullmatch(r"[a-z_]+", included)
+        probing = path.name == "probe.cpp" and included in ("Python.h", "cpuid.h")
+        assert ours or standard or probing, included
+
+
+@pytest.mark.parametrize("path", BINDING_FILES, ids=relative)
+def test_bindings_have_no_default_values(path: Path) -> None:
+    source = without_comments(path.read_text())
+    assert re.findall(r"\barg\([^()]*\)\s*=|\"_a\s*=", source) == []
+
+
+@pytest.mark.parametrize("path", BINDING_FILES, ids=relative)
+def test_one_file_knows_numpy_arrays(path: Path) -> None:
+    if path.name != "array_cast.hpp":
+        assert "pybind11/numpy.h" not in includes(path)
+
+
+def test_every_cpp_file_is_built() -> None:
+    lists = (ROOT / "CMakeLists.txt").read_text()
+    files = [*CORE_FILES, *BINDING_FILES, *(ROOT / "tests" / "cpp").glob("*.cpp")]
+    assert [relative(p) for p in files if p.suffix == ".cpp" and relative(p) not in lists] == []
+
+
+def test_flags_keep_infinities_and_levels_apart() -> None:
+    text = (ROOT / "CMakeLists.txt").read_text() + (ROOT / "CMakePresets.json").read_text()
+    for flag in ("fast-math", "Ofast", "finite-math", "unsafe-math", "-flto", "march=native"):
+        assert flag not in text
+
+
+def imports(tree: ast.AST, module: str, *, nested: bool) -> Iterator[str]:
+    """Imported names; a relative import reads ".name". Without `nested`, outside functions only."""
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda) and not nested:
+            continue
+        if isinstance(node, ast.If) and ast.unparse(node.test).endswith("TYPE_CHECKING"):
+            continue
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.level:
+            assert node.level == 1, f"{module}: one folder, one dot"
+            yield from ([f".{node.module}"] if node.module else [f".{a.name}" for a in node.names])
+        elif isinstance(node, ast.ImportFrom):
+            assert node.module is not None
+            yield node.module
+        else:
+            yield from imports(node, module, nested=nested)
+
+
+@pytest.mark.parametrize("path", MODULES, ids=relative)
+def test_module_imports_only_lower_layers(path: Path) -> None:
+    tree = ast.parse(path.read_text())
+    inner = [
+        name[1:].split(".")[0] for name in imports(tree, path.stem, nested=True) if name[0] == "."
+    ]
+    if path.stem == "__init__":
+        assert {"cli", "report"}.isdisjoint(inner)
+        return
+    own = layer_of(path.stem, PYTHON_LAYERS)
+    for name in inner:
+        assert layer_of(name, PYTHON_LAYERS) <= own, f"{path.stem} may not import {name}"
+    assert "relaxon" not in {name.split(".")[0] for name in imports(tree, path.stem, nested=True)}
+
+
+def test_modules_have_no_circles() -> None:
+    graph = {
+        path.stem: {
+            name[1:].split(".")[0]
+            for name in imports(ast.parse(path.read_text()), path.stem, nested=False)
+            if name[0] == "."
+        }
+        for path in MODULES
+        if path.stem != "__init__"
+    }
+    TopologicalSorter(graph).prepare()
+
+
+@pytest.mark.parametrize("path", MODULES, ids=relative)
+def test_module_loads_no_slow_or_optional_package(path: Path) -> None:
+    eager = {
+        name.split(".")[0]
+        for name in imports(ast.parse(path.read_text()), path.stem, nested=False)
+        if name[0] != "."
+    }
+    assert eager - sys.stdlib_module_names <= {"numpy", "safetensors"}
+
+
+def test_reference_knows_nothing_of_the_package() -> None:
+    files = sorted((ROOT / "tests").glob("reference*.py"))
+    assert files
+    for path in files:
+        found = imports(ast.parse(path.read_text()), path.stem, nested=True)
+        assert "relaxon" not in {name.split(".")[0] for name in found}
+
+
+def test_version_stands_in_one_place() -> None:
+    found = re.search(r'^version = "([^"]+)"$', (ROOT / "pyproject.toml").read_text(), re.MULTILINE)
+    assert found is not None
+    others = [*CORE_FILES, *BINDING_FILES, *MODULES, ROOT / "CMakeLists.txt"]
+    quoted = [relative(p) for p in others if f'"{found[1]}"' in p.read_text()]
+    assert quoted == []
+
+
+def test_files_stay_readable() -> None:
+    folders = ("cpp", "python", "tests", "bench", "tools", ".ci")
+    sizes = {
+        relative(path): len(path.read_text().splitlines())
+        for folder in folders
+        for path in (ROOT / folder).rglob("*")
+        if path.suffix in {".py", ".hpp", ".cpp"}
+    }
+    assert {name: n for name, n in sizes.items() if n > MAX_LINES} == {}

@@ -1,0 +1,229 @@
+"""Learned coefficients in physical units: every formula against numbers worked out by hand."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+import relaxon as rx
+
+DT = 50.0
+OMEGA = 0.4
+SPACING = (2.0, 5.0)
+
+
+def plane(**options: Any) -> rx.Grid:
+    return rx.Grid((6, 8), spacing=SPACING, names=("y", "x"), unit=("m", "m"), **options)
+
+
+def model_of(
+    operator: Any, params: dict[str, NDArray[Any] | float], **options: Any
+) -> rx.Relaxation:
+    settings = {"depth": 3, "activation": "identity", "omega": OMEGA, "dt": DT, "time_unit": "s"}
+    model = rx.Relaxation(operator, **{**settings, **options})
+    arrays = {name: np.asarray(value, dtype=model.dtype) for name, value in params.items()}
+    return model.with_params(arrays)
+
+
+PLANE_PARAMS: dict[str, Any] = {"R": -0.1, "U": [0.3, -0.2], "D": [0.5, 0.05, 0.25]}
+
+
+def test_homogeneous_plane() -> None:
+    explanation = rx.explain(model_of(rx.ADR(plane()), PLANE_PARAMS))
+    fields = explanation.fields
+    assert fields["R"] == pytest.approx(OMEGA * -0.1 / DT)
+    assert fields["U"] == pytest.approx([OMEGA * 0.3 * 2 / DT, OMEGA * -0.2 * 5 / DT])
+    assert fields["D"] == pytest.approx(
+        [OMEGA * 0.5 * 4 / DT, OMEGA * 0.05 * 10 / DT, OMEGA * 0.25 * 25 / DT]
+    )
+    assert explanation.units == {"R": ("1/s",), "U": ("m/s",) * 2, "D": ("m^2/s",) * 3}
+    assert explanation.n_layers is None
+
+
+def test_slope_of_the_activation_enters() -> None:
+    model = model_of(rx.ADR(plane()), PLANE_PARAMS, activation="logistic")
+    fields = rx.explain(model).fields
+    assert fields["R"] == pytest.approx(OMEGA * (0.25 * 0.9 - 1.0) / DT)
+    assert fields["U"] == pytest.approx([OMEGA * 0.25 * 0.3 * 2 / DT, -OMEGA * 0.25 * 0.2 * 5 / DT])
+
+
+@pytest.mark.parametrize("activation", ["relu", "square"])
+def test_no_linearisation_is_said(activation: str) -> None:
+    explanation = rx.explain(model_of(rx.ADR(plane()), PLANE_PARAMS, activation=activation))
+    assert explanation.processes == ()
+    assert explanation.table() == ()
+    assert "no linearisation" in str(explanation)
+    assert activation in str(explanation)
+
+
+def test_kilometres_and_metres_give_one_answer() -> None:
+    answers = []
+    for spacing, unit, metres in ((SPACING, "m", 1.0), ((0.002, 0.005), "km", 1000.0)):
+        grid = rx.Grid((6, 8), spacing=spacing, names=("y", "x"), unit=(unit, unit))
+        explanation = rx.explain(model_of(rx.ADR(grid), PLANE_PARAMS))
+        assert explanation.units["U"] == (f"{unit}/s",) * 2
+        assert explanation.units["D"] == (f"{unit}^2/s",) * 3
+        fields = explanation.fields
+        answers.append([*(fields["U"] * metres), *(fields["D"] * metres**2), float(fields["R"])])
+    assert answers[0] == pytest.approx(answers[1])
+
+
+def test_units_of_unlike_axes() -> None:
+    grid = rx.Grid((6, 8), names=("depth", "range"), unit=("m", "km"))
+    explanation = rx.explain(model_of(rx.ADR(grid), PLANE_PARAMS))
+    assert explanation.units["U"] == ("m/s", "km/s")
+    assert explanation.units["D"] == ("m^2/s", "m km/s", "km^2/s")
+
+
+def test_without_units() -> None:
+    grid = rx.Grid((6, 8))
+    explanation = rx.explain(model_of(rx.ADR(grid), PLANE_PARAMS, dt=1.0, time_unit=""))
+    assert explanation.units == {"R": ("1",), "U": ("1", "1"), "D": ("1", "1", "1")}
+
+
+def test_layered_coefficients_are_listed_per_layer() -> None:
+    params = {
+        name: np.multiply.outer([1.0, 2.0, 3.0], value) for name, value in PLANE_PARAMS.items()
+    }
+    explanation = rx.explain(model_of(rx.ADR(plane(), time="layered"), params))
+    assert explanation.n_layers == 3
+    assert explanation.fields["U"].shape == (3, 2)
+    assert explanation.fields["U"][:, 1] == pytest.approx(
+        [layer * OMEGA * -0.2 * 5 / DT for layer in (1, 2, 3)]
+    )
+    rows = explanation.table()
+    assert [row.layer for row in rows[:3]] == [0, 1, 2]
+    assert len(rows) == 3 * 6
+
+
+def test_omega_per_layer_makes_one_reading_per_layer() -> None:
+    omega = np.array([0.1, 0.2, 0.4])
+    explanation = rx.explain(model_of(rx.ADR(plane()), PLANE_PARAMS, omega=omega))
+    assert explanation.fields["D"][:, 2] == pytest.approx(omega * 0.25 * 25 / DT)
+
+
+def test_omega_per_cell_makes_a_field() -> None:
+    omega = np.linspace(0.1, 0.9, 48).reshape(6, 8)
+    explanation = rx.explain(model_of(rx.ADR(plane()), PLANE_PARAMS, omega=omega))
+    assert explanation.n_layers is None
+    assert explanation.fields["U"].shape == (2, 6, 8)
+    assert explanation.fields["U"][0] == pytest.approx(omega * 0.3 * 2 / DT)
+
+
+def test_trained_omega_is_the_one_used() -> None:
+    params = {**PLANE_PARAMS, "omega": 0.8}
+    explanation = rx.explain(model_of(rx.ADR(plane()), params, trainable_omega=True))
+    assert explanation.fields["U"][0] == pytest.approx(0.8 * 0.3 * 2 / DT)
+
+
+def test_local_fields_end_at_the_mask() -> None:
+    mask = np.ones((6, 8), dtype=bool)
+    mask[2:4, 3:] = False
+    cells = np.arange(48.0).reshape(6, 8)
+    u = np.stack([cells, -cells])
+    d = np.stack([cells + 1.0, cells + 2.0, cells + 3.0])
+    u[:, ~mask] = 1e9
+    params = {"R": cells / 100, "U": u, "D": d}
+    operator = rx.ADR(plane(mask=mask), space="local")
+    explanation = rx.explain(model_of(operator, params))
+    drift = explanation.fields["U"][1]
+    assert np.isnan(drift[~mask]).all()
+    assert drift[mask] == pytest.approx(-cells[mask] * OMEGA * 5 / DT)
+    row = next(row for row in explanation.table() if row.process == "advection along x")
+    expected = np.percentile(-cells[mask] * OMEGA * 5 / DT, [5, 50, 95])
+    assert (row.low, row.median, row.high) == pytest.approx(expected)
+    assert "advection along x" in str(explanation)
+
+
+@pytest.mark.parametrize("scheme", ["upwind", "lax-wendroff"])
+def test_numerical_diffusion_stands_apart(scheme: str) -> None:
+    explanation = rx.explain(model_of(rx.ADR(plane(), scheme=scheme), PLANE_PARAMS))
+    lattice = [0.15, 0.1] if scheme == "upwind" else [OMEGA * 0.09 / 2, OMEGA * 0.04 / 2]
+    assert explanation.fields["numerical D"] == pytest.approx(
+        [OMEGA * lattice[0] * 4 / DT, OMEGA * lattice[1] * 25 / DT]
+    )
+    assert explanation.fields["D"][0] == pytest.approx(OMEGA * 0.5 * 4 / DT)
+
+
+LINE = {"spacing": 2.0, "names": ("x",), "unit": ("m",)}
+
+
+def test_moments_up_to_hyper_diffusion() -> None:
+    grid = rx.Grid((12,), **LINE)
+    moments = [0.9, -0.3, 0.5, 0.6, 2.4]
+    explanation = rx.explain(model_of(rx.Moments(grid, order=4), {"moments": moments}))
+    fields = explanation.fields
+    assert fields["R"] == pytest.approx(OMEGA * -0.1 / DT)
+    assert fields["U"] == pytest.approx([OMEGA * 0.3 * 2 / DT])
+    assert fields["D"] == pytest.approx([OMEGA * 0.25 * 4 / DT])
+    assert fields["M3"] == pytest.approx(OMEGA * 0.1 * 8 / DT)
+    assert fields["M4"] == pytest.approx(OMEGA * 0.1 * 16 / DT)
+    assert explanation.units["M4"] == ("m^4/s",)
+    assert "dispersion along x" in str(explanation)
+
+
+def test_a_free_stencil_reads_as_its_moments() -> None:
+    grid = rx.Grid((12,), **LINE)
+    # R = -0.1, u = 0.3, d = 0.25 on three points: u/2 + d, 1 + R - 2 d, -u/2 + d.
+    weights = [0.15 + 0.25, 0.9 - 0.5, -0.15 + 0.25]
+    explanation = rx.explain(model_of(rx.Banded(grid, radius=1), {"weights": weights}))
+    assert explanation.fields["R"] == pytest.approx(OMEGA * -0.1 / DT)
+    assert explanation.fields["U"] == pytest.approx([OMEGA * 0.3 * 2 / DT])
+    assert explanation.fields["D"] == pytest.approx([OMEGA * 0.25 * 4 / DT])
+
+
+def test_a_dense_matrix_reads_as_the_stencil_it_was_made_from() -> None:
+    grid = plane()
+    stencil = rx.ADR(grid)
+    params = {name: np.asarray(value, dtype=float) for name, value in PLANE_PARAMS.items()}
+    explanation = rx.explain(model_of(rx.Dense(grid), {"W": stencil.to_dense(params)}))
+    fields = explanation.fields
+    assert fields["R"] == pytest.approx(np.full((6, 8), OMEGA * -0.1 / DT))
+    assert fields["U"][1] == pytest.approx(np.full((6, 8), OMEGA * -0.2 * 5 / DT))
+    for component, (lattice, area) in enumerate(((0.5, 4), (0.05, 10), (0.25, 25))):
+        expected = np.full((6, 8), OMEGA * lattice * area / DT)
+        assert fields["D"][component] == pytest.approx(expected)
+
+
+def test_the_half_way_cell_counts_on_both_sides() -> None:
+    grid = rx.Grid((8,), **LINE)
+    explanation = rx.explain(
+        model_of(rx.Dense(grid), {"W": np.roll(np.eye(8), 4, axis=1)}, omega=1.0)
+    )
+    assert explanation.fields["U"] == pytest.approx(np.zeros((1, 8)))
+    assert explanation.fields["D"] == pytest.approx(np.full((1, 8), 16 / 2 * 4 / DT))
+
+
+def test_a_dense_matrix_stands_beside_its_shuffled_self() -> None:
+    grid = rx.Grid((40,), **LINE)
+    # Each cell takes from its left neighbour: everything moves one cell to the right per layer.
+    shift = np.roll(np.eye(40), -1, axis=1)
+    explanation = rx.explain(model_of(rx.Dense(grid), {"W": shift}, omega=1.0))
+    row = next(row for row in explanation.table() if row.process == "advection along x")
+    assert row.low == row.median == row.high == pytest.approx(2.0 / DT)
+    assert row.null_low is not None
+    assert row.null_high is not None
+    assert row.null_low < -5.0 / DT
+    assert row.null_high > 5.0 / DT
+    assert "shuffled" in str(explanation)
+
+
+def test_a_dense_matrix_with_a_mask_reads_existing_cells_only() -> None:
+    mask = np.ones(10, dtype=bool)
+    mask[7:] = False
+    matrix = np.eye(10)
+    matrix[:, ~mask] = 1e6
+    grid = rx.Grid((10,), boundary="neumann", mask=mask, **LINE)
+    explanation = rx.explain(model_of(rx.Dense(grid), {"W": matrix}))
+    assert explanation.fields["R"][mask] == pytest.approx(np.zeros(7))
+    assert np.isnan(explanation.fields["R"][~mask]).all()
+    assert not any(
+        np.isnan([row.median, row.null_low, row.null_high]).any() for row in explanation.table()
+    )
+
+
+def test_soft_normalisation_is_named_as_left_out() -> None:
+    assert "beta" in str(rx.explain(model_of(rx.ADR(plane()), PLANE_PARAMS, beta=0.1)))

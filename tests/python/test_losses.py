@@ -1,0 +1,233 @@
+"""The squared distance, its weights and layers, and the penalties."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import reference
+import reference_grid
+import registry
+import relaxon as rx
+from measures import assert_all_close
+
+GRID_SHAPE = (4, 5)
+
+
+def model(depth: int = 4, dtype: str = "float64", **options: Any) -> Any:
+    grid = rx.Grid(GRID_SHAPE, spacing=(0.3, 0.7), boundary=("neumann", "periodic"), **options)
+    operator = rx.ADR(grid, space="local")
+    return rx.Relaxation(operator, depth=depth, bias="local", dtype=dtype, seed=4)
+
+
+def data(n_samples: int = 3, lead: tuple[int, ...] = (), seed: int = 0) -> tuple[Any, Any]:
+    rng = np.random.default_rng(seed)
+    x = rng.standard_normal((n_samples, *GRID_SHAPE))
+    return x, rng.standard_normal((n_samples, *lead, *GRID_SHAPE))
+
+
+def test_squared_distance_is_averaged_over_samples_only() -> None:
+    network = model()
+    x, y = data()
+    expected = np.sum((network(x) - y) ** 2) / 3
+    assert network.loss(x, y) == pytest.approx(expected, rel=1e-14)
+    assert network.loss(x, y, loss=rx.SquaredDistance()) == network.loss(x, y)
+    twice = network.loss(np.concatenate([x, x]), np.concatenate([y, y]))
+    assert twice == pytest.approx(expected, rel=1e-14)
+
+
+def test_weights_per_cell_and_per_value_mean_the_same() -> None:
+    network = model()
+    x, y = data()
+    weights = np.random.default_rng(1).uniform(0, 3, GRID_SHAPE)
+    expected = np.sum(weights * (network(x) - y) ** 2) / 3
+    results = []
+    for shaped in (weights, np.broadcast_to(weights, y.shape).copy()):
+        loss = rx.SquaredDistance(weights=shaped)
+        value, grads = network.value_and_grad(x, y, loss=loss)
+        assert value == pytest.approx(expected, rel=1e-14)
+        results.append(grads)
+    assert_all_close(results[0], results[1], 1e-14)
+
+
+def test_targets_of_weight_zero_are_not_read() -> None:
+    network = model()
+    x, y = data()
+    is_known = np.random.default_rng(2).random(y.shape) > 0.4
+    missing = np.where(is_known, y, np.nan)
+    expected = np.sum(np.where(is_known, network(x) - y, 0) ** 2) / 3
+    for weights in (is_known, is_known.astype(float)):
+        loss = rx.SquaredDistance(weights=weights)
+        value, grads = network.value_and_grad(x, missing, loss=loss)
+        assert value == pytest.approx(expected, rel=1e-14)
+        assert all(np.all(np.isfinite(grad)) for grad in grads.values())
+    with pytest.raises(ValueError, match=r"\by\b"):
+        network.loss(x, missing)
+
+
+def test_nothing_is_read_on_masked_cells() -> None:
+    mask = np.random.default_rng(3).random(GRID_SHAPE) > 0.3
+    network = model(mask=mask)
+    x, y = data()
+    weights = np.ones(GRID_SHAPE)
+    clean = network.value_and_grad(x, y, loss=rx.SquaredDistance(weights=weights), input_grad=True)
+    x[:, ~mask], y[:, ~mask] = np.nan, np.inf
+    dirty = network.value_and_grad(x, y, loss=rx.SquaredDistance(weights=weights), input_grad=True)
+    assert clean[0] == dirty[0]
+    for name, grad in clean[1].items():
+        np.testing.assert_array_equal(grad, dirty[1][name])
+        np.testing.assert_array_equal(grad[..., ~mask], 0)
+
+
+def test_targets_at_layers_keep_the_given_order() -> None:
+    network = model()
+    at = [3, 0, 4]
+    x, y = data(lead=(3,))
+    states = network.trajectory(x)[:, at]
+    weights = np.random.default_rng(5).uniform(0, 1, y.shape)
+    loss = rx.SquaredDistance(at=at, weights=weights)
+    assert network.loss(x, y, loss=loss) == pytest.approx(
+        np.sum(weights * (states - y) ** 2) / 3, rel=1e-14
+    )
+    order = [2, 0, 1]
+    shuffled = rx.SquaredDistance(
+        at=[at[k] for k in order], weights=np.ascontiguousarray(weights[:, order])
+    )
+    value, grads = network.value_and_grad(x, y, loss=loss, input_grad=True)
+    other, other_grads = network.value_and_grad(x, y[:, order], loss=shuffled, input_grad=True)
+    assert other == pytest.approx(value, rel=1e-14)
+    assert_all_close(other_grads, grads, 1e-13)
+
+
+def test_layers_beyond_the_last_target_do_not_matter() -> None:
+    x, y = data(lead=(1,))
+    shallow, deep = model(depth=2), model(depth=6)
+    loss = rx.SquaredDistance(at=[2])
+    assert shallow.loss(x, y, loss=loss) == deep.loss(x, y, loss=loss)
+    assert_all_close(
+        deep.value_and_grad(x, y, loss=loss)[1], shallow.value_and_grad(x, y, loss=loss)[1], 1e-13
+    )
+
+
+@pytest.mark.parametrize(
+    ("options", "word"),
+    [
+        ({"at": [1, 1]}, "at"),
+        ({"at": [5]}, "at"),
+        ({"at": [-1]}, "at"),
+        ({"at": []}, "at"),
+        ({"weights": -np.ones(GRID_SHAPE)}, "weights"),
+        ({"weights": np.full(GRID_SHAPE, np.nan)}, "weights"),
+        ({"weights": np.ones(GRID_SHAPE[::-1])}, "weights"),
+    ],
+    ids=["repeated", "too-deep", "negative", "empty", "negative-weight", "nan-weight", "shape"],
+)
+def test_wrong_losses_are_refused(options: dict[str, Any], word: str) -> None:
+    x, y = data(lead=(len(options["at"]),) if "at" in options else ())
+
+    def use() -> None:
+        model().loss(x, y, loss=rx.SquaredDistance(**options))
+
+    with pytest.raises(ValueError, match=word):
+        use()
+
+
+# -- penalties, seen through the only call that takes them ----------------------------------
+
+
+def penalised_case() -> registry.Case:
+    rng = np.random.default_rng(7)
+    mask = rng.random((6, 5)) > 0.2
+    grid = reference_grid.Grid(
+        (6, 5), (("neumann", "neumann"), ("periodic", "periodic")), (1.0, 1.0), mask
+    )
+    network = reference.Network(
+        grid, "adr", 3, "tanh", np.asarray(0.5), time="layered", scheme="central"
+    )
+    params = registry.draw_params(rng, network, "local", bias=None)
+    x, y = rng.standard_normal((2, 4, 6, 5))
+    return registry.Case("penalised", network, params, x, y, space="local")
+
+
+@pytest.mark.parametrize("of", [None, "U", "D"])
+@pytest.mark.parametrize("kind", ["l2", "smoothness"])
+def test_a_penalty_adds_its_gradient_to_the_step(kind: str, of: str | None) -> None:
+    """One step of steepest descent is p - rate (loss gradient + penalty gradient)."""
+    case = penalised_case()
+    penalty = {"l2": rx.L2, "smoothness": rx.Smoothness}[kind](0.8, of=of)
+    judge = {"l2": reference.l2, "smoothness": reference.smoothness}[kind]
+    expected_value, penalty_grads = judge(case.network, case.params, 0.8, of)
+    _, loss_grads = case.reference_value_and_grad()
+    rate = 1e-9
+    fit = rx.fit(
+        case.model(),
+        case.x,
+        case.y,
+        optimizer=rx.SteepestDescent(rate=rate),
+        steps=1,
+        penalties=(penalty,),
+    )
+    assert fit.history.penalty[0] == pytest.approx(expected_value, rel=1e-6)
+    loss = case.model().loss(case.x, case.y)
+    assert fit.history.loss[0] == pytest.approx(loss, rel=1e-6)
+
+    rate = 0.05
+    fit = rx.fit(
+        case.model(),
+        case.x,
+        case.y,
+        optimizer=rx.SteepestDescent(rate=rate),
+        steps=1,
+        penalties=[penalty],
+    )
+    expected = {
+        name: value - rate * (loss_grads[name] + penalty_grads.get(name, 0))
+        for name, value in case.params.items()
+    }
+    assert_all_close(fit.model.params, expected, 1e-11)
+
+
+def test_penalties_add_up() -> None:
+    case = penalised_case()
+    penalties = (rx.L2(0.3), rx.Smoothness(0.2, of="R"))
+    fit = rx.fit(
+        case.model(),
+        case.x,
+        case.y,
+        optimizer=rx.SteepestDescent(rate=1e-9),
+        steps=1,
+        penalties=penalties,
+    )
+    expected = (
+        reference.l2(case.network, case.params, 0.3)[0]
+        + reference.smoothness(case.network, case.params, 0.2, "R")[0]
+    )
+    assert fit.history.penalty[0] == pytest.approx(expected, rel=1e-6)
+
+
+def test_smoothness_alone_flattens_a_field() -> None:
+    case = penalised_case()
+    fit = rx.fit(
+        case.model(),
+        case.x,
+        case.y,
+        optimizer=rx.SteepestDescent(rate=0.01, line_search="armijo"),
+        steps=100,
+        penalties=(rx.Smoothness(1e4),),
+    )
+    exists = case.network.grid.exists
+    for name in case.params:
+        before = case.params[name][..., exists].std(axis=-1).mean()
+        assert fit.model.params[name][..., exists].std(axis=-1).mean() < 0.2 * before
+
+
+@pytest.mark.parametrize("kind", ["L2", "Smoothness"])
+def test_wrong_penalties_are_refused(kind: str) -> None:
+    case = penalised_case()
+    penalty = getattr(rx, kind)
+    with pytest.raises(ValueError, match="strength"):
+        penalty(-1.0)
+    with pytest.raises(ValueError, match="strength"):
+        penalty(float("nan"))
+    with pytest.raises(ValueError, match="'V'"):
+        rx.fit(case.model(), case.x, case.y, steps=1, penalties=(penalty(1.0, of="V"),))

@@ -1,0 +1,181 @@
+"""Threads of two kinds: the core's own, and Python threads that share a model; fork."""
+
+import os
+import subprocess
+import sys
+import textwrap
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+import pytest
+
+import relaxon as rx
+from measures import bits
+
+
+def make_model(dtype: str = "float64") -> Any:
+    mask = np.random.default_rng(1).random((12, 20)) > 0.2
+    grid = rx.Grid((12, 20), boundary=("neumann", "periodic"), mask=mask)
+    return rx.Relaxation(rx.ADR(grid, space="local"), depth=15, beta=0.02, dtype=dtype, seed=2)
+
+
+def inputs(n: int) -> list[Any]:
+    rng = np.random.default_rng(3)
+    return [rng.standard_normal((2, 3, 12, 20)) for _ in range(n)]
+
+
+def test_python_threads_share_a_model() -> None:
+    model = make_model()
+
+    def work(pair: Any) -> tuple[bytes, float, dict[str, bytes]]:
+        x, y = pair
+        value, grads = model.value_and_grad(x, y, memory="1 MiB", threads=2, input_grad=True)
+        return model(x, threads=2).tobytes(), value, bits(grads)
+
+    pairs = inputs(40)
+    expected = [work(pair) for pair in pairs]
+    with ThreadPoolExecutor(8) as pool:
+        assert list(pool.map(work, pairs)) == expected
+
+
+def test_python_threads_fit_at_the_same_time() -> None:
+    model = make_model()
+
+    def work(pair: Any) -> dict[str, bytes]:
+        x, y = pair
+        optimizer = rx.SteepestDescent(rate=1e-3, line_search="armijo")
+        return bits(rx.fit(model, x, y, optimizer=optimizer, steps=15, threads=2).model.params)
+
+    pairs = inputs(6)
+    expected = [work(pair) for pair in pairs]
+    with ThreadPoolExecutor(6) as pool:
+        assert list(pool.map(work, pairs)) == expected
+
+
+def run_python(script: str, timeout: float = 60, **environment: str) -> str:
+    """Output of a script in a fresh interpreter; a hang becomes a failure."""
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(script)],
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        env={**os.environ, **environment},
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this platform has no fork")
+def test_a_sweep_then_fork_then_a_sweep_in_the_child() -> None:
+    output = run_python(
+        """
+        import os
+        import signal
+        import warnings
+
+        import numpy as np
+
+        import relaxon as rx
+
+        # that a process with threads forks is the point of this test
+        warnings.simplefilter("ignore", DeprecationWarning)
+        model = rx.Relaxation(rx.ADR(rx.Grid((64, 64)), space="local"), depth=20, seed=1)
+        x = np.random.default_rng(0).standard_normal((8, 64, 64))
+        y = np.zeros_like(x)
+
+        def sweep():
+            value, grads = model.value_and_grad(x, y, threads=2)
+            return value, {name: grad.tobytes() for name, grad in grads.items()}
+
+        expected = sweep()
+        for _ in range(3):
+            child = os.fork()
+            if child == 0:
+                signal.alarm(20)
+                os._exit(0 if sweep() == expected else 3)
+            _, status = os.waitpid(child, 0)
+            assert os.waitstatus_to_exitcode(status) == 0, status
+            assert sweep() == expected
+        print("done")
+        """
+    )
+    assert output.strip() == "done"
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this platform has no fork")
+def test_multiprocessing_with_fork() -> None:
+    output = run_python(
+        """
+        import multiprocessing
+        import warnings
+
+        import numpy as np
+
+        import relaxon as rx
+
+        warnings.simplefilter("ignore", DeprecationWarning)
+        model = rx.Relaxation(rx.Dense(rx.Grid((50,))), depth=10, seed=1)
+
+        def sweep(seed):
+            x = np.random.default_rng(seed).standard_normal((30, 50))
+            return model(x, threads=2).tobytes()
+
+        expected = [sweep(seed) for seed in range(4)]
+        with multiprocessing.get_context("fork").Pool(2) as pool:
+            result = pool.map_async(sweep, range(4)).get(timeout=30)
+        assert result == expected
+        print("done")
+        """
+    )
+    assert output.strip() == "done"
+
+
+@pytest.mark.parametrize("threads", [0, -2])
+def test_impossible_thread_counts_are_refused(threads: int) -> None:
+    model = make_model()
+    x, y = inputs(1)[0]
+    calls: list[Callable[[], Any]] = [
+        lambda: model(x, threads=threads),
+        lambda: model.trajectory(x, threads=threads),
+        lambda: model.value_and_grad(x, y, threads=threads),
+        lambda: model.vjp(x, y, threads=threads),
+        lambda: rx.fit(model, x, y, steps=1, threads=threads),
+        lambda: rx.plan(model, batch=3, memory=None, threads=threads),
+    ]
+    for call in calls:
+        with pytest.raises(ValueError, match=rf"threads.*{threads}"):
+            call()
+
+
+@pytest.mark.parametrize("threads", ["2", 1.5])
+def test_thread_counts_are_integers(threads: Any) -> None:
+    with pytest.raises(TypeError, match="threads"):
+        make_model()(inputs(1)[0][0], threads=threads)
+
+
+def test_more_threads_than_work() -> None:
+    model = rx.Relaxation(rx.ADR(rx.Grid((3,))), depth=2, seed=1)
+    x = np.ones((1, 3))
+    np.testing.assert_array_equal(model(x, threads=64), model(x, threads=1))
+
+
+@pytest.mark.parametrize("limit", ["1", "2"])
+def test_the_environment_limits_the_default(limit: str) -> None:
+    """OMP_NUM_THREADS changes no bit either."""
+    script = """
+        import hashlib
+
+        import numpy as np
+
+        import relaxon as rx
+
+        model = rx.Relaxation(rx.ADR(rx.Grid((200,)), space="local"), depth=30, seed=1)
+        x = np.random.default_rng(0).standard_normal((16, 200))
+        _, grads = model.value_and_grad(x, np.zeros_like(x))
+        print(hashlib.sha256(b"".join(grad.tobytes() for grad in grads.values())).hexdigest())
+        """
+    one = run_python(script, OMP_NUM_THREADS="1")
+    assert run_python(script, OMP_NUM_THREADS=limit) == one

@@ -1,0 +1,462 @@
+"""The executable specification: relaxation networks in plain NumPy.
+
+    Z_l     = W_l z_l - b_l
+    z_{l+1} = (1 - omega_l) z_l + omega_l f(Z_l) - beta (|z_l| - 1) z_l
+
+Written to be read, not to be fast, and independent of the package it judges. The forward pass runs
+in any floating type, complex ones included, so that every derivative can be checked by the complex
+step Im F(p + i h q) / h, which has no subtraction and therefore no step size to choose.
+
+Notation: ``z`` state, ``pre`` = Z, ``s`` = omega f'(Z) lambda, ``_bar`` cotangent of what precedes.
+Arrays of states are (batch, *grid.shape), trajectories (batch, depth + 1, *grid.shape).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import erf
+
+from reference_grid import (
+    Grid,
+    Stencil,
+    difference,
+    difference_adjoint,
+    first_difference,
+    mixed_difference,
+    moment_stencils,
+    second_difference,
+    sum_of,
+    upper_triangle,
+)
+
+Array = NDArray[Any]
+
+
+# -- activations ------------------------------------------------------------------------------
+
+
+def logistic(z: Array) -> Array:
+    """1 / (1 + exp(-z)) without overflow; complex arguments near the real axis."""
+    small = np.exp(np.where(z.real > 0, -z, z))
+    result: Array = np.where(z.real > 0, 1, small) / (1 + small)
+    return result
+
+
+def softplus(z: Array) -> Array:
+    """log(1 + exp z) without overflow."""
+    return np.where(z.real > 0, z, 0) + np.log1p(np.exp(np.where(z.real > 0, -z, z)))
+
+
+def normal_distribution(z: Array) -> Array:
+    result: Array = (1 + erf(z / math.sqrt(2))) / 2
+    return result
+
+
+def normal_density(z: Array) -> Array:
+    return np.exp(-z * z / 2) / math.sqrt(2 * math.pi)
+
+
+def absolute(u: Array) -> Array:
+    """|u| continued to complex numbers near the real axis; its derivative at 0 is 0."""
+    return sign(u) * u
+
+
+def sign(u: Array) -> Array:
+    result: Array = np.sign(u.real).astype(u.real.dtype)
+    return result
+
+
+class Activation(NamedTuple):
+    f: Callable[[Array], Array]
+    slope: Callable[[Array], Array]
+
+
+ACTIVATIONS = {
+    "identity": Activation(lambda z: z, np.ones_like),
+    "tanh": Activation(np.tanh, lambda z: 1 - np.tanh(z) ** 2),
+    "logistic": Activation(logistic, lambda z: logistic(z) * logistic(-z)),
+    # derivatives at kinks are the left ones
+    "relu": Activation(
+        lambda z: np.where(z.real > 0, z, 0 * z), lambda z: np.where(z > 0, 1, 0).astype(z.dtype)
+    ),
+    "leaky_relu": Activation(
+        lambda z: np.where(z.real > 0, z, 0.01 * z),
+        lambda z: np.where(z > 0, 1, 0.01).astype(z.dtype),
+    ),
+    "softplus": Activation(softplus, logistic),
+    "silu": Activation(lambda z: z * logistic(z), lambda z: logistic(z) * (1 + z * logistic(-z))),
+    "gelu": Activation(
+        lambda z: z * normal_distribution(z),
+        lambda z: normal_distribution(z) + z * normal_density(z),
+    ),
+    "sin": Activation(np.sin, np.cos),
+    "square": Activation(lambda z: z * z, lambda z: 2 * z),
+    "hard_tanh": Activation(
+        lambda z: np.where(z.real <= -1, 0 * z - 1, np.where(z.real <= 1, z, 0 * z + 1)),
+        lambda z: ((z > -1) & (z <= 1)).astype(z.dtype),
+    ),
+}
+
+
+# -- networks ---------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Network:
+    """Configuration of a network; ``omega`` is used where the parameters hold none."""
+
+    grid: Grid
+    operator: str  # "adr", "moments", "banded", "dense"
+    depth: int
+    activation: str
+    omega: Array
+    time: str = "constant"
+    scheme: str = "central"
+    order: int = 0
+    radius: int = 0
+    beta: float = 0.0
+
+    @property
+    def is_layered(self) -> bool:
+        return self.time == "layered"
+
+    def rate(self, omega: Array, layer: int) -> Array:
+        """omega of one layer: a scalar or a field, see the notation table for the shapes."""
+        if omega.shape == ():
+            return omega
+        if omega.shape == (self.depth,):
+            return omega[layer]  # type: ignore[no-any-return]
+        return omega.reshape(self.grid.shape)
+
+
+class Term(NamedTuple):
+    """coefficient(cell) * (constant difference operator): operators are sums of these."""
+
+    coefficient: Array
+    stencil: Stencil
+
+
+def slice_of_layer(network: Network, params: Mapping[str, Array], layer: int) -> dict[str, Array]:
+    """Parameters of one layer, without omega."""
+    return {
+        name: value[layer] if network.is_layered else value
+        for name, value in params.items()
+        if name != "omega"
+    }
+
+
+def terms(network: Network, coefficients: Mapping[str, Array], omega: Array) -> list[Term]:
+    """W z = sum of coefficient * difference(z), for every operator but the dense one."""
+    ndim = network.grid.ndim
+    if network.operator == "banded":
+        offsets = range(-network.radius, network.radius + 1)
+        weights = coefficients["weights"]
+        return [Term(w, {(j,): 1.0}) for w, j in zip(weights, offsets, strict=True)]
+    if network.operator == "moments":
+        stencils = moment_stencils(network.order)
+        return [Term(m, t) for m, t in zip(coefficients["moments"], stencils, strict=True)]
+
+    reaction, advection, diffusion = (coefficients[name] for name in "RUD")
+    result = [Term(1 + reaction, {(0,) * ndim: 1.0})]
+    result += [Term(-advection[a], first_difference(ndim, a)) for a in range(ndim)]
+    for entry, (a, b) in zip(diffusion, upper_triangle(ndim), strict=True):
+        if a != b:
+            result.append(Term(2 * entry, mixed_difference(ndim, a, b)))
+        elif network.scheme == "upwind":
+            result.append(Term(entry + absolute(advection[a]) / 2, second_difference(ndim, a)))
+        elif network.scheme == "lax-wendroff":
+            extra = omega * advection[a] ** 2 / 2
+            result.append(Term(entry + extra, second_difference(ndim, a)))
+        else:
+            result.append(Term(entry, second_difference(ndim, a)))
+    return result
+
+
+def terms_adjoint(
+    network: Network, coefficients: Mapping[str, Array], omega: Array, bars: Sequence[Array]
+) -> tuple[dict[str, Array], Array]:
+    """Cotangents of one layer's coefficients and of omega from those of the terms (fields)."""
+    if network.operator in ("banded", "moments"):
+        name = "weights" if network.operator == "banded" else "moments"
+        return {name: np.stack(bars)}, np.zeros_like(bars[0])
+
+    ndim = network.grid.ndim
+    advection = coefficients["U"]
+    advection_bar = [-bar for bar in bars[1 : 1 + ndim]]
+    diffusion_bar = []
+    omega_bar = np.zeros_like(bars[0])
+    for bar, (a, b) in zip(bars[1 + ndim :], upper_triangle(ndim), strict=True):
+        diffusion_bar.append(bar if a == b else 2 * bar)
+        if a == b and network.scheme == "upwind":
+            advection_bar[a] = advection_bar[a] + bar * sign(advection[a]) / 2
+        elif a == b and network.scheme == "lax-wendroff":
+            advection_bar[a] = advection_bar[a] + bar * omega * advection[a]
+            omega_bar = omega_bar + bar * advection[a] ** 2 / 2
+    result = {"R": bars[0], "U": np.stack(advection_bar), "D": np.stack(diffusion_bar)}
+    return result, omega_bar
+
+
+def existing_part(network: Network, matrix: Array) -> Array:
+    exists = network.grid.exists.ravel()
+    return np.where(exists[:, None] & exists[None, :], matrix, 0)
+
+
+def apply(
+    network: Network, params: Mapping[str, Array], z: Array, layer: int = 0, omega: Any = None
+) -> Array:
+    """W z of one layer: affine in z where a Dirichlet condition has a value."""
+    coefficients = slice_of_layer(network, params, layer)
+    z = np.where(network.grid.exists, z, 0)
+    if network.operator == "dense":
+        matrix = existing_part(network, coefficients["W"])
+        result: Array = (z.reshape(len(z), -1) @ matrix.T).reshape(z.shape)
+        return result
+    if omega is None:
+        omega = params.get("omega", network.omega)
+    rate = network.rate(np.asarray(omega), layer)
+    value = sum_of(
+        coefficient * difference(network.grid, stencil, z)
+        for coefficient, stencil in terms(network, coefficients, rate)
+    )
+    return np.where(network.grid.exists, value, 0)
+
+
+def to_dense(
+    network: Network, params: Mapping[str, Array], layer: int = 0, omega: Any = None
+) -> Array:
+    """Matrix (N, N) of the linear part of :func:`apply`."""
+    n = int(np.prod(network.grid.shape))
+    zero = np.zeros((1, *network.grid.shape))
+    columns = np.where(network.grid.exists.ravel(), np.eye(n), 0).reshape(n, *network.grid.shape)
+    images = apply(network, params, columns, layer, omega) - apply(
+        network, params, zero, layer, omega
+    )
+    return existing_part(network, images.reshape(n, n).T)
+
+
+def norm(network: Network, z: Array) -> Array:
+    """|z| per sample, without conjugation, broadcastable against states."""
+    axes = tuple(range(1, z.ndim))
+    result: Array = np.sqrt(np.sum(z * z, axis=axes, keepdims=True) * network.grid.cell_volume)
+    return result
+
+
+def trajectory(network: Network, params: Mapping[str, Array], x: Array) -> Array:
+    """All states z_0..z_L."""
+    exists = network.grid.exists
+    omega = params.get("omega", network.omega)
+    states = [np.where(exists, x, 0)]
+    for layer in range(network.depth):
+        z, rate = states[-1], network.rate(omega, layer)
+        pre = pre_activation(network, params, z, layer)
+        z_next = (1 - rate) * z + rate * ACTIVATIONS[network.activation].f(pre)
+        if network.beta:
+            z_next = z_next - network.beta * (norm(network, z) - 1) * z
+        states.append(np.where(exists, z_next, 0))
+    return np.stack(states, axis=1)
+
+
+def pre_activation(network: Network, params: Mapping[str, Array], z: Array, layer: int) -> Array:
+    """Z = W z - b."""
+    bias = slice_of_layer(network, params, layer).get("bias", 0)
+    return apply(network, params, z, layer) - bias
+
+
+def forward(network: Network, params: Mapping[str, Array], x: Array) -> Array:
+    """Output z_L."""
+    output: Array = trajectory(network, params, x)[:, -1]
+    return output
+
+
+def vjp(
+    network: Network,
+    params: Mapping[str, Array],
+    x: Array,
+    cotangents: Mapping[int, Array],
+) -> dict[str, Array]:
+    """Gradient of sum_l <cotangents[l], z_l> for every parameter, and ``x``."""
+    states = trajectory(network, params, x)
+    exists = network.grid.exists
+    omega = params.get("omega", network.omega)
+    grads = {name: np.zeros_like(value) for name, value in params.items()}
+
+    def incoming(layer: int) -> Array:
+        return np.where(exists, cotangents.get(layer, np.zeros_like(states[:, 0])), 0)
+
+    cotangent = incoming(network.depth)
+    for layer in reversed(range(network.depth)):
+        z, rate = states[:, layer], network.rate(omega, layer)
+        coefficients = slice_of_layer(network, params, layer)
+        pre = pre_activation(network, params, z, layer)
+        activation = ACTIVATIONS[network.activation]
+        s = np.where(exists, rate * activation.slope(pre) * cotangent, 0)
+
+        bars, rate_bar, z_bar = operator_adjoint(network, coefficients, rate, z, s)
+        rate_bar = rate_bar + np.where(exists, (activation.f(pre) - z) * cotangent, 0).sum(axis=0)
+        bars["bias"] = -s.sum(axis=0)
+        for name, value in coefficients.items():
+            target = grads[name][layer, ...] if network.is_layered else grads[name]
+            target += reduce_to(value.shape, bars[name])
+        if "omega" in params:
+            target = grads["omega"]
+            if target.shape == (network.depth,):
+                target = target[layer : layer + 1]
+            target += reduce_to(target.shape, rate_bar)
+
+        z_bar = z_bar + (1 - rate) * cotangent
+        if network.beta:
+            z_bar = z_bar - network.beta * normalisation_adjoint(network, z, cotangent)
+        cotangent = np.where(exists, z_bar, 0) + incoming(layer)
+    grads["x"] = cotangent
+    return grads
+
+
+def operator_adjoint(
+    network: Network, coefficients: Mapping[str, Array], rate: Array, z: Array, s: Array
+) -> tuple[dict[str, Array], Array, Array]:
+    """Cotangents of the coefficients (as fields), of omega (a field), and W^T s."""
+    grid = network.grid
+    if network.operator == "dense":
+        rows, z_rows = s.reshape(len(s), -1), z.reshape(len(z), -1)
+        matrix = existing_part(network, coefficients["W"])
+        return {"W": rows.T @ z_rows}, np.zeros_like(z[0]), (rows @ matrix).reshape(z.shape)
+    parts = terms(network, coefficients, rate)
+    bars = [(s * difference(grid, stencil, z)).sum(axis=0) for _, stencil in parts]
+    z_bar = sum_of(difference_adjoint(grid, stencil, c * s) for c, stencil in parts)
+    return (*terms_adjoint(network, coefficients, rate, bars), z_bar)
+
+
+def normalisation_adjoint(network: Network, z: Array, cotangent: Array) -> Array:
+    """Transposed derivative of (|z| - 1) z; at z = 0 it is -1, the quotient below being 0."""
+    size = norm(network, z)
+    axes = tuple(range(1, z.ndim))
+    inner = np.sum(z * cotangent, axis=axes, keepdims=True) * network.grid.cell_volume
+    quotient = np.where(size > 0, inner / np.where(size > 0, size, 1), 0)
+    result: Array = (size - 1) * cotangent + quotient * z
+    return result
+
+
+def reduce_to(shape: tuple[int, ...], field_bar: Array) -> Array:
+    """Sum a field's cotangent over the cells that share one coefficient."""
+    if field_bar.shape == shape:
+        return field_bar
+    if field_bar.size == np.prod(shape):  # omega per cell written (1, N)
+        return field_bar.reshape(shape)
+    n_components = int(np.prod(shape))
+    result: Array = field_bar.reshape(n_components, -1).sum(axis=1).reshape(shape)
+    return result
+
+
+# -- losses and penalties ---------------------------------------------------------------------
+
+
+def squared_distance(
+    network: Network,
+    states: Array,
+    y: Array,
+    weights: Array | None = None,
+    at: Sequence[int] | None = None,
+) -> tuple[Any, dict[int, Array]]:
+    """1/batch sum_n sum_k sum_i w_i (z_i - y_i)^2 and its cotangents per layer.
+
+    y is (batch, *shape), or (batch, len(at), *shape) in the order of ``at``.
+    """
+    layers = [network.depth] if at is None else list(at)
+    targets = y[:, None] if at is None else y
+    w = np.ones(1) if weights is None else weights
+    if at is None and w.ndim == y.ndim:
+        w = w[:, None]
+    w = np.where(network.grid.exists, w, 0).astype(y.dtype)
+    w = np.broadcast_to(w, targets.shape)
+    residual = np.where(w != 0, states[:, layers] - targets, 0)
+    value = np.sum(w * residual**2) / len(y)
+    bar = 2 * w * residual / len(y)
+    return value, {layer: bar[:, k] for k, layer in enumerate(layers)}
+
+
+def value_and_grad(
+    network: Network,
+    params: Mapping[str, Array],
+    x: Array,
+    y: Array,
+    weights: Array | None = None,
+    at: Sequence[int] | None = None,
+) -> tuple[Any, dict[str, Array]]:
+    """Squared distance and its gradient, ``x`` included."""
+    states = trajectory(network, params, x)
+    value, cotangents = squared_distance(network, states, y, weights, at)
+    return value, vjp(network, params, x, cotangents)
+
+
+def jvp(
+    network: Network, params: Mapping[str, Array], x: Array, dots: Mapping[str, Array]
+) -> Array:
+    """Tangent of the output by the complex step; ``dots`` may lack parameters, or ``x``."""
+    step = 1e-30
+
+    def moved(name: str, value: Array) -> Array:
+        return value + 1j * step * dots[name] if name in dots else value + 0j
+
+    complex_params = {name: moved(name, value) for name, value in params.items()}
+    constant = replace(network, omega=network.omega + 0j)
+    # x may hold NaN on masked cells, which must not spread through the complex product
+    start = moved("x", np.where(network.grid.exists, x, 0))
+    return forward(constant, complex_params, start).imag / step
+
+
+def named(params: Mapping[str, Array], of: str | Sequence[str] | None) -> list[str]:
+    if of is None:
+        return list(params)
+    return [of] if isinstance(of, str) else list(of)
+
+
+def l2(
+    network: Network, params: Mapping[str, Array], strength: float, of: str | None = None
+) -> tuple[Any, dict[str, Array]]:
+    """strength * sum of p^2 over the named parameters (existing cells), and its gradient."""
+    value: Any = 0.0
+    grads = {}
+    for name in named(params, of):
+        p = params[name]
+        if name == "W":
+            p = existing_part(network, p)
+        elif p.shape[-network.grid.ndim :] == network.grid.shape:
+            p = np.where(network.grid.exists, p, 0)
+        value = value + strength * np.sum(p * p)
+        grads[name] = 2 * strength * p
+    return value, grads
+
+
+def smoothness(
+    network: Network, params: Mapping[str, Array], strength: float, of: str | None = None
+) -> tuple[Any, dict[str, Array]]:
+    """strength * mean over existing cells of |lattice gradient|^2, summed over coefficient fields.
+
+    The gradient of a field is the forward difference along each axis; differences over a side that
+    is not periodic, and those with a masked end, are left out.
+    """
+    grid = network.grid
+    n_cells = int(grid.exists.sum())
+    axes = range(-grid.ndim, 0)
+    value: Any = 0.0
+    grads = {}
+    for name in named(params, of):
+        p = params[name]
+        if p.shape[-grid.ndim :] != grid.shape:
+            continue
+        bar = np.zeros_like(p)
+        for axis, (_, high) in zip(axes, grid.boundary, strict=True):
+            counts = grid.exists & np.roll(grid.exists, -1, axis)
+            if high != "periodic":
+                np.moveaxis(counts, axis, 0)[-1] = False
+            step = np.where(counts, np.roll(p, -1, axis) - p, 0)
+            value = value + strength * np.sum(step * step) / n_cells
+            bar += 2 * strength / n_cells * (np.roll(step, 1, axis) - step)
+        grads[name] = bar
+    return value, grads
