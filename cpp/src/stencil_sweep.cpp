@@ -188,9 +188,9 @@ bool StencilSweep<T>::ends_at(int side, Rows rows) const {
 template <class T>
 void StencilSweep<T>::poll(Context& context, Crew& crew) {
     context.cells_since_poll += model_.geometry.layout().size();
-    if (!crew.may_poll || context.cells_since_poll < kPollCells) return;
+    if (context.cells_since_poll < kPollCells) return;
     context.cells_since_poll = 0;
-    crew.team->poll();
+    crew.team->poll(crew.is_calling_thread);
 }
 
 template <class T>

@@ -1,7 +1,6 @@
-// Forward mode of stencil networks.
-#include <algorithm>
-
 #include "relaxon/stencil_sweep.hpp"
+
+#include <algorithm>
 
 namespace relaxon {
 

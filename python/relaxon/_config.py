@@ -10,7 +10,6 @@ from typing import Literal, overload
 
 from . import _core, _isa, _probe
 from ._validate import default_threads
-from ._validate import default_threads
 
 _REQUIRED = ("numpy", "scipy", "safetensors")
 _OPTIONAL = ("typer", "rich", "matplotlib", "xarray", "netCDF4", "scikit-learn", "torch", "jax")

@@ -126,7 +126,9 @@ def check_threads(value: object) -> int:
 def check_array(argument: str, value: object, dtype: np.dtype[Any]) -> Array:
     """An array of exactly this type; copied only where its memory is not contiguous."""
     if not hasattr(value, "dtype") or not hasattr(value, "shape"):
-        refuse(argument, f"a NumPy array of {dtype}", f"{type(value).__name__} {value!r}", TypeError)
+        refuse(
+            argument, f"a NumPy array of {dtype}", f"{type(value).__name__} {value!r}", TypeError
+        )
     array = np.asarray(value)
     if array.dtype != dtype:
         fix = f"convert it with .astype('{dtype}')" if array.dtype.kind in "fiu" else ""

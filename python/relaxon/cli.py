@@ -236,8 +236,8 @@ def _fit(name: str, out: Path, options: "Options") -> int:
             flush=True,
         )
         try:
-            with _bad_input(), _progress(options.steps) as show:
-                result = experiment.run(show)
+            with _bad_input():
+                result = experiment.run(progress=sys.stderr.isatty())
         except DivergenceError as error:
             raise _Failure(str(error), code=1) from None
         _print_result(result)
@@ -289,31 +289,6 @@ def _folder(out: Path, n_bytes: int) -> "Iterator[None]":
         for folder in missing:
             if folder.is_dir() and not any(folder.iterdir()):
                 folder.rmdir()
-
-
-@contextmanager
-def _progress(n_steps: int) -> "Iterator[Callable[[Any], None]]":
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (
-        TextColumn("step {task.completed}/{task.total}"),
-        BarColumn(),
-        TextColumn("{task.fields[losses]}"),
-        TextColumn("left"),
-        TimeRemainingColumn(),
-    )
-    # To stderr, so that a table sent to a file holds nothing else.
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("fit", total=n_steps, losses="")
-
-        def show(state: Any) -> None:
-            losses = f"loss {state.loss:.4f}"
-            if state.validation_loss is not None and state.validation_loss == state.validation_loss:
-                losses += f"  validation {state.validation_loss:.4f}"
-            bar.update(task, completed=state.step, losses=losses)
-
-        yield show
 
 
 def _print_result(result: "Result") -> None:

@@ -7,7 +7,6 @@ existing cells and training samples. The loss is weighted to be that same error.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -33,7 +32,12 @@ TRAINING_MONTHS = 40
 # Both were chosen on the last 15 % of the training months: see docs and the README's table.
 LOCAL_SMOOTHNESS = 3.0
 LOCAL_PATIENCE = 100
-LINE_SEARCHES = {"barzilai-borwein": "barzilai-borwein", "armijo": "armijo", "fixed-rate": None}
+OPERATORS: dict[str, type[ADR] | type[Dense]] = {"adr": ADR, "dense": Dense}
+LINE_SEARCHES: dict[str, Any] = {
+    "barzilai-borwein": "barzilai-borwein",
+    "armijo": "armijo",
+    "fixed-rate": None,
+}
 
 
 @dataclass(frozen=True)
@@ -258,7 +262,7 @@ class Experiment:
     def __init__(self, options: Options, data: SeaSurfaceTemperature) -> None:
         self.options = options
         self.data = data
-        check_choice("operator", options.operator, ("adr", "dense"))
+        check_choice("operator", options.operator, tuple(OPERATORS))
         check_choice("optimizer", options.optimizer, tuple(LINE_SEARCHES))
         self.model = self._build_model()
         share = None if options.patience_used is None else options.validation
@@ -270,13 +274,13 @@ class Experiment:
         strength = options.smoothness_used
         self.penalties = (Smoothness(strength),) if strength else ()
 
-    def run(self, progress: Callable[[Any], None] | None = None) -> Result:
+    def run(self, progress: bool = False) -> Result:
         """Fit the baselines and the model, then look at the held-out part, once.
 
         Parameters
         ----------
-        progress : callable, optional
-            Called with the state of the fit, at most every 50 ms.
+        progress : bool, default False
+            Whether to show a bar on stderr.
 
         Returns
         -------
@@ -324,7 +328,7 @@ class Experiment:
         settings["patience"] = self.options.patience_used
         return {"data": "sst", **settings}
 
-    def _fit(self, progress: Callable[[Any], None] | None) -> Fit:
+    def _fit(self, progress: bool) -> Fit:
         options, mask = self.options, self.data.mask
         weight = 1.0 / (mask.sum() * self._variance)
         return fit(
@@ -333,13 +337,12 @@ class Experiment:
             loss=SquaredDistance(weights=np.full(mask.shape, weight, dtype=self.model.dtype)),
             optimizer=self.optimizer,
             steps=options.steps,
-            seed=options.seed,
             penalties=self.penalties,
             validation=self.split.validation,
             patience=options.patience_used,
             memory=options.memory,
             threads=options.threads,
-            progress=progress if progress is not None else False,
+            progress=progress,
         )
 
     def _baseline_rows(self) -> list[Row]:
@@ -384,24 +387,26 @@ class Experiment:
             names=("latitude", "longitude"),
             unit=(data.spacing_unit, data.spacing_unit),
         )
-        operator = (
-            Dense(grid, time=options.time)
-            if options.operator == "dense"
-            else ADR(grid, space=options.space, time=options.time, scheme=options.scheme)
-        )
+        # The names among the options are texts from outside: the constructors check them.
+        family: dict[str, Any] = {"time": options.time}
+        if options.operator == "adr":
+            family |= {"space": options.space, "scheme": options.scheme}
+        settings: dict[str, Any] = {
+            "activation": options.activation,
+            "bias": options.bias,
+            "dtype": options.dtype,
+        }
         return Relaxation(
-            operator,
+            OPERATORS[options.operator](grid, **family),
             depth=options.depth,
-            activation=options.activation,
             omega=options.omega,
-            bias=options.bias,
             beta=options.beta,
             trainable_omega=options.trainable_omega,
             # A depth of zero is for the model to refuse, not for this division.
             dt=options.lead * SECONDS_PER_MONTH / max(options.depth, 1),
             time_unit="s",
-            dtype=options.dtype,
             seed=options.seed,
+            **settings,
         )
 
 

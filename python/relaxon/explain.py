@@ -259,9 +259,9 @@ class _Reading:
         self.omega: Field = omega.reshape(
             (omega.size, *ones) if not omega_is_per_cell else (1, *self.grid.shape)
         )
-        self._is_layered = model.operator.time == "layered"
-        self._is_local = isinstance(model.operator, Dense) or model.operator.space == "local"
-        self._spreads = self._is_local or omega_is_per_cell
+        self._is_layered = model.operator.is_layered
+        self._is_local = model.operator.is_local
+        self._spreads = self._is_local or omega_is_per_cell or isinstance(model.operator, Dense)
         self.n_layers = model.depth if self._is_layered or omega_is_per_layer else None
 
     def lattice(self, name: str) -> Field:

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from .grid import Dirichlet, Grid
 from .model import Relaxation
-from .operators import ADR, Banded, Dense, Moments
+from .operators import ADR, Banded, Dense, Moments, Operator
 
 __all__ = ["FileFormatError", "ModelFile", "load", "read", "save", "write_atomic"]
 
@@ -30,7 +30,6 @@ FORMAT_VERSION = 1
 # safetensors itself refuses longer headers.
 LARGEST_HEADER_BYTES = 100_000_000
 
-Operator = ADR | Moments | Banded | Dense
 _OPERATORS: dict[str, type[Operator]] = {
     "ADR": ADR,
     "Moments": Moments,

@@ -280,9 +280,20 @@ def fit(
     begin = time.perf_counter()
     check_instance("model", model, Relaxation)
     check_integer("steps", steps, 1)
-    follow = list(callbacks)
+    follow = _check_callbacks(callbacks)
     descent = _start(
-        model, x, y, loss, optimizer, steps, penalties, validation, patience, tolerance, memory, threads
+        model,
+        x,
+        y,
+        loss,
+        optimizer,
+        steps,
+        penalties,
+        validation,
+        patience,
+        tolerance,
+        memory,
+        threads,
     )
 
     def state() -> State:
@@ -299,8 +310,8 @@ def fit(
             if descent.step > before:
                 if show:
                     show(state())
-                if follow and any([bool(callback(state())) for callback in follow]):
-                    found = "callback"
+                for callback in follow:
+                    found = "callback" if callback(state()) else found
     except KeyboardInterrupt:
         descent.collect()
         found = "interrupted"
@@ -312,6 +323,16 @@ def fit(
     status = Status[found.upper()]
     best = descent.model("parameters" if validation is None else "best")
     return Fit(best, descent.history(), status, status.value, time.perf_counter() - begin)
+
+
+def _check_callbacks(callbacks: object) -> list[Callable[[State], object]]:
+    if not isinstance(callbacks, Iterable):
+        refuse("callbacks", "a sequence of functions", repr(callbacks), TypeError)
+    follow = list(callbacks)
+    for callback in follow:
+        if not callable(callback):
+            refuse("callbacks", "functions", repr(callback), TypeError)
+    return follow
 
 
 def _start(
@@ -424,10 +445,8 @@ def stability_number(model: Relaxation, params: dict[str, Array]) -> str:
     2 omega sum_a d_a <= 1 and omega sum_a u_a^2 / (2 d_a) <= 1 (Hindmarsh, Gresho, Griffiths, Int.
     J. Numer. Meth. Fluids 4 (1984) 853-897), for f' = 1 and R = 0.
     """
-    ndim = model.grid.ndim
-    axis = -1 - (ndim if model.operator.is_local else 0)
-    rows = np.cumsum([0, *range(ndim, 1, -1)])
-    d = np.take(params["D"].astype(np.float64), rows, axis)
+    axis = -1 - (model.grid.ndim if model.operator.is_local else 0)
+    d = np.take(params["D"].astype(np.float64), model.operator.diagonal(), axis)
     u = params["U"].astype(np.float64)
     omega = float(np.max(np.abs(params["omega"])))
     with np.errstate(all="ignore"):

@@ -29,7 +29,7 @@ class GradientCheck:
         Relative distance of the directional derivative from a Richardson-extrapolated central
         difference.
     steps, remainders : array
-        The steps h and \\|F(p + h d) - F(p) - h F'(p) d\\|.
+        The steps h and |F(p + h d) - F(p) - h F'(p) d|.
     """
 
     order: float
@@ -108,9 +108,7 @@ def check_gradient(
     return GradientCheck(order, abs(central - slope) / scale, steps, remainders)
 
 
-def _direction(
-    rng: np.random.Generator, point: NDArray[np.floating]
-) -> NDArray[np.float64]:
+def _direction(rng: np.random.Generator, point: NDArray[np.floating]) -> NDArray[np.float64]:
     values = np.where(np.isfinite(point), point, 0.0).astype(np.float64)
     size = float(np.sqrt(np.mean(values**2))) or 1.0
     return rng.standard_normal(point.shape) * 0.1 * size

@@ -202,9 +202,7 @@ class Grid:
     def _core_grid(self) -> _core.Grid:
         return _core.Grid(
             shape=list(self.shape),
-            boundary=[
-                (_core_condition(low), _core_condition(high)) for low, high in self.boundary
-            ],
+            boundary=[(_core_condition(low), _core_condition(high)) for low, high in self.boundary],
             mask=self.mask,
             mask_condition=_core_condition(self.mask_boundary),
             cell_volume=float(np.prod(self.spacing)),

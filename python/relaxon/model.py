@@ -1,11 +1,9 @@
-"""The model: a network of relaxation layers with its parameters."""
+"""The model: a network of relaxation layers and everything it computes."""
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Mapping, Sequence
-from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Literal
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -13,62 +11,29 @@ from numpy.typing import ArrayLike, NDArray
 from . import _core
 from ._validate import (
     check_array,
-    check_choice,
-    check_dtype,
     check_finite,
     check_instance,
-    check_integer,
     check_memory,
-    check_number,
     check_shape,
     check_states,
     check_threads,
     refuse,
 )
 from .losses import SquaredDistance
-from .operators import ADR, Banded, Dense, Operator, check_parameter
+from .network import Network
 
 if TYPE_CHECKING:
     import os
 
 __all__ = ["Relaxation"]
 
-ACTIVATIONS = (
-    "identity",
-    "tanh",
-    "logistic",
-    "relu",
-    "leaky_relu",
-    "softplus",
-    "silu",
-    "gelu",
-    "sin",
-    "square",
-    "hard_tanh",
-)
-Activation = Literal[
-    "identity",
-    "tanh",
-    "logistic",
-    "relu",
-    "leaky_relu",
-    "softplus",
-    "silu",
-    "gelu",
-    "sin",
-    "square",
-    "hard_tanh",
-]
-BIASES = ("homogeneous", "local")
-NOISE = 0.01
-START_DIFFUSIVITY = 0.1
 Array = NDArray[Any]
 
 
-class Relaxation:
+class Relaxation(Network):
     """A network whose layers are steps of a relaxation towards a local equilibrium.
 
-    Z = W z - b,  z' = (1 - omega) z + omega f(Z) - beta (\\|z\\| - 1) z, `depth` times.
+    Z = W z - b,  z' = (1 - omega) z + omega f(Z) - beta (|z| - 1) z, `depth` times.
 
     Parameters
     ----------
@@ -85,7 +50,7 @@ class Relaxation:
     bias : {None, "homogeneous", "local"}, default None
         b, subtracted; a layered operator makes it layered too.
     beta : float, default 0
-        Strength of the normalisation term; \\|z\\|^2 = sum z^2 times the cell volume, per sample.
+        Strength of the normalisation term; |z|^2 = sum z^2 times the cell volume, per sample.
     trainable_omega : bool, default False
         Whether omega is a parameter. Training does not clip it.
     dt : float, default 1
@@ -126,276 +91,6 @@ class Relaxation:
     (5, 64)
     """
 
-    def __init__(
-        self,
-        op: Operator,
-        depth: int,
-        activation: Activation = "tanh",
-        omega: float | ArrayLike = 0.5,
-        bias: Literal["homogeneous", "local"] | None = None,
-        beta: float = 0.0,
-        trainable_omega: bool = False,
-        dt: float = 1.0,
-        time_unit: str = "",
-        dtype: Any = np.float64,
-        seed: int = 0,
-    ) -> None:
-        check_instance("op", op, Operator)
-        self._operator = op
-        self._depth = check_integer("depth", depth, 1)
-        self._activation = check_choice("activation", activation, ACTIVATIONS)
-        self._bias = None if bias is None else check_choice("bias", bias, BIASES)
-        self._beta = check_number("beta", beta, 0.0)
-        if not isinstance(trainable_omega, bool):
-            refuse("trainable_omega", "True or False", repr(trainable_omega), TypeError)
-        self._trainable_omega = trainable_omega
-        self._dt = check_number("dt", dt, 0.0, is_open=True)
-        if not isinstance(time_unit, str):
-            refuse("time_unit", "a text", repr(time_unit), TypeError)
-        self._time_unit = time_unit
-        self._dtype = check_dtype(dtype)
-        self._seed = check_integer("seed", seed, 0)
-        self._omega, self._omega_kind = self._check_omega(omega)
-        self._params = self._freeze(self._initial_params())
-
-    # -- configuration ------------------------------------------------------------------------
-
-    @property
-    def operator(self) -> Operator:
-        """The operator W."""
-        return self._operator
-
-    @property
-    def grid(self) -> Any:
-        """The operator's grid."""
-        return self._operator.grid
-
-    @property
-    def depth(self) -> int:
-        """Number of layers."""
-        return self._depth
-
-    @property
-    def activation(self) -> str:
-        """Name of f."""
-        return self._activation
-
-    @property
-    def omega(self) -> Array:
-        """Relaxation rate, trained or not."""
-        return self._params["omega"] if self._trainable_omega else self._omega
-
-    @property
-    def bias(self) -> str | None:
-        """Kind of the bias."""
-        return self._bias
-
-    @property
-    def beta(self) -> float:
-        """Strength of the normalisation term."""
-        return self._beta
-
-    @property
-    def trainable_omega(self) -> bool:
-        """Whether omega is a parameter."""
-        return self._trainable_omega
-
-    @property
-    def dt(self) -> float:
-        """Time per layer, for reports."""
-        return self._dt
-
-    @property
-    def time_unit(self) -> str:
-        """Unit of `dt`."""
-        return self._time_unit
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        """Type of parameters, inputs and outputs."""
-        return self._dtype
-
-    @property
-    def seed(self) -> int:
-        """Seed of the initial values."""
-        return self._seed
-
-    @property
-    def params(self) -> Mapping[str, Array]:
-        """Trained arrays by name, read-only."""
-        return self._params
-
-    @property
-    def n_parameters(self) -> int:
-        """Number of trained numbers, those of existing cells only."""
-        n = self._operator.n_parameters(self._depth)
-        for name in ("bias", "omega"):
-            if name in self._params:
-                array = self._params[name]
-                n_cells = int(np.prod(self.grid.shape))
-                is_field = self._bias == "local" if name == "bias" else self._omega_kind == "cell"
-                n += array.size // n_cells * self.grid.n_cells if is_field else array.size
-        return n
-
-    def _check_omega(self, value: float | ArrayLike) -> tuple[Array, str]:
-        if np.asarray(value).dtype.kind not in "fiu":
-            refuse("omega", "a number or an array of numbers", repr(value), TypeError)
-        omega = np.array(value, self._dtype, order="C")
-        shape = self.grid.shape
-        if omega.ndim == 0:
-            kind = "scalar"
-        elif omega.shape == (self._depth,):
-            kind = "layer"
-        elif omega.shape in (shape, (1, *shape)[-2:]):
-            kind = "cell"
-        else:
-            refuse("omega", f"a number, ({self._depth},) per layer or {shape} per cell", omega.shape)
-        read = omega[self.grid.mask.reshape(omega.shape)] if self._is_masked(kind) else omega
-        wrong = ~((read >= 0) & (read < 2))
-        if wrong.any():
-            refuse("omega", "0 <= omega < 2", read[wrong].flat[0] if read.ndim else read[()])
-        omega.flags.writeable = False
-        return omega, kind
-
-    def _is_masked(self, kind: str) -> bool:
-        return kind == "cell" and self.grid.mask is not None
-
-    @functools.cached_property
-    def _network(self) -> _core.Network:
-        return self._operator._core_network(
-            self._depth,
-            self._omega_kind,
-            self._dtype,
-            activation=self._activation,
-            bias=self._bias or "none",
-            beta=self._beta,
-        )
-
-    def _parameter_shapes(self) -> dict[str, tuple[int, ...]]:
-        shapes = {name: tuple(shape) for name, shape in self._network.parameter_shapes()}
-        shapes["omega"] = self._omega.shape
-        if not self._trainable_omega:
-            del shapes["omega"]
-        return shapes
-
-    def _initial_params(self) -> dict[str, Array]:
-        rng = np.random.default_rng(self._seed)
-        params = {}
-        op = self._operator
-        for name, shape in self._parameter_shapes().items():
-            if name == "omega":
-                params[name] = self._omega.copy()
-                continue
-            n_space = self.grid.ndim if op.is_local else 0
-            noise = NOISE / np.sqrt(shape[-1]) if isinstance(op, Dense) and name == "W" else NOISE
-            values = noise * rng.standard_normal(shape)
-            components = np.moveaxis(values, len(shape) - n_space - 1, 0) if shape else values
-            if name == "D":
-                row = 0
-                for axis in range(self.grid.ndim):
-                    components[row] += START_DIFFUSIVITY
-                    row += self.grid.ndim - axis
-            elif name == "moments":
-                components[0] += 1.0
-            elif name == "weights" and isinstance(op, Banded):
-                components[op.radius] += 1.0
-            elif name == "W":
-                values += np.eye(shape[-1])
-            params[name] = np.asarray(values, self._dtype)
-        return params
-
-    def _freeze(self, params: dict[str, Array]) -> Mapping[str, Array]:
-        for array in params.values():
-            array.flags.writeable = False
-        return MappingProxyType(params)
-
-    def with_params(self, params: Mapping[str, ArrayLike]) -> Relaxation:
-        """A new model with other parameters.
-
-        Parameters
-        ----------
-        params : mapping of str to array
-            Arrays of the model's type and of the shapes in :attr:`params`; they are copied. Names
-            that are left out keep their values.
-
-        Returns
-        -------
-        Relaxation
-            The new model.
-
-        Raises
-        ------
-        TypeError, ValueError
-            If a name is unknown, an array has another type or shape, or is not finite where cells
-            exist.
-        """
-        checked = {name: array.copy() for name, array in self._check_params(params).items()}
-        model = self._copy()
-        model._params = self._freeze({**self._params, **checked})
-        return model
-
-    def _check_params(self, params: Mapping[str, ArrayLike]) -> dict[str, Array]:
-        for name in params:
-            if name not in self._params:
-                rule = f"names out of {', '.join(self._params)}"
-                fix = "the model's omega is not trainable" if name == "omega" else ""
-                refuse("params", rule, repr(name), fix=fix)
-        return {
-            name: self._check_parameter(name, value)
-            for name, value in params.items()
-        }
-
-    def _check_parameter(self, name: str, value: Any) -> Array:
-        shape = self._params[name].shape
-        if name == "W" or (name == "omega" and self._omega_kind == "cell"):
-            return self._check_masked(name, value, shape)
-        return check_parameter(name, value, shape, self._dtype, self.grid)
-
-    def _check_masked(self, name: str, value: Any, shape: tuple[int, ...]) -> Array:
-        """W is read where both its row and its column exist, omega where its cell does."""
-        array = check_array(name, value, self._dtype)
-        check_shape(name, array, shape)
-        mask = self.grid.mask
-        if mask is not None and name == "W":
-            mask = np.logical_and.outer(mask.ravel(), mask.ravel())
-        check_finite(name, array, mask)
-        return array
-
-    def _copy(self) -> Relaxation:
-        model = Relaxation.__new__(Relaxation)
-        model.__dict__.update(self.__dict__)
-        return model
-
-    def astype(self, dtype: Any) -> Relaxation:
-        """The same model in another precision.
-
-        Parameters
-        ----------
-        dtype : {"float64", "float32"}
-            The type.
-
-        Returns
-        -------
-        Relaxation
-            A new model; parameters are rounded where that loses digits.
-
-        Raises
-        ------
-        TypeError
-            If the type is neither of the two.
-        """
-        model = self._copy()
-        model.__dict__.pop("_network", None)
-        model._dtype = check_dtype(dtype)
-        model._omega = self._omega.astype(model._dtype)
-        model._omega.flags.writeable = False
-        model._params = self._freeze(
-            {name: array.astype(model._dtype) for name, array in self._params.items()}
-        )
-        return model
-
-    # -- sweeps ---------------------------------------------------------------------------------
-
     def _arrays(self, params: Mapping[str, Array] | None = None) -> list[Array]:
         """Parameter arrays as the core takes them: omega last, trained or not."""
         params = self._params if params is None else params
@@ -407,9 +102,7 @@ class Relaxation:
         check_finite("x", array, self.grid.mask)
         return array
 
-    def __call__(
-        self, x: Array, threads: int | None = None, out: Array | None = None
-    ) -> Array:
+    def __call__(self, x: Array, threads: int | None = None, out: Array | None = None) -> Array:
         """Output of the network.
 
         Parameters
@@ -441,9 +134,7 @@ class Relaxation:
         self._network.forward(self._arrays(), states, out, False, check_threads(threads))
         return out
 
-    def trajectory(
-        self, x: Array, threads: int | None = None, out: Array | None = None
-    ) -> Array:
+    def trajectory(self, x: Array, threads: int | None = None, out: Array | None = None) -> Array:
         """All states z_0..z_L.
 
         Parameters
@@ -726,44 +417,3 @@ class Relaxation:
         from .files import save
 
         save(self, path)
-
-    # -- plain Python objects --------------------------------------------------------------------
-
-    def _settings(self) -> dict[str, Any]:
-        names = ("operator", "depth", "activation", "bias", "beta", "trainable_omega")
-        names += ("dt", "time_unit", "dtype", "seed")
-        return {name: getattr(self, f"_{name}") for name in names}
-
-    def _key(self) -> tuple[Any, ...]:
-        arrays = {**self._params, "omega": self.omega}
-        contents = sorted((name, a.shape, a.tobytes()) for name, a in arrays.items())
-        return (*self._settings().values(), tuple(contents))
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Relaxation) and self._key() == other._key()
-
-    def __hash__(self) -> int:
-        return hash(self._key())
-
-    def __getstate__(self) -> dict[str, Any]:
-        state = {name: value for name, value in self.__dict__.items() if name != "_network"}
-        return {**state, "_params": dict(self._params)}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state)
-        self._params = self._freeze({name: np.array(a) for name, a in state["_params"].items()})
-        self._omega = np.array(self._omega)
-        self._omega.flags.writeable = False
-
-    def __repr__(self) -> str:
-        omega = f"{self.omega[()]:g}" if self.omega.ndim == 0 else f"<{self.omega.shape}>"
-        parts = [repr(self._operator), f"depth={self._depth}"]
-        parts += [f"activation={self._activation!r}", f"omega={omega}"]
-        if self._bias:
-            parts.append(f"bias={self._bias!r}")
-        if self._beta:
-            parts.append(f"beta={self._beta:g}")
-        if self._trainable_omega:
-            parts.append("trainable_omega=True")
-        parts.append(f"dtype='{self._dtype}'")
-        return f"Relaxation({', '.join(parts)})"

@@ -27,6 +27,7 @@ __all__ = ["ADR", "Banded", "Dense", "Moments"]
 
 SPACES = ("homogeneous", "local")
 TIMES = ("constant", "layered")
+START_DIFFUSIVITY = 0.1
 SCHEMES = ("central", "upwind", "lax-wendroff")
 Array = NDArray[Any]
 
@@ -63,6 +64,10 @@ class Operator:
     @property
     def _order(self) -> int:
         return 0
+
+    def start_values(self, name: str) -> dict[int, float]:
+        """What the components of a parameter start from where that is not zero."""
+        return {}
 
     def _core_network(
         self, depth: int, omega: str, dtype: np.dtype[Any], **options: Any
@@ -156,11 +161,12 @@ class Operator:
         states = check_states("z", z, self.grid.shape, dtype)
         check_finite("z", states, self.grid.mask)
         depth, arrays = self._read_params(params, dtype)
-        check_integer("layer", layer, 0, depth - 1)
+        check_integer("layer", layer, 0, depth - 1 if self.is_layered else None)
         rate = self._read_omega(omega, dtype)
         network = self._core_network(depth, "cell" if rate.ndim else "scalar", dtype)
         out = np.empty_like(states)
-        network.apply([*arrays, rate], layer, states, out, default_threads())
+        number = layer if self.is_layered else 0
+        network.apply([*arrays, rate], number, states, out, default_threads())
         return out
 
     def to_dense(
@@ -209,7 +215,9 @@ class Operator:
     def _read_omega(self, omega: float | Array | None, dtype: np.dtype[Any]) -> Array:
         if omega is None:
             if getattr(self, "scheme", "") == "lax-wendroff":
-                refuse("omega", "the relaxation rate of the layer", "None", fix="the scheme uses it")
+                refuse(
+                    "omega", "the relaxation rate of the layer", "None", fix="the scheme uses it"
+                )
             omega = 1.0
         rate = np.array(omega, dtype)
         if rate.ndim and rate.size != int(np.prod(self.grid.shape)):
@@ -300,8 +308,17 @@ class ADR(Operator):
 
     _kind = "adr"
 
+    def start_values(self, name: str) -> dict[int, float]:
+        """A little diffusion along every axis."""
+        return dict.fromkeys(self.diagonal(), START_DIFFUSIVITY) if name == "D" else {}
+
+    def diagonal(self) -> list[int]:
+        """The components of D that belong to one axis each."""
+        ndim = self.grid.ndim
+        return [a * ndim - a * (a - 1) // 2 for a in range(ndim)]
+
     @staticmethod
-    def from_paper(A: ArrayLike, C: ArrayLike, B: ArrayLike) -> dict[str, Array]:  # noqa: N803
+    def from_paper(A: ArrayLike, C: ArrayLike, B: ArrayLike) -> dict[str, Array]:
         """Parameters of a 1-D operator from the weights printed in the paper.
 
         u = A - B, d = (A + B) / 2, R = A + B + C - 1, where A, C, B weigh z_{i-1}, z_i, z_{i+1}.
@@ -371,6 +388,10 @@ class Moments(Operator):
 
     _kind = "moments"
 
+    def start_values(self, name: str) -> dict[int, float]:
+        """The identity."""
+        return {0: 1.0}
+
     def _check(self) -> None:
         check_integer("order", self.order, 1, 8)
         _check_line(self.grid, (self.order + 1) // 2)
@@ -416,6 +437,10 @@ class Banded(Operator):
     time: Literal["constant", "layered"] = "constant"
 
     _kind = "banded"
+
+    def start_values(self, name: str) -> dict[int, float]:
+        """The identity."""
+        return {self.radius: 1.0}
 
     def _check(self) -> None:
         check_integer("radius", self.radius, 1)

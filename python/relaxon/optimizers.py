@@ -77,5 +77,7 @@ class SteepestDescent:
                 refuse("rate", f"names out of {', '.join(names)}", repr(name))
         for name in names:
             if name not in self.rate:
-                refuse("rate", f"an entry for every one of {', '.join(names)}", f"none for {name!r}")
+                refuse(
+                    "rate", f"an entry for every one of {', '.join(names)}", f"none for {name!r}"
+                )
         return dict(self.rate)

@@ -56,13 +56,17 @@ PYTHON_LAYERS = [
     {"_config"},
     {"grid", "datasets"},
     {"operators", "losses", "optimizers"},
+    {"network"},
     {"model"},
-    {"fit", "files"},
+    {"fit", "files", "plan", "gradient_check"},
     {"explain"},
     {"experiment"},
     {"report"},
     {"cli"},
 ]
+
+# A model saves itself: the one look upwards, from inside a method.
+UPWARD = {("model", "files")}
 
 # Headers outside the C++ standard library, and the only files that may include them.
 FOREIGN_HEADERS = {
@@ -222,6 +226,8 @@ def test_module_imports_only_lower_layers(path: Path) -> None:
         return
     own = layer_of(path.stem, PYTHON_LAYERS)
     for name in inner:
+        if (path.stem, name) in UPWARD:
+            continue
         assert layer_of(name, PYTHON_LAYERS) <= own, f"{path.stem} may not import {name}"
     assert "relaxon" not in {name.split(".")[0] for name in imports(tree, path.stem, nested=True)}
 

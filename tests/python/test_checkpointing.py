@@ -155,7 +155,7 @@ def test_counted_evaluations_agree_with_the_plan_and_the_closed_form(name: str) 
     for memory in [*setting.budgets(2), None]:
         plan = setting.plan(memory, threads=2)
         _, _, counts = setting.model._value_and_grad_counted(
-            setting.x, setting.y, loss=setting.loss, memory=memory, threads=2
+            setting.x, setting.y, loss=setting.loss, memory=memory, threads=2, input_grad=True
         )
         assert plan.n_layers == n_reached
         assert counts.reversals == n_reached
@@ -184,14 +184,14 @@ def test_plans_keep_the_budget(name: str) -> None:
 @pytest.mark.parametrize("name", SETTINGS)
 def test_a_budget_below_the_minimum_is_refused_with_the_minimum(name: str) -> None:
     setting = SETTINGS[name]()
-    least = setting.plan(None).minimum_bytes
+    least = setting.plan(None, threads=1).minimum_bytes
     before = bits(setting.model.params)
     with pytest.raises(ValueError, match="memory") as caught:
         setting.result(least - 1, 1)
     stated = [int(digits) for digits in re.findall(r"\d+", re.sub("[,_]", "", str(caught.value)))]
     assert least in stated
     with pytest.raises(ValueError, match=str(least)):
-        setting.plan(least - 1)
+        setting.plan(least - 1, threads=1)
     assert bits(setting.model.params) == before
     setting.result(least, 1)
 

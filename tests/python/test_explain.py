@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -19,9 +20,7 @@ def plane(**options: Any) -> rx.Grid:
     return rx.Grid((6, 8), spacing=SPACING, names=("y", "x"), unit=("m", "m"), **options)
 
 
-def model_of(
-    operator: Any, params: dict[str, NDArray[Any] | float], **options: Any
-) -> rx.Relaxation:
+def model_of(operator: Any, params: Mapping[str, Any], **options: Any) -> rx.Relaxation:
     settings = {"depth": 3, "activation": "identity", "omega": OMEGA, "dt": DT, "time_unit": "s"}
     model = rx.Relaxation(operator, **{**settings, **options})
     arrays = {name: np.asarray(value, dtype=model.dtype) for name, value in params.items()}
@@ -140,7 +139,7 @@ def test_local_fields_end_at_the_mask() -> None:
 
 @pytest.mark.parametrize("scheme", ["upwind", "lax-wendroff"])
 def test_numerical_diffusion_stands_apart(scheme: str) -> None:
-    explanation = rx.explain(model_of(rx.ADR(plane(), scheme=scheme), PLANE_PARAMS))
+    explanation = rx.explain(model_of(rx.ADR(plane(), **{"scheme": scheme}), PLANE_PARAMS))
     lattice = [0.15, 0.1] if scheme == "upwind" else [OMEGA * 0.09 / 2, OMEGA * 0.04 / 2]
     assert explanation.fields["numerical D"] == pytest.approx(
         [OMEGA * lattice[0] * 4 / DT, OMEGA * lattice[1] * 25 / DT]
@@ -148,7 +147,7 @@ def test_numerical_diffusion_stands_apart(scheme: str) -> None:
     assert explanation.fields["D"][0] == pytest.approx(OMEGA * 0.5 * 4 / DT)
 
 
-LINE = {"spacing": 2.0, "names": ("x",), "unit": ("m",)}
+LINE: dict[str, Any] = {"spacing": 2.0, "names": ("x",), "unit": ("m",)}
 
 
 def test_moments_up_to_hyper_diffusion() -> None:

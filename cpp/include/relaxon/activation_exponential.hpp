@@ -31,8 +31,9 @@ namespace exponential {
 
 // ln 2 is split so that k times its high part is exact for all k that occur.
 // q: weighted least squares (Lawson) on 160 Chebyshev nodes of [-ln 2 / 2, ln 2 / 2], relative
-// error of p; q_0 = 1/2 kept, coefficients rounded one by one from the lowest, the rest refitted.
-// log: the same for log1p(e) = 2 s + s v P(v), s = e / (2 + e), v = s^2 in [0, 1/9], by Remez.
+// error of r + t; q_0 = 1/2 kept, coefficients rounded one by one from the lowest, the rest
+// refitted. log: the same for log1p(e) = 2 s + s v P(v), s = e / (2 + e), v = s^2 in [0, 1/9], by
+// Remez.
 template <class T>
 struct Constants;
 
@@ -45,6 +46,7 @@ struct Constants<double> {
     // tanh(x) rounds to 1 where -2 x is less.
     static constexpr double kLowestTanh = -40.0;
     static constexpr double kLog2e = 0x1.71547652b82fep+0;
+    static constexpr double kLn2 = 0x1.62e42fefa39efp-1;
     static constexpr double kLn2High = 0x1.62e42fefa3800p-1;
     static constexpr double kLn2Low = 0x1.ef35793c76730p-45;
     // Relative error of r + t 2.4e-17.
@@ -66,6 +68,7 @@ struct Constants<float> {
     static constexpr float kLowest = -109.0F;
     static constexpr float kLowestTanh = -20.0F;
     static constexpr float kLog2e = 0x1.715476p+0F;
+    static constexpr float kLn2 = 0x1.62e430p-1F;
     static constexpr float kLn2High = 0x1.62e400p-1F;
     static constexpr float kLn2Low = 0x1.7f7d1cp-20F;
     // Relative error of r + t 1.4e-8.
@@ -97,15 +100,23 @@ struct Reduced {
     BitPack<T> exponent;  // k + 2 bias in the low bits (mantissa bits + 1 of them at least)
 };
 
-// kLowest <= x <= 0, or NaN, which r and t inherit.
-template <class T>
+enum class Accuracy { relative, absolute };
+
+// kLowest <= x <= 0, or NaN, which r and t inherit. For a small absolute error of exp(x), ln 2 in
+// one part is enough: its error in r grows with |k|, but counts 2^k times, hardly at all.
+template <class T, Accuracy accuracy>
 [[gnu::always_inline]] inline Reduced<T> reduce(Pack<T> x) {
     using C = Constants<T>;
     // Added, it rounds to an integer and leaves that in the low bits of the sum.
     constexpr T round = T(3) * T(std::uint64_t(1) << (C::kMantissaBits - 1)) + T(2 * C::kBias);
     const Pack<T> shifted = x * C::kLog2e + round;
     const Pack<T> k = shifted - round;
-    const Pack<T> r = (x - k * C::kLn2High) - k * C::kLn2Low;
+    Pack<T> r;
+    if constexpr (accuracy == Accuracy::relative) {
+        r = (x - k * C::kLn2High) - k * C::kLn2Low;
+    } else {
+        r = x - k * C::kLn2;
+    }
     return {r, (r * r) * polynomial(C::kQ, r), bit_cast<BitPack<T>>(shifted)};
 }
 
@@ -121,7 +132,7 @@ struct Split {
 template <class T>
 [[gnu::always_inline]] inline Split<T> split_exp(Pack<T> x) {
     using C = Constants<T>;
-    const Reduced<T> reduced = reduce<T>(x);
+    const Reduced<T> reduced = reduce<T, Accuracy::relative>(x);
     // Both halves of k + 2 bias are biased exponents; the bits above them are shifted out.
     const BitPack<T> half = reduced.exponent >> 1;
     const BitPack<T> other = reduced.exponent - half;
@@ -137,7 +148,8 @@ struct Tanh {
     [[gnu::always_inline]] static Evaluated<T> evaluate(Pack<T> x) {
         using C = Constants<T>;
         const Pack<T> below = -abs(x);
-        const Reduced<T> e = reduce<T>(max(broadcast(C::kLowestTanh), below + below));
+        const Pack<T> twice = max(broadcast(C::kLowestTanh), below + below);
+        const Reduced<T> e = reduce<T, Accuracy::absolute>(twice);
         const Pack<T> power = bit_cast<Pack<T>>((e.exponent - C::kBias) << C::kMantissaBits);
         // high + low = 1 - 2^k (1 + r).
         const Pack<T> scaled = power * e.r;

@@ -148,9 +148,10 @@ public:
 
     int n_threads() const { return n_threads_; }
 
-    // Called from the calling thread between blocks of a serial stretch.
-    void poll() const {
-        if (stop_.asked()) throw Interrupted();
+    // Between blocks of work: the calling thread asks whether to stop, the others whether one of
+    // them has.
+    void poll(bool is_calling_thread) const {
+        if (is_calling_thread ? stop_.asked() : stopped_.load()) throw Interrupted();
     }
 
     // task(index, worker) for index = 0..n_tasks-1, on at most `limit` workers. The first exception
@@ -158,22 +159,24 @@ public:
     template <class Task>
     void parallel_for(std::int64_t n_tasks, int limit, const Task& task) {
         std::atomic<std::int64_t> next{0};
-        std::atomic<bool> stopped{false};
+        stopped_ = false;
         std::exception_ptr failure;
         std::mutex failure_mutex;
         const auto work = [&](int worker) {
             const FlushToZero flush;
             try {
-                while (!stopped) {
-                    if (worker == 0) poll();
+                while (!stopped_) {
+                    if (worker == 0) poll(true);
                     const std::int64_t index = next.fetch_add(1);
                     if (index >= n_tasks) break;
                     task(index, worker);
                 }
             } catch (...) {
-                stopped = true;
-                const std::lock_guard<std::mutex> lock(failure_mutex);
-                if (!failure) failure = std::current_exception();
+                {
+                    const std::lock_guard<std::mutex> lock(failure_mutex);
+                    if (!failure) failure = std::current_exception();
+                }
+                stopped_ = true;
             }
         };
         run_workers(n_workers(n_tasks, limit), work);
@@ -212,6 +215,7 @@ private:
 
     int n_threads_;
     StopToken stop_;
+    std::atomic<bool> stopped_{false};
     bool use_pool_ = true;
     std::unique_ptr<detail::ThreadPool> pool_;
 };

@@ -53,7 +53,7 @@ private:
     struct Crew {
         Team* team;
         bool shares_tiles;
-        bool may_poll;
+        bool is_calling_thread;
     };
 
     struct Cotangent {
