@@ -72,6 +72,8 @@ Layout::Layout(const Grid& grid, int radius, std::int64_t overlap)
         inner_reach_ += radius_ * row_length_;
         row_length_ *= n + 2 * radius_;
     }
+    const std::int64_t ghosts = overlap_ * row_length_;
+    lead_ = (ghosts + kAlignedEntries - 1) / kAlignedEntries * kAlignedEntries - ghosts;
     if (ndim_ >= 2) {
         line_cells_ = inner_axes_.back().n;
         line_length_ = line_cells_ + 2 * radius_;

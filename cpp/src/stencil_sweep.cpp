@@ -109,7 +109,7 @@ T* StencilSweep<T>::take_field(Arena& arena) const {
 template <class T>
 std::int64_t StencilSweep<T>::local_length() const {
     const Layout& layout = model_.geometry.layout();
-    const std::int64_t margins = 2 * model_.geometry.wide_margin();
+    const std::int64_t margins = 2 * model_.geometry.wide_margin() + kAlignedEntries;
     if (tiling_.is_whole()) return layout.size() + margins;
     const std::int64_t extra = 4 * layout.radius() * (tiling_.segment + 1);
     return (tiling_.tile_rows + extra) * layout.row_length() + margins;
@@ -164,7 +164,9 @@ T* StencilSweep<T>::local_field(const Context& context, int worker, std::int64_t
         tiling_.is_whole() ? -layout.overlap()
                            : tiling_.own(tile).begin - 2 * layout.radius() * (tiling_.segment + 1);
     T* start = context.local[worker * n_local() + buffer] + model_.geometry.wide_margin();
-    return start - layout.begin(lowest);  // so that flat indices of the field hold
+    // Flat indices of the field hold, and its aligned entries are aligned here.
+    const std::int64_t begin = layout.begin(lowest);
+    return start - begin / kAlignedEntries * kAlignedEntries;
 }
 
 // A tile's rows and `extra` more on each side, as far as there are rows; beyond a periodic end of

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "relaxon/array.hpp"
+
 namespace relaxon {
 
 namespace {
@@ -33,6 +35,7 @@ Tiling choose_tiling(const NetworkConfig& config, int radius, int n_arms, std::i
         std::max({(kTileCells + row_cells - 1) / row_cells, 2 * kOverlapShare * radius});
     const std::int64_t n_tiles = std::max<std::int64_t>(tiling.n_rows / rows, 1);
     tiling.tile_rows = (tiling.n_rows + n_tiles - 1) / n_tiles;
+    if (row_cells == 1) tiling.tile_rows = round_up(tiling.tile_rows, kAlignedEntries);
     tiling.n_tiles = (tiling.n_rows + tiling.tile_rows - 1) / tiling.tile_rows;
     if (tiling.is_whole() || config.beta != 0.0) return tiling;
 

@@ -236,7 +236,7 @@ def parse_boundary(text: str) -> tuple[Any, ...]:
     return tuple(axes)
 
 
-def _parse_condition(text: str) -> str | Dirichlet:
+def _parse_condition(text: str) -> Any:
     try:
         return Dirichlet(float(text))
     except ValueError:

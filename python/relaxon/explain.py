@@ -234,8 +234,10 @@ def explain(model: Relaxation) -> Explanation:
         processes = _explain_adr(reading, operator)
     elif isinstance(operator, Dense):
         processes = _explain_dense(reading)
-    else:
+    elif isinstance(operator, Moments | Banded):
         processes = _explain_line(reading, operator)
+    else:
+        raise TypeError(f"no reading is known for the operator {type(operator).__name__}")
     note = "without the soft normalisation (beta)" if model.beta else ""
     return Explanation(tuple(processes), model.grid.names, note, reading.n_layers)
 

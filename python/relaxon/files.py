@@ -19,7 +19,7 @@ from typing import Any, NoReturn
 import numpy as np
 from numpy.typing import NDArray
 
-from .grid import Dirichlet, Grid
+from .grid import Condition, Dirichlet, Grid
 from .model import Relaxation
 from .operators import ADR, Banded, Dense, Moments, Operator
 
@@ -353,9 +353,9 @@ def _build(configuration: dict[str, Any], tensors: Mapping[str, NDArray[Any]]) -
     return Relaxation(operator, omega=omega, **settings).with_params(params)
 
 
-def _condition_to_json(condition: str | Dirichlet) -> str | dict[str, float]:
+def _condition_to_json(condition: Condition) -> str | dict[str, float]:
     return condition if isinstance(condition, str) else {"dirichlet": condition.value}
 
 
-def _condition_from_json(condition: str | dict[str, float]) -> str | Dirichlet:
+def _condition_from_json(condition: Any) -> Any:
     return condition if isinstance(condition, str) else Dirichlet(condition["dirichlet"])

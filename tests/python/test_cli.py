@@ -207,6 +207,7 @@ def test_local_fields_are_drawn_as_maps(local: tuple[Experiment, Result]) -> Non
     meshes = [axes.collections[0] for axes in figure.axes if axes.get_title(loc="left")]
     for mesh in meshes:
         values = mesh.get_array()
+        assert values is not None
         assert np.ma.getmaskarray(values).sum() == (~local[0].data.mask).sum()
         low, high = mesh.get_clim()
         assert low == (-high if values.min() < 0 else 0.0)
@@ -261,7 +262,8 @@ def test_parts_share_no_month_and_leave_a_gap(lead: int) -> None:
     calendar = np.array([int(str(month)[5:7]) - 1 for month in data.time.astype("M8[M]")])
 
     def labels_of(fields: np.ndarray, months: np.ndarray) -> np.ndarray:
-        return fields[:, 0, 0] * split.scale + split.climatology[calendar[months], 0, 0]
+        mean = split.climatology[calendar[months], 0, 0]
+        return np.asarray(fields[:, 0, 0] * split.scale + mean)
 
     assert split.validation is not None
     for part, first, end in (
@@ -309,7 +311,7 @@ def test_a_known_translation_reads_as_such(cells: int) -> None:
 def test_kilometres_and_metres_give_one_answer() -> None:
     data = datasets.sst()
     in_km = dataclasses.replace(
-        data, spacing=tuple(h / 1000 for h in data.spacing), spacing_unit="km"
+        data, spacing=(data.spacing[0] / 1000, data.spacing[1] / 1000), spacing_unit="km"
     )
     options = Options(steps=20)
     metres = physics_of(Experiment(options, data).run().explanation)

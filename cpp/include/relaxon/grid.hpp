@@ -66,6 +66,9 @@ struct GhostSource {
 // lies outside decides.
 GhostSource resolve(const Grid& grid, std::array<std::int64_t, 3> position);
 
+// Entries of a cache line in the narrower precision.
+constexpr std::int64_t kAlignedEntries = 16;
+
 // A range of indices of axis 0.
 struct Rows {
     std::int64_t begin, end;
@@ -81,8 +84,9 @@ public:
     std::int64_t row_length() const { return row_length_; }
     std::int64_t radius() const { return radius_; }
     std::int64_t overlap() const { return overlap_; }
-    std::int64_t begin(std::int64_t row) const { return (row + overlap_) * row_length_; }
-    std::int64_t size() const { return (n_rows_ + 2 * overlap_) * row_length_; }
+    // Row 0 begins at a multiple of kAlignedEntries, so that its packs fill whole cache lines.
+    std::int64_t begin(std::int64_t row) const { return lead_ + (row + overlap_) * row_length_; }
+    std::int64_t size() const { return lead_ + (n_rows_ + 2 * overlap_) * row_length_; }
     std::int64_t period() const { return n_rows_ * row_length_; }
     std::int64_t offset(const std::array<int, 3>& arm) const;
     // Furthest a kernel reads beyond the rows it is given, in flat indices, less whole ghost rows.
@@ -144,7 +148,7 @@ private:
     bool is_periodic_;
     std::int64_t radius_, overlap_, n_rows_, row_length_;
     std::int64_t n_lines_ = 1, line_cells_ = 1, line_length_ = 1, line_ghosts_ = 0;
-    std::int64_t inner_reach_ = 0;
+    std::int64_t inner_reach_ = 0, lead_ = 0;
     Sides row_sides_;
     std::vector<InnerAxis> inner_axes_;
     std::vector<Run> masked_;  // sorted

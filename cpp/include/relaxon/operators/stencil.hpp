@@ -14,6 +14,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "relaxon/array.hpp"
 #include "relaxon/grid.hpp"
 #include "relaxon/sum.hpp"
 
@@ -42,10 +43,12 @@ public:
     double cut_value() const { return cut_value_; }
 
     // Entries before and after a padded field that kernels may read.
-    std::int64_t margin() const { return layout_.inner_reach() + kReadAhead; }
+    std::int64_t margin() const {
+        return round_up(layout_.inner_reach() + kReadAhead, kAlignedEntries);
+    }
     // The same for fields that the gather of W^T reads around ghost rows.
     std::int64_t wide_margin() const {
-        return margin() + layout_.radius() * layout_.row_length();
+        return margin() + round_up(layout_.radius() * layout_.row_length(), kAlignedEntries);
     }
     std::int64_t field_length() const { return layout_.size() + 2 * margin(); }
     std::int64_t wide_field_length() const { return layout_.size() + 2 * wide_margin(); }
