@@ -143,12 +143,14 @@ typename StencilSweep<T>::Context StencilSweep<T>::carve_context(Arena& arena,
     for (T*& field : context.lambda) field = take_field(arena);
     context.states.slots = arena.take<T*>(n_snapshots);
     context.schedule = arena.take<std::int64_t>(n_snapshots);
+    const Layout& layout = model_.geometry.layout();
     for (std::int64_t slot = 0; slot < n_snapshots; ++slot) {
         // Not touched before use: a plan may have room for more than a sweep reaches.
         T* field = arena.take<T>(model_.geometry.field_length());
         if (arena.is_measuring()) continue;
         const std::int64_t margin = model_.geometry.margin();
-        std::fill(field, field + margin, T(0));
+        const std::int64_t first_ghost = layout.begin(-layout.overlap());
+        std::fill(field, field + margin + first_ghost, T(0));
         std::fill(field + model_.geometry.field_length() - margin,
                   field + model_.geometry.field_length(), T(0));
         context.states.slots[slot] = field + margin;

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ._validate import check_choice
+from ._validate import check_choice, check_integer
 from .datasets import SeaSurfaceTemperature
 from .explain import Explanation, explain
 from .fit import Fit, fit
@@ -262,6 +262,7 @@ class Experiment:
     def __init__(self, options: Options, data: SeaSurfaceTemperature) -> None:
         self.options = options
         self.data = data
+        check_integer("lead", options.lead, 1)
         check_choice("operator", options.operator, tuple(OPERATORS))
         check_choice("optimizer", options.optimizer, tuple(LINE_SEARCHES))
         self.model = self._build_model()

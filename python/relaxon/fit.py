@@ -179,11 +179,12 @@ class _Descent:
 
     def stability(self, place: _core.Extreme) -> str:
         """The bound that the present parameters exceed; without one, how fast the state grows."""
-        if not isinstance(self._model.operator, ADR):
+        operator = self._model.operator
+        if not isinstance(operator, ADR):
             return f"|z| grew {place.growth:.3g} times in that layer"
         names = [name for name in self._model.params if name != "omega"]
         return stability_number(
-            self._model, dict(zip([*names, "omega"], self._present(), strict=True))
+            operator, dict(zip([*names, "omega"], self._present(), strict=True))
         )
 
     def _present(self) -> list[Array]:
@@ -439,14 +440,14 @@ def _diverge(descent: _Descent, x: Array, threads: int) -> NoReturn:
     raise DivergenceError(message, step, place.layer, cell, model)
 
 
-def stability_number(model: Relaxation, params: dict[str, Array]) -> str:
+def stability_number(operator: ADR, params: dict[str, Array]) -> str:
     """The larger of the two explicit bounds of an ADR layer, and where it stands.
 
     2 omega sum_a d_a <= 1 and omega sum_a u_a^2 / (2 d_a) <= 1 (Hindmarsh, Gresho, Griffiths, Int.
     J. Numer. Meth. Fluids 4 (1984) 853-897), for f' = 1 and R = 0.
     """
-    axis = -1 - (model.grid.ndim if model.operator.is_local else 0)
-    d = np.take(params["D"].astype(np.float64), model.operator.diagonal(), axis)
+    axis = -1 - (operator.grid.ndim if operator.is_local else 0)
+    d = np.take(params["D"].astype(np.float64), operator.diagonal(), axis)
     u = params["U"].astype(np.float64)
     omega = float(np.max(np.abs(params["omega"])))
     with np.errstate(all="ignore"):

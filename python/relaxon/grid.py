@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import numbers
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -43,7 +43,7 @@ class Dirichlet:
         object.__setattr__(self, "value", check_number("value", self.value))
 
 
-Condition = Literal["periodic", "neumann"] | Dirichlet
+Condition = str | Dirichlet
 CONDITIONS = ("periodic", "neumann")
 
 
@@ -58,7 +58,7 @@ def _check_condition(argument: str, value: object, choices: tuple[str, ...]) -> 
             TypeError,
             f"a fixed value is written Dirichlet({value!r})",
         )
-    return check_choice(argument, value, choices)  # type: ignore[return-value]
+    return check_choice(argument, value, choices)
 
 
 def _core_condition(condition: Condition) -> tuple[str, float]:
@@ -122,7 +122,7 @@ class Grid:
     spacing: tuple[float, ...] = 1.0  # type: ignore[assignment]
     boundary: tuple[tuple[Condition, Condition], ...] = "periodic"  # type: ignore[assignment]
     mask: NDArray[np.bool_] | None = None
-    mask_boundary: Literal["neumann"] | Dirichlet = "neumann"
+    mask_boundary: Condition = "neumann"
     names: tuple[str, ...] = None  # type: ignore[assignment]
     origin: tuple[float, ...] = 0.0  # type: ignore[assignment]
     unit: tuple[str, ...] = ""  # type: ignore[assignment]
@@ -133,7 +133,7 @@ class Grid:
         spacing: float | tuple[float, ...] = 1.0,
         boundary: Any = "periodic",
         mask: ArrayLike | None = None,
-        mask_boundary: Literal["neumann"] | Dirichlet = "neumann",
+        mask_boundary: Condition = "neumann",
         names: str | tuple[str, ...] | None = None,
         origin: float | tuple[float, ...] = 0.0,
         unit: str | tuple[str, ...] = "",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -42,19 +42,6 @@ ACTIVATIONS = (
     "square",
     "hard_tanh",
 )
-Activation = Literal[
-    "identity",
-    "tanh",
-    "logistic",
-    "relu",
-    "leaky_relu",
-    "softplus",
-    "silu",
-    "gelu",
-    "sin",
-    "square",
-    "hard_tanh",
-]
 BIASES = ("homogeneous", "local")
 NOISE = 0.01
 Array = NDArray[Any]
@@ -67,9 +54,9 @@ class Network:
         self,
         op: Operator,
         depth: int,
-        activation: Activation = "tanh",
+        activation: str = "tanh",
         omega: float | ArrayLike = 0.5,
-        bias: Literal["homogeneous", "local"] | None = None,
+        bias: str | None = None,
         beta: float = 0.0,
         trainable_omega: bool = False,
         dt: float = 1.0,
@@ -326,8 +313,8 @@ class Network:
     # -- plain Python objects --------------------------------------------------------------------
 
     def _settings(self) -> dict[str, Any]:
-        names = ("operator", "depth", "activation", "bias", "beta", "trainable_omega")
-        names += ("dt", "time_unit", "dtype", "seed")
+        names = ["operator", "depth", "activation", "bias", "beta", "trainable_omega"]
+        names += ["dt", "time_unit", "dtype", "seed"]
         return {name: getattr(self, f"_{name}") for name in names}
 
     def _key(self) -> tuple[Any, ...]:

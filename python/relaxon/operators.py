@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -73,7 +73,7 @@ class Operator:
         self, depth: int, omega: str, dtype: np.dtype[Any], **options: Any
     ) -> _core.Network:
         """The core's network of this operator; without options one that only applies it."""
-        settings = {"activation": "identity", "bias": "none", "beta": 0.0} | options
+        settings: dict[str, Any] = {"activation": "identity", "bias": "none", "beta": 0.0} | options
         return _core.Network(
             grid=self.grid._core_grid,
             op=self._kind,
@@ -196,7 +196,9 @@ class Operator:
         n = int(np.prod(self.grid.shape))
         unit = np.eye(n, dtype=dtype).reshape(n, *self.grid.shape)
         linear = dataclasses.replace(self, grid=_with_zero_values(self.grid))
-        return linear.apply(params, unit, layer, omega).reshape(n, n).T.copy()
+        columns = linear.apply(params, unit, layer, omega).reshape(n, n)
+        matrix: Array = columns.T.copy()
+        return matrix
 
     def _read_params(
         self, params: Mapping[str, ArrayLike], dtype: np.dtype[Any]
@@ -302,9 +304,9 @@ class ADR(Operator):
     {'R': (18, 432), 'U': (2, 18, 432), 'D': (3, 18, 432)}
     """
 
-    space: Literal["homogeneous", "local"] = "homogeneous"  # type: ignore[misc]
-    time: Literal["constant", "layered"] = "constant"
-    scheme: Literal["central", "upwind", "lax-wendroff"] = "central"
+    space: str = "homogeneous"  # type: ignore[misc]
+    time: str = "constant"
+    scheme: str = "central"
 
     _kind = "adr"
 
@@ -383,8 +385,8 @@ class Moments(Operator):
     """
 
     order: int = dataclasses.field(kw_only=True)
-    space: Literal["homogeneous", "local"] = "homogeneous"  # type: ignore[misc]
-    time: Literal["constant", "layered"] = "constant"
+    space: str = "homogeneous"  # type: ignore[misc]
+    time: str = "constant"
 
     _kind = "moments"
 
@@ -433,8 +435,8 @@ class Banded(Operator):
     """
 
     radius: int = dataclasses.field(kw_only=True)
-    space: Literal["homogeneous", "local"] = "homogeneous"  # type: ignore[misc]
-    time: Literal["constant", "layered"] = "constant"
+    space: str = "homogeneous"  # type: ignore[misc]
+    time: str = "constant"
 
     _kind = "banded"
 
@@ -478,7 +480,7 @@ class Dense(Operator):
     60466176
     """
 
-    time: Literal["constant", "layered"] = "constant"
+    time: str = "constant"
 
     _kind = "dense"
 

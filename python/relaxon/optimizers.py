@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Literal
 
 from ._validate import check_choice, check_number, refuse
 
@@ -50,7 +49,7 @@ class SteepestDescent:
 
     rate: float | Mapping[str, float]
     momentum: float = 0.0
-    line_search: Literal["armijo", "barzilai-borwein"] | None = None
+    line_search: str | None = None
 
     def __post_init__(self) -> None:
         if isinstance(self.rate, Mapping):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
+from typing import Any
 
 from ._validate import check_instance, check_integer, check_memory, check_threads, refuse
 from .losses import SquaredDistance
@@ -107,6 +108,7 @@ def plan(
         model.trainable_omega,
         bool(input_grad),
     )
-    counts = {"advances": found.evaluations.advances, "evaluations": found.evaluations.evaluations}
-    names = [field.name for field in dataclasses.fields(Plan) if field.name not in counts]
-    return Plan(**{name: getattr(found, name) for name in names}, **counts)
+    counts = found.evaluations
+    values: dict[str, Any] = {"advances": counts.advances, "evaluations": counts.evaluations}
+    names = [field.name for field in dataclasses.fields(Plan) if field.name not in values]
+    return Plan(**values, **{name: getattr(found, name) for name in names})

@@ -166,7 +166,7 @@ struct Bound {
 // gelu leaves out results below 40 times the smallest normal number: their Phi is subnormal, and
 // the product has no more digits than it.
 constexpr Bound kBounds[] = {{Activation::identity, {0, 0}, {0, 0}},
-                             {Activation::tanh, {1.7, 1.95}, {1.75, 1.8}},
+                             {Activation::tanh, {1.7, 2}, {1.75, 1.8}},
                              {Activation::logistic, {1.45, 1.5}, {0.9, 0.9}},
                              {Activation::relu, {0, 0}, {0, 0}},
                              {Activation::leaky_relu, {0.5, 0.5}, {0, 0}},

@@ -1,5 +1,6 @@
 """Limits in which the answer is known without a reference."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -66,7 +67,7 @@ def test_activations_reach_every_value(activation: str) -> None:
     np.testing.assert_allclose(x_bar, slope(x), rtol=1e-13, atol=1e-15)
 
 
-IDENTITIES = {
+IDENTITIES: dict[str, Callable[[rx.Grid], Any]] = {
     "central": lambda grid: rx.ADR(grid, scheme="central"),
     "upwind": lambda grid: rx.ADR(grid, space="local", scheme="upwind"),
     "lax-wendroff": lambda grid: rx.ADR(grid, time="layered", scheme="lax-wendroff"),

@@ -1,0 +1,318 @@
+// Whole sweeps: small fields as a whole, large ones in tiles, and free matrices.
+#include "relaxon/network.hpp"
+
+#include <gtest/gtest.h>
+
+#include <cstring>
+#include <limits>
+
+#include "problem.hpp"
+#include "relaxon/tiling.hpp"
+
+namespace relaxon {
+namespace {
+
+struct Case {
+    const char* name;
+    Shape shape;
+    std::vector<Sides> sides;
+    MaskKind mask;
+    bool is_local, is_layered;
+    AdrScheme scheme;
+    OmegaKind omega;
+    double beta;
+    bool is_tiled;
+};
+
+NetworkConfig config_of(const Case& c) {
+    NetworkConfig config;
+    config.grid = make_grid(c.shape, c.sides, c.mask);
+    config.scheme = c.scheme;
+    config.is_local = c.is_local;
+    config.is_layered = c.is_layered;
+    config.depth = 11;
+    config.activation = Activation::tanh;
+    config.bias = c.is_local ? BiasKind::local : BiasKind::homogeneous;
+    config.omega = c.omega;
+    config.beta = c.beta;
+    return config;
+}
+
+const Condition kFixed = dirichlet(0.25);
+
+std::vector<Case> cases() {
+    const AdrScheme central = AdrScheme::central;
+    const AdrScheme upwind = AdrScheme::upwind;
+    const AdrScheme lax_wendroff = AdrScheme::lax_wendroff;
+    const Shape line{20000}, plane{300, 60}, solid{40, 24, 24};
+    const auto sides = [](const Shape& shape, Condition low, Condition high) {
+        return all_axes(shape, low, high);
+    };
+    const std::vector<Sides> mixed2{{kNeumann, kFixed}, {kPeriodic, kPeriodic}};
+    const std::vector<Sides> mixed3{{kPeriodic, kPeriodic}, {kNeumann, kFixed}, {kFixed, kNeumann}};
+    return {
+        {"small 1-D", {37}, sides({37}, kNeumann, kFixed), MaskKind::none, false, false, central,
+         OmegaKind::scalar, 0.0, false},
+        {"small 2-D", {9, 14}, mixed2, MaskKind::neumann, true, false, lax_wendroff,
+         OmegaKind::cell, 0.1, false},
+        {"small 3-D", {5, 6, 7}, mixed3, MaskKind::dirichlet, false, true, upwind,
+         OmegaKind::layer, 0.0, false},
+        {"line, periodic", line, sides(line, kPeriodic, kPeriodic), MaskKind::none, false, false,
+         central, OmegaKind::scalar, 0.0, true},
+        {"line, Neumann, mask, local", line, sides(line, kNeumann, kNeumann), MaskKind::neumann,
+         true, false, upwind, OmegaKind::cell, 0.0, true},
+        {"line, periodic, mask, layered", line, sides(line, kPeriodic, kPeriodic),
+         MaskKind::dirichlet, false, true, lax_wendroff, OmegaKind::layer, 0.0, true},
+        {"line, Dirichlet, beta", line, sides(line, kFixed, kFixed), MaskKind::none, false, false,
+         central, OmegaKind::scalar, 0.01, true},
+        {"plane, periodic", plane, sides(plane, kPeriodic, kPeriodic), MaskKind::none, false,
+         false, central, OmegaKind::scalar, 0.0, true},
+        {"plane, Neumann and Dirichlet, mask, local", plane, mixed2, MaskKind::neumann, true,
+         false, lax_wendroff, OmegaKind::scalar, 0.0, true},
+        {"solid, periodic", solid, sides(solid, kPeriodic, kPeriodic), MaskKind::none, false,
+         false, central, OmegaKind::scalar, 0.0, true},
+        {"solid, mixed, mask, local", solid, mixed3, MaskKind::dirichlet, true, false, upwind,
+         OmegaKind::layer, 0.0, true},
+        {"solid, Neumann, beta", solid, sides(solid, kNeumann, kNeumann), MaskKind::none, false,
+         false, central, OmegaKind::cell, 0.01, true},
+    };
+}
+
+NetworkConfig dense_config(bool has_mask, bool is_layered) {
+    NetworkConfig config;
+    config.grid = make_grid({6, 5}, all_axes({6, 5}, kNeumann, kNeumann),
+                            has_mask ? MaskKind::neumann : MaskKind::none);
+    config.op = OperatorKind::dense;
+    config.is_layered = is_layered;
+    config.depth = 11;
+    config.activation = Activation::softplus;
+    config.bias = BiasKind::local;
+    config.omega = has_mask ? OmegaKind::cell : OmegaKind::layer;
+    config.beta = 0.05;
+    return config;
+}
+
+struct Named {
+    std::string name;
+    NetworkConfig config;
+    std::int64_t batch;
+    std::vector<std::int64_t> at;
+};
+
+std::vector<Named> networks() {
+    std::vector<Named> list;
+    for (const Case& c : cases()) {
+        list.push_back({c.name, config_of(c), c.is_tiled ? 1 : 3, {4, 11}});
+    }
+    for (const bool has_mask : {false, true}) {
+        for (const bool is_layered : {false, true}) {
+            const std::string name = std::string("dense") + (has_mask ? ", mask" : "") +
+                                     (is_layered ? ", layered" : "");
+            list.push_back({name, dense_config(has_mask, is_layered), 3, {4, 11}});
+        }
+    }
+    for (const OperatorKind op : {OperatorKind::moments, OperatorKind::banded}) {
+        NetworkConfig config;
+        config.grid = make_grid({20000}, {{kNeumann, kFixed}}, MaskKind::neumann);
+        config.op = op;
+        config.order = op == OperatorKind::moments ? 4 : 2;
+        config.depth = 11;
+        config.activation = Activation::tanh;
+        list.push_back({op == OperatorKind::moments ? "moments" : "banded", config, 1, {4, 11}});
+    }
+    return list;
+}
+
+template <class T>
+void expect_same_bits(const std::vector<T>& a, const std::vector<T>& b, const std::string& what) {
+    ASSERT_EQ(a.size(), b.size()) << what;
+    for (std::size_t i = 0; i < a.size(); ++i) {
+        ASSERT_EQ(std::memcmp(&a[i], &b[i], sizeof(T)), 0)
+            << what << ", entry " << i << ": " << a[i] << " and " << b[i];
+    }
+}
+
+template <class T>
+void expect_same_bits(const GradientResult<T>& a, const GradientResult<T>& b,
+                      const std::vector<ParameterArray>& arrays, const std::string& what) {
+    expect_same_bits<double>({a.loss}, {b.loss}, what + ", loss");
+    for (std::size_t i = 0; i < arrays.size(); ++i) {
+        expect_same_bits(a.bars[i], b.bars[i], what + ", " + arrays[i].name);
+    }
+    expect_same_bits(a.x_bar, b.x_bar, what + ", input");
+}
+
+template <class T>
+class NetworkTest : public testing::Test {};
+using Precisions = testing::Types<float, double>;
+TYPED_TEST_SUITE(NetworkTest, Precisions);
+
+TYPED_TEST(NetworkTest, CasesAreTiledAsTheySay) {
+    for (const Case& c : cases()) {
+        const auto op = make_stencil_operator<TypeParam>(config_of(c));
+        const Tiling tiling =
+            choose_tiling(config_of(c), op->radius(), static_cast<int>(op->arms().size()), 1,
+                          static_cast<std::int64_t>(sizeof(TypeParam)));
+        EXPECT_EQ(!tiling.is_whole(), c.is_tiled) << c.name << ": " << tiling.n_tiles << " tiles";
+    }
+}
+
+// With all_layers each layer is a step of its own; without, tiles run whole segments of layers in
+// their own memory.
+TYPED_TEST(NetworkTest, SegmentsGiveTheBitsOfSingleLayers) {
+    for (const Named& network : networks()) {
+        const Problem<TypeParam> problem(network.config, network.batch, network.at);
+        const std::vector<TypeParam> states = problem.forward(true, 1);
+        const auto n = static_cast<std::ptrdiff_t>(network.config.grid->n_cells());
+        const std::ptrdiff_t depth = network.config.depth;
+        std::vector<TypeParam> last;
+        for (std::ptrdiff_t sample = 0; sample < network.batch; ++sample) {
+            const auto begin = states.begin() + (sample * (depth + 1) + depth) * n;
+            last.insert(last.end(), begin, begin + n);
+        }
+        for (const int n_threads : {1, 3}) {
+            expect_same_bits(last, problem.forward(false, n_threads), network.name);
+        }
+    }
+}
+
+TYPED_TEST(NetworkTest, GradientHasTheSameBitsForEveryBudgetAndThreadCount) {
+    for (const Named& network : networks()) {
+        const Problem<TypeParam> problem(network.config, network.batch, network.at);
+        const GradientResult<TypeParam> expected = problem.gradient(1, -1);
+        for (const int n_threads : {1, 2, 3}) {
+            const Plan most =
+                plan_sweep<TypeParam>(network.config, problem.request(SweepKind::gradient, n_threads));
+            const std::int64_t least = most.minimum_bytes;
+            for (const std::int64_t budget :
+                 {least, least + most.state_bytes * 2, (least + most.total_bytes) / 2,
+                  most.total_bytes}) {
+                const std::string what = network.name + ", " + std::to_string(n_threads) +
+                                         " threads, " + std::to_string(budget) + " bytes";
+                const GradientResult<TypeParam> result = problem.gradient(n_threads, budget);
+                expect_same_bits(expected, result, problem.arrays, what);
+                const Plan plan = plan_sweep<TypeParam>(
+                    network.config, problem.request(SweepKind::gradient, n_threads, budget));
+                EXPECT_LE(plan.total_bytes, budget) << what;
+                EXPECT_EQ(result.evaluations.advances, plan.evaluations.advances) << what;
+                EXPECT_EQ(result.evaluations.reversals, plan.evaluations.reversals) << what;
+                EXPECT_EQ(result.evaluations.outputs, plan.evaluations.outputs) << what;
+            }
+            SweepRequest request = problem.request(SweepKind::gradient, n_threads, least - 1);
+            EXPECT_THROW(make_sweep<TypeParam>(network.config, request), BudgetError)
+                << network.name;
+        }
+    }
+}
+
+// <y_bar, J v> = <J^T y_bar, v> holds to rounding: both sides are the same sum in another order.
+TYPED_TEST(NetworkTest, ForwardAndReverseModeAreTransposes) {
+    using T = TypeParam;
+    for (const Named& network : networks()) {
+        const Problem<T> problem(network.config, network.batch, network.at);
+        const std::int64_t n = network.batch * network.config.grid->n_cells();
+        const std::vector<T> y_bar = random_values<T>(n, 201), x_dot = random_values<T>(n, 202);
+        const Arrays<T> dot = problem.direction();
+        const std::vector<T> y_dot = problem.jvp(dot, x_dot);
+        const GradientResult<T> bars = problem.vjp(y_bar);
+        std::vector<T> seen = y_bar;
+        for (std::size_t i = 0; i < seen.size(); ++i) {
+            const auto cell = static_cast<std::int64_t>(i) % network.config.grid->n_cells();
+            if (!network.config.grid->exists(cell)) EXPECT_EQ(y_dot[i], T(0)) << network.name;
+        }
+        const double forward = inner(y_bar, y_dot);
+        const double reverse = inner(bars.bars, dot) + inner(bars.x_bar, x_dot);
+        const double scale = norm_of(y_bar) * norm_of(y_dot);
+        const double epsilon = std::numeric_limits<T>::epsilon();
+        EXPECT_NEAR(forward, reverse, 64 * epsilon * scale) << network.name;
+        EXPECT_GT(std::abs(forward), 1e-4 * scale) << network.name << ": nothing was compared";
+    }
+}
+
+// Central differences of step h err by a term in h^2: their error falls by four when h is halved,
+// and extrapolated it falls away. Double only: rounding would hide it in float.
+TEST(NetworkGradient, AgreesWithExtrapolatedDifferences) {
+    using T = double;
+    for (const Named& network : networks()) {
+        const Problem<T> problem(network.config, network.batch, network.at);
+        const GradientResult<T> result = problem.gradient(1, -1);
+        EXPECT_EQ(result.loss, problem.loss(problem.parameters, problem.x)) << network.name;
+        for (std::size_t which = 0; which <= problem.arrays.size(); ++which) {
+            const bool is_input = which == problem.arrays.size();
+            const std::string what =
+                network.name + ", " + (is_input ? std::string("input") : problem.arrays[which].name);
+            const std::vector<T> dot =
+                is_input ? random_values<T>(static_cast<std::int64_t>(problem.x.size()), 301)
+                         : problem.direction()[which];
+            const auto difference = [&](double h) {
+                double values[2];
+                for (const int side : {0, 1}) {
+                    Arrays<T> moved = problem.parameters;
+                    std::vector<T> x = problem.x;
+                    std::vector<T>& changed = is_input ? x : moved[which];
+                    for (std::size_t i = 0; i < dot.size(); ++i) {
+                        changed[i] += (side == 0 ? -h : h) * dot[i];
+                    }
+                    values[side] = problem.loss(moved, x);
+                }
+                return (values[1] - values[0]) / (2.0 * h);
+            };
+            const double slope = is_input ? inner(result.x_bar, dot) : inner(result.bars[which], dot);
+            const double coarse = difference(2e-4), fine = difference(1e-4);
+            const double extrapolated = (4.0 * fine - coarse) / 3.0;
+            EXPECT_NEAR(extrapolated, slope, 1e-8 * result.loss + 1e-7 * std::abs(slope)) << what;
+        }
+    }
+}
+
+TYPED_TEST(NetworkTest, ExtremeFindsTheFirstValueThatIsNoNumber) {
+    using T = TypeParam;
+    for (const Shape& shape : {Shape{50}, Shape{20000}}) {
+        NetworkConfig config;
+        config.grid = make_grid(shape, all_axes(shape, kPeriodic, kPeriodic));
+        config.depth = 400;
+        Problem<T> problem(config, 1, {});
+        for (std::vector<T>& array : problem.parameters) std::fill(array.begin(), array.end(), T(0));
+        problem.parameters[0][0] = T(1e6);  // R
+        problem.parameters.back()[0] = T(1);
+        std::fill(problem.x.begin(), problem.x.end(), T(0));
+        problem.x[17] = T(1);
+        Team team(1, {});
+        const auto sweep = make_sweep<T>(config, problem.request(SweepKind::forward, 1));
+        const Extreme found = sweep->find_extreme(Problem<T>::view(problem.parameters),
+                                                  problem.x.data(), team);
+        // Each layer multiplies cell 17 by 1 + 10^6.
+        const double digits = std::log10(static_cast<double>(std::numeric_limits<T>::max()));
+        EXPECT_FALSE(found.is_finite);
+        EXPECT_EQ(found.cell, 17);
+        EXPECT_EQ(found.layer, static_cast<std::int64_t>(digits / std::log10(1.0 + 1e6)) + 1);
+    }
+}
+
+TEST(NetworkStop, InterruptsEverySweepAndLeavesItUsable) {
+    for (const Named& network : networks()) {
+        const Problem<double> problem(network.config, network.batch, network.at);
+        const auto sweep =
+            make_sweep<double>(network.config, problem.request(SweepKind::gradient, 2));
+        GradientResult<double> result;
+        std::vector<double*> bars;
+        for (const auto& array : problem.parameters) result.bars.emplace_back(array.size());
+        Gradients<double> places;
+        for (auto& bar : result.bars) places.arrays.push_back(bar.data());
+        result.x_bar.resize(problem.x.size());
+        places.x = result.x_bar.data();
+        int asked = 0;
+        const auto run = [&](Team& team) {
+            return sweep->value_and_gradient(Problem<double>::view(problem.parameters),
+                                             problem.x.data(), problem.target(), places, team);
+        };
+        Team stopping(2, {[](void* count) { return ++*static_cast<int*>(count) > 2; }, &asked});
+        EXPECT_THROW(run(stopping), Interrupted) << network.name;
+        Team going(2, {});
+        result.loss = run(going);
+        expect_same_bits(problem.gradient(1, -1), result, problem.arrays, network.name);
+    }
+}
+
+}  // namespace
+}  // namespace relaxon
