@@ -188,7 +188,7 @@ def main() -> None:
         measure(case, dtype, budget, arguments.threads)
         for case in cases
         for dtype in arguments.dtypes.split(",")
-        for budget in (None, *(mib * MIB for mib in BUDGETS[case]))
+        for budget in (mib and mib * MIB for mib in BUDGETS[case])
     ]
     report = markdown(header, measurements)
     print(report)

@@ -62,8 +62,8 @@ public:
                 T d_dot = dot.data[diagonal(a)][i * dot.step];
                 if (scheme_ == AdrScheme::upwind) d_dot += sign(u) * u_dot / 2;
                 if (scheme_ == AdrScheme::lax_wendroff) {
-                    d_dot += omega[i * omega_step] * u * u_dot +
-                             omega_dot[i * omega_step] * u * u / 2;
+                    d_dot +=
+                        omega[i * omega_step] * u * u_dot + omega_dot[i * omega_step] * u * u / 2;
                 }
                 centre -= 2 * d_dot;
                 weights_dot[low_[a]][i] = d_dot + u_dot / 2;

@@ -29,8 +29,8 @@ constexpr int kRowMajor = Eigen::RowMajor, kColumnMajor = Eigen::ColMajor;
 // c += a b; a: (rows, depth), b: (depth, columns), c column-major.
 template <class T, int LeftOrder, int RightOrder>
 void add_product(const T* a, std::int64_t a_stride, const T* b, std::int64_t b_stride, T* c,
-                 std::int64_t c_stride, std::int64_t rows, std::int64_t columns,
-                 std::int64_t depth, const PanelWorkspace<T>& workspace) {
+                 std::int64_t c_stride, std::int64_t rows, std::int64_t columns, std::int64_t depth,
+                 const PanelWorkspace<T>& workspace) {
     using Product =
         Eigen::internal::general_matrix_matrix_product<Eigen::Index, T, LeftOrder, false, T,
                                                        RightOrder, false, kColumnMajor, 1>;
@@ -43,9 +43,8 @@ using ConstVector = Eigen::Map<const Eigen::Matrix<T, Eigen::Dynamic, 1>>;
 template <class T>
 using Vector = Eigen::Map<Eigen::Matrix<T, Eigen::Dynamic, 1>>;
 template <class T, int Order>
-using ConstMatrix =
-    Eigen::Map<const Eigen::Matrix<T, Eigen::Dynamic, Eigen::Dynamic, Order>, 0,
-               Eigen::OuterStride<>>;
+using ConstMatrix = Eigen::Map<const Eigen::Matrix<T, Eigen::Dynamic, Eigen::Dynamic, Order>, 0,
+                               Eigen::OuterStride<>>;
 
 }  // namespace
 
@@ -95,14 +94,13 @@ void add_outer_product(T* w_bar, std::int64_t n, std::int64_t begin, std::int64_
                                             end - begin, n_samples, workspace);
 }
 
-#define RELAXON_INSTANTIATE(T)                                                                    \
-    template class PanelWorkspace<T>;                                                             \
-    template void multiply<T>(const T*, std::int64_t, std::int64_t, std::int64_t, const T*, T*,   \
-                              std::int64_t, const PanelWorkspace<T>&);                            \
-    template void add_transposed_product<T>(const T*, std::int64_t, std::int64_t, std::int64_t,   \
-                                            const T*, T*, std::int64_t,                           \
-                                            const PanelWorkspace<T>&);                            \
-    template void add_outer_product<T>(T*, std::int64_t, std::int64_t, std::int64_t, const T*,    \
+#define RELAXON_INSTANTIATE(T)                                                                     \
+    template class PanelWorkspace<T>;                                                              \
+    template void multiply<T>(const T*, std::int64_t, std::int64_t, std::int64_t, const T*, T*,    \
+                              std::int64_t, const PanelWorkspace<T>&);                             \
+    template void add_transposed_product<T>(const T*, std::int64_t, std::int64_t, std::int64_t,    \
+                                            const T*, T*, std::int64_t, const PanelWorkspace<T>&); \
+    template void add_outer_product<T>(T*, std::int64_t, std::int64_t, std::int64_t, const T*,     \
                                        const T*, std::int64_t, const PanelWorkspace<T>&);
 RELAXON_INSTANTIATE(float)
 RELAXON_INSTANTIATE(double)

@@ -19,11 +19,8 @@ constexpr std::int64_t kCollectedSamples = 512;
 template <class T>
 DenseSweep<T>::DenseSweep(const NetworkConfig& config, const SweepRequest& request,
                           bool takes_memory)
-    : config_(config),
-      request_(request),
-      n_(config.grid->n_cells()),
-      n_blocks_((n_ + kBlockRows - 1) / kBlockRows),
-      n_collected_(1),
+    : config_(config), request_(request), arrays_(parameter_arrays(config)),
+      n_(config.grid->n_cells()), n_blocks_((n_ + kBlockRows - 1) / kBlockRows), n_collected_(1),
       segments_(request.at, 1) {
     if (!config.is_layered) {
         n_collected_ = std::max<std::int64_t>(1, kCollectedSamples / request.batch);
@@ -33,9 +30,8 @@ DenseSweep<T>::DenseSweep(const NetworkConfig& config, const SweepRequest& reque
     const bool is_gradient = request.kind == SweepKind::gradient;
     keeps_pre_ = is_gradient;
     const PlanInput rich = plan_input(keeps_pre_);
-    const std::int64_t all_states =
-        std::max<std::int64_t>(segments_.n_segments() - 1, 0) *
-        (rich.state_bytes + rich.slot_bytes);
+    const std::int64_t all_states = std::max<std::int64_t>(segments_.n_segments() - 1, 0) *
+                                    (rich.state_bytes + rich.slot_bytes);
     const bool fits = request.memory_bytes < 0 ||
                       rich.fixed_bytes + rich.block_bytes + all_states <= request.memory_bytes;
     keeps_pre_ = is_gradient && fits;
@@ -88,12 +84,13 @@ void DenseSweep<T>::carve(Arena& arena, std::int64_t n_snapshots) {
     }
     if (!is_gradient) return;
     for (T*& field : lambda_) field = arena.take<T>(length);
-    pre_ = arena.take<T>(length * (keeps_pre_ ? std::max<std::int64_t>(segments_.n_layers(), 1) : 1));
+    pre_ =
+        arena.take<T>(length * (keeps_pre_ ? std::max<std::int64_t>(segments_.n_layers(), 1) : 1));
     s_panel_ = arena.take<T>(length * n_collected_);
     z_panel_ = arena.take<T>(length * n_collected_);
     bias_sums_ = arena.take<OrderedSum>((config_.is_layered ? config_.depth : 1) * n_blocks_);
-    omega_sums_ = arena.take<OrderedSum>(
-        (config_.omega == OmegaKind::layer ? config_.depth : 1) * n_blocks_);
+    omega_sums_ =
+        arena.take<OrderedSum>((config_.omega == OmegaKind::layer ? config_.depth : 1) * n_blocks_);
     schedule_ = arena.take<std::int64_t>(n_snapshots);
     states_.slots = arena.take<T*>(n_snapshots);
     for (std::int64_t slot = 0; slot < n_snapshots; ++slot) {
@@ -285,7 +282,8 @@ void DenseSweep<T>::reverse(const Parameters<T>& parameters, std::int64_t layer,
             for (std::int64_t i = begin; i < end; ++i) {
                 const std::int64_t at = sample * n_ + i;
                 const T omega = view.omega[i * view.omega_step];
-                next[at] = (T(1) - omega - growth_[sample]) * lambda_[0][at] - pull_[sample] * z[at];
+                next[at] =
+                    (T(1) - omega - growth_[sample]) * lambda_[0][at] - pull_[sample] * z[at];
             }
         }
         add_transposed_product(w, n_, begin, end, s, next, request_.batch,
@@ -322,10 +320,10 @@ void DenseSweep<T>::add_loss(const Target<T>& target, std::int64_t layer, const 
         const std::int64_t index = sample * n_at + (found - request_.at.begin());
         StateTarget<T> state{target.y + index * n_, target.weights, config_.grid->mask()};
         if (target.weights && !target.weights_are_shared) state.weights += index * n_;
-        losses_[index] = squared_distance(state, z + sample * n_,
-                                          1.0 / static_cast<double>(request_.batch),
-                                          wants_cotangent ? lambda_[0] + sample * n_ : nullptr, n_)
-                             .value();
+        losses_[index] =
+            squared_distance(state, z + sample * n_, 1.0 / static_cast<double>(request_.batch),
+                             wants_cotangent ? lambda_[0] + sample * n_ : nullptr, n_)
+                .value();
     });
 }
 
@@ -339,10 +337,9 @@ double DenseSweep<T>::total_loss() const {
 
 template <class T>
 void DenseSweep<T>::clear(const Gradients<T>& gradients) {
-    const std::vector<ParameterArray> arrays = parameter_arrays(config_);
-    for (std::size_t i = 0; i < arrays.size(); ++i) {
+    for (std::size_t i = 0; i < arrays_.size(); ++i) {
         if (!gradients.arrays[i]) continue;
-        std::fill(gradients.arrays[i], gradients.arrays[i] + arrays[i].size(), T(0));
+        std::fill(gradients.arrays[i], gradients.arrays[i] + arrays_[i].size(), T(0));
     }
     const std::int64_t n_bias_sets = config_.is_layered ? config_.depth : 1;
     const std::int64_t n_omega_sets = config_.omega == OmegaKind::layer ? config_.depth : 1;
@@ -395,9 +392,7 @@ struct DenseSweep<T>::Stepper {
     }
     void keep(std::int64_t slot) { sweep.states_.keep(slot); }
     void restore(std::int64_t slot) { sweep.states_.restore(slot); }
-    void restore_input() {
-        sweep.states_.current = sweep.load_input(x, sweep.states_.scratch[0]);
-    }
+    void restore_input() { sweep.states_.current = sweep.load_input(x, sweep.states_.scratch[0]); }
     // Runs the last layer where its state, or its Z, is still missing.
     void reverse(std::int64_t layer) {
         const T* z = sweep.states_.current;
@@ -458,8 +453,7 @@ void DenseSweep<T>::forward(const Parameters<T>& parameters, const T* x, T* y, b
     const auto write = [&](const T* z, std::int64_t layer) {
         const std::int64_t n_states = all_layers ? config_.depth + 1 : 1;
         for (std::int64_t sample = 0; sample < request_.batch; ++sample) {
-            std::copy(z + sample * n_, z + (sample + 1) * n_,
-                      y + (sample * n_states + layer) * n_);
+            std::copy(z + sample * n_, z + (sample + 1) * n_, y + (sample * n_states + layer) * n_);
         }
     };
     states_.current = load_input(x, states_.scratch[0]);

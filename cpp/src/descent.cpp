@@ -43,8 +43,8 @@ Descent<T>::Descent(const DescentProblem<T>& problem, const DescentOptions& opti
     for (int i = 0; i < 6; ++i) measure.take<T>(n);
     memory_ = Block(measure.used_bytes());
     Arena arena(memory_.data());
-    for (T** values : {&parameters_, &previous_, &best_, &gradient_, &previous_gradient_,
-                       &velocity_}) {
+    for (T** values :
+         {&parameters_, &previous_, &best_, &gradient_, &previous_gradient_, &velocity_}) {
         *values = arena.take_zeroed<T>(n);
     }
     for (std::size_t i = 0; i < arrays_.size(); ++i) {
@@ -106,8 +106,7 @@ typename Descent<T>::Value Descent<T>::evaluate(const T* parameters, T* gradient
         gradients_.arrays[i] = is_wanted ? gradient + offsets_[i] : nullptr;
     }
     Value value{};
-    value.loss =
-        sweep_->value_and_gradient(view_, problem_.x, problem_.target, gradients_, team);
+    value.loss = sweep_->value_and_gradient(view_, problem_.x, problem_.target, gradients_, team);
     value.penalty = penalize(parameters, gradient);
     return value;
 }
@@ -175,8 +174,8 @@ void Descent<T>::validate(Team& team) {
     validation_loss_ = std::numeric_limits<double>::quiet_NaN();
     if (!validation_sweep_) return;
     for (std::size_t i = 0; i < arrays_.size(); ++i) view_[i] = parameters_ + offsets_[i];
-    validation_loss_ = validation_sweep_->loss(view_, problem_.x_validation,
-                                               problem_.target_validation, team);
+    validation_loss_ =
+        validation_sweep_->loss(view_, problem_.x_validation, problem_.target_validation, team);
     if (step_ == 0 || validation_loss_ < best_validation_) {
         best_validation_ = validation_loss_;
         best_step_ = step_;
@@ -189,10 +188,8 @@ DescentStatus Descent<T>::take_step(Team& team) {
     const std::int64_t n = offsets_.back();
     if (!has_value_) value_ = evaluate(parameters_, gradient_, team);
     has_value_ = true;
-    const double square =
-        sum_over_parameters([&](std::int64_t i, double) {
-            return static_cast<double>(gradient_[i]) * gradient_[i];
-        });
+    const double square = sum_over_parameters(
+        [&](std::int64_t i, double) { return static_cast<double>(gradient_[i]) * gradient_[i]; });
     const double norm = std::sqrt(square);
     if (!std::isfinite(value_.total()) || !std::isfinite(norm)) return DescentStatus::diverged;
     if (first_norm_ < 0.0) first_norm_ = norm;

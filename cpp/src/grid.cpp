@@ -9,12 +9,8 @@ namespace relaxon {
 
 Grid::Grid(std::vector<std::int64_t> shape, std::vector<Sides> boundary,
            std::vector<std::uint8_t> mask, Condition mask_condition, double cell_volume)
-    : shape_(std::move(shape)),
-      boundary_(std::move(boundary)),
-      mask_(std::move(mask)),
-      mask_condition_(mask_condition),
-      cell_volume_(cell_volume),
-      n_cells_(1) {
+    : shape_(std::move(shape)), boundary_(std::move(boundary)), mask_(std::move(mask)),
+      mask_condition_(mask_condition), cell_volume_(cell_volume), n_cells_(1) {
     require(!shape_.empty() && shape_.size() <= 3, "shape", "1 to 3 axes", shape_.size());
     require(boundary_.size() == shape_.size(), "boundary", "one pair of conditions per axis",
             boundary_.size());
@@ -59,12 +55,8 @@ GhostSource resolve(const Grid& grid, std::array<std::int64_t, 3> position) {
 }
 
 Layout::Layout(const Grid& grid, int radius, std::int64_t overlap)
-    : ndim_(grid.ndim()),
-      is_periodic_(grid.is_periodic(0)),
-      radius_(radius),
-      overlap_(std::max<std::int64_t>(overlap, radius)),
-      n_rows_(grid.shape()[0]),
-      row_length_(1),
+    : ndim_(grid.ndim()), is_periodic_(grid.is_periodic(0)), radius_(radius),
+      overlap_(std::max<std::int64_t>(overlap, radius)), n_rows_(grid.shape()[0]), row_length_(1),
       row_sides_(grid.sides(0)) {
     for (int axis = ndim_ - 1; axis >= 1; --axis) {
         const std::int64_t n = grid.shape()[static_cast<std::size_t>(axis)];
@@ -86,8 +78,8 @@ Layout::Layout(const Grid& grid, int radius, std::int64_t overlap)
     for_each_pencil(0, n_rows_, [&](std::int64_t cell, std::int64_t flat, std::int64_t n) {
         for (std::int64_t i = 0; i < n; ++i) {
             if (grid.exists(cell + i)) continue;
-            const bool extends = !masked_.empty() &&
-                                 masked_.back().flat + masked_.back().length == flat + i;
+            const bool extends =
+                !masked_.empty() && masked_.back().flat + masked_.back().length == flat + i;
             if (extends) {
                 ++masked_.back().length;
             } else {

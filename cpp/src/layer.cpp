@@ -63,9 +63,8 @@ void transform(const StencilGeometry& geometry, const Layer<T>& layer, const T* 
 template <class T>
 double sum_of(const T* values, std::int64_t n) {
     Pack<T> sum = broadcast(T(0));
-    for_each_pack_of<T>(n, [&](std::int64_t i, std::int64_t rest) {
-        sum += load_up_to(values + i, rest);
-    });
+    for_each_pack_of<T>(
+        n, [&](std::int64_t i, std::int64_t rest) { sum += load_up_to(values + i, rest); });
     return static_cast<double>(horizontal_sum(sum));
 }
 
@@ -151,8 +150,7 @@ void pull_state(const StencilGeometry& geometry, const Layer<T>& layer, T growth
     for_each_block(geometry.layout(), rows, [&](std::int64_t flat, std::int64_t n) {
         gather_stencil(geometry, layer.weights, s, sum, flat, n);
         for_each_pack_of<T>(n, [&](std::int64_t i, std::int64_t rest) {
-            const Pack<T> keep =
-                broadcast(T(1)) - at(layer.omega, flat + i) - broadcast(growth);
+            const Pack<T> keep = broadcast(T(1)) - at(layer.omega, flat + i) - broadcast(growth);
             store_up_to(out + flat + i, keep * load(lambda + flat + i) + load(sum + i), rest);
         });
     });
@@ -172,8 +170,8 @@ void pull_weights(const StencilGeometry& geometry, const T* s, const T* z, Rows 
 
 template <class T>
 void relax_tangent(const StencilGeometry& geometry, const StencilGeometry& linear_geometry,
-                   const Layer<T>& layer, const Layer<T>& layer_dot, Activation activation, T growth, T growth_dot,
-                   const T* z, const T* z_dot, T* out_dot, Rows rows) {
+                   const Layer<T>& layer, const Layer<T>& layer_dot, Activation activation,
+                   T growth, T growth_dot, const T* z, const T* z_dot, T* out_dot, Rows rows) {
     alignas(64) T pre[kBlock], pre_dot[kBlock], f[kBlock], slope[kBlock];
     for_each_block(geometry.layout(), rows, [&](std::int64_t flat, std::int64_t n) {
         transform(geometry, layer, z, pre, flat, n);
@@ -196,18 +194,18 @@ void relax_tangent(const StencilGeometry& geometry, const StencilGeometry& linea
     geometry.layout().zero_masked(out_dot, rows.begin, rows.end);
 }
 
-#define RELAXON_INSTANTIATE(T)                                                                    \
-    template OrderedSum inner_product<T>(const Layout&, const T*, const T*, Rows);                \
-    template void relax<T>(const StencilGeometry&, const Layer<T>&, Activation, T, const T*, T*,  \
-                           Rows);                                                                 \
-    template void pull_source<T>(const StencilGeometry&, const Layer<T>&, Activation, const T*,   \
-                                 const T*, T*, Rows, const LayerGradient<T>&);                    \
-    template void pull_state<T>(const StencilGeometry&, const Layer<T>&, T, const T*, const T*,   \
-                                T*, Rows);                                                        \
-    template void pull_weights<T>(const StencilGeometry&, const T*, const T*, Rows,               \
-                                  const LayerGradient<T>&);                                       \
-    template void relax_tangent<T>(const StencilGeometry&, const StencilGeometry&,                \
-                                   const Layer<T>&, const Layer<T>&, Activation, T, T, const T*,  \
+#define RELAXON_INSTANTIATE(T)                                                                     \
+    template OrderedSum inner_product<T>(const Layout&, const T*, const T*, Rows);                 \
+    template void relax<T>(const StencilGeometry&, const Layer<T>&, Activation, T, const T*, T*,   \
+                           Rows);                                                                  \
+    template void pull_source<T>(const StencilGeometry&, const Layer<T>&, Activation, const T*,    \
+                                 const T*, T*, Rows, const LayerGradient<T>&);                     \
+    template void pull_state<T>(const StencilGeometry&, const Layer<T>&, T, const T*, const T*,    \
+                                T*, Rows);                                                         \
+    template void pull_weights<T>(const StencilGeometry&, const T*, const T*, Rows,                \
+                                  const LayerGradient<T>&);                                        \
+    template void relax_tangent<T>(const StencilGeometry&, const StencilGeometry&,                 \
+                                   const Layer<T>&, const Layer<T>&, Activation, T, T, const T*,   \
                                    const T*, T*, Rows);
 RELAXON_INSTANTIATE(float)
 RELAXON_INSTANTIATE(double)

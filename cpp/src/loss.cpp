@@ -33,11 +33,10 @@ OrderedSum squared_distance(const Layout& layout, const StateTarget<T>& target, 
                             double scale, T* lambda, Rows rows) {
     OrderedSum sum;
     const T factor = static_cast<T>(2.0 * scale);
-    layout.for_each_pencil(rows.begin, rows.end,
-                           [&](std::int64_t cell, std::int64_t flat, std::int64_t n) {
-                               add_run(target, cell, z + flat, factor,
-                                       lambda ? lambda + flat : nullptr, n, sum);
-                           });
+    layout.for_each_pencil(
+        rows.begin, rows.end, [&](std::int64_t cell, std::int64_t flat, std::int64_t n) {
+            add_run(target, cell, z + flat, factor, lambda ? lambda + flat : nullptr, n, sum);
+        });
     return sum;
 }
 
@@ -49,10 +48,10 @@ OrderedSum squared_distance(const StateTarget<T>& target, const T* z, double sca
     return sum;
 }
 
-#define RELAXON_INSTANTIATE(T)                                                                   \
-    template OrderedSum squared_distance<T>(const Layout&, const StateTarget<T>&, const T*,      \
-                                            double, T*, Rows);                                   \
-    template OrderedSum squared_distance<T>(const StateTarget<T>&, const T*, double, T*,         \
+#define RELAXON_INSTANTIATE(T)                                                                     \
+    template OrderedSum squared_distance<T>(const Layout&, const StateTarget<T>&, const T*,        \
+                                            double, T*, Rows);                                     \
+    template OrderedSum squared_distance<T>(const StateTarget<T>&, const T*, double, T*,           \
                                             std::int64_t);
 RELAXON_INSTANTIATE(float)
 RELAXON_INSTANTIATE(double)

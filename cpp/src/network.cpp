@@ -77,11 +77,11 @@ void apply_operator(const NetworkConfig& config, const Parameters<T>& parameters
     }
 }
 
-#define RELAXON_INSTANTIATE(T)                                                                  \
-    template std::int64_t returned_bytes<T>(const NetworkConfig&, const SweepRequest&);         \
-    template std::unique_ptr<Sweep<T>> make_sweep<T>(const NetworkConfig&, const SweepRequest&); \
-    template Plan plan_sweep<T>(const NetworkConfig&, const SweepRequest&);                     \
-    template void apply_operator<T>(const NetworkConfig&, const Parameters<T>&, std::int64_t,   \
+#define RELAXON_INSTANTIATE(T)                                                                     \
+    template std::int64_t returned_bytes<T>(const NetworkConfig&, const SweepRequest&);            \
+    template std::unique_ptr<Sweep<T>> make_sweep<T>(const NetworkConfig&, const SweepRequest&);   \
+    template Plan plan_sweep<T>(const NetworkConfig&, const SweepRequest&);                        \
+    template void apply_operator<T>(const NetworkConfig&, const Parameters<T>&, std::int64_t,      \
                                     std::int64_t, const T*, T*, Team&);
 RELAXON_INSTANTIATE(float)
 RELAXON_INSTANTIATE(double)

@@ -48,8 +48,8 @@ double smoothness_penalty(const Grid& grid, double strength, const T* p, std::in
     return scale * sum.value();
 }
 
-#define RELAXON_INSTANTIATE(T)                                                               \
-    template double l2_penalty<T>(const Grid&, bool, double, const T*, std::int64_t, T*);    \
+#define RELAXON_INSTANTIATE(T)                                                                     \
+    template double l2_penalty<T>(const Grid&, bool, double, const T*, std::int64_t, T*);          \
     template double smoothness_penalty<T>(const Grid&, double, const T*, std::int64_t, T*);
 RELAXON_INSTANTIATE(float)
 RELAXON_INSTANTIATE(double)

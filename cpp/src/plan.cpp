@@ -73,8 +73,8 @@ Plan make_plan(const PlanInput& input) {
         }
         const Evaluations count = count_evaluations(input, snapshots);
         // evaluations / blocks, compared as fractions
-        const bool is_better = is_first || count.total() * plan.blocks_in_flight <
-                                               plan.evaluations.total() * blocks;
+        const bool is_better =
+            is_first || count.total() * plan.blocks_in_flight < plan.evaluations.total() * blocks;
         if (!is_better) continue;
         is_first = false;
         plan.n_snapshots = snapshots;

@@ -45,8 +45,8 @@ StencilGeometry::StencilGeometry(const Grid& grid, const std::vector<Arm>& arms,
                             (arms[k][0] * n[1] + arms[k][1]) * n[2] + arms[k][2];
                         if (grid.exists(cell + i + step)) continue;
                     }
-                    const GhostSource source = resolve(
-                        grid, {at[0] + arms[k][0], at[1] + arms[k][1], at[2] + arms[k][2]});
+                    const GhostSource source =
+                        resolve(grid, {at[0] + arms[k][0], at[1] + arms[k][1], at[2] + arms[k][2]});
                     if (!source.is_open && !grid.exists(source.cell)) {
                         cut_arms_.push_back({flat + i, static_cast<int>(k)});
                     }
@@ -59,7 +59,8 @@ namespace {
 
 // Two packs at a time hide the latency of the multiply-adds behind each other. NArms known at
 // compile time (the stencils of ADR in one and two dimensions) keeps the pointers in registers: on
-// reverse sweeps of three arms a fifth of the time (GCC 12, AMD EPYC Zen 4, 2026-11). 0: any number.
+// reverse sweeps of three arms a fifth of the time (GCC 12, AMD EPYC Zen 4, 2026-11). 0: any
+// number.
 template <class T, bool IsLocal, int Direction, int NArms>
 void sum_arms(const StencilGeometry& geometry, const T* const* w, const T* field, T* sum,
               std::int64_t flat, std::int64_t n) {
@@ -107,9 +108,12 @@ template <class T, bool IsLocal, int Direction>
 void sum_arms(const StencilGeometry& geometry, const T* const* w, const T* field, T* sum,
               std::int64_t flat, std::int64_t n) {
     switch (geometry.n_arms()) {
-        case 3: return sum_arms<T, IsLocal, Direction, 3>(geometry, w, field, sum, flat, n);
-        case 9: return sum_arms<T, IsLocal, Direction, 9>(geometry, w, field, sum, flat, n);
-        default: return sum_arms<T, IsLocal, Direction, 0>(geometry, w, field, sum, flat, n);
+    case 3:
+        return sum_arms<T, IsLocal, Direction, 3>(geometry, w, field, sum, flat, n);
+    case 9:
+        return sum_arms<T, IsLocal, Direction, 9>(geometry, w, field, sum, flat, n);
+    default:
+        return sum_arms<T, IsLocal, Direction, 0>(geometry, w, field, sum, flat, n);
     }
 }
 

@@ -19,12 +19,12 @@ Rows row_task(const Layout& layout, std::int64_t task) {
 // f(cell, flat, n), n <= kBlock, over the cells of the rows.
 template <class F>
 void for_each_cell_block(const Layout& layout, Rows rows, const F& f) {
-    layout.for_each_pencil(
-        rows.begin, rows.end, [&](std::int64_t cell, std::int64_t flat, std::int64_t length) {
-            for (std::int64_t i = 0; i < length; i += kBlock) {
-                f(cell + i, flat + i, std::min(kBlock, length - i));
-            }
-        });
+    layout.for_each_pencil(rows.begin, rows.end,
+                           [&](std::int64_t cell, std::int64_t flat, std::int64_t length) {
+                               for (std::int64_t i = 0; i < length; i += kBlock) {
+                                   f(cell + i, flat + i, std::min(kBlock, length - i));
+                               }
+                           });
 }
 
 // f(c, offset, array): component c of the operator starts at `offset` in parameter array `array`.
@@ -72,12 +72,9 @@ CoefficientBlock<T> block_of(const StencilModel<T>& model, const Parameters<T>& 
 StencilShape::StencilShape(const NetworkConfig& config, int arms, bool uses_omega)
     : weights_are_local(config.is_local || (uses_omega && config.omega == OmegaKind::cell)),
       bias_is_local(config.bias == BiasKind::local),
-      omega_is_local(config.omega == OmegaKind::cell),
-      has_bias(config.bias != BiasKind::none),
-      n_weight_sets(1),
-      n_bias_sets(config.is_layered ? config.depth : 1),
-      n_omega_sets(config.omega == OmegaKind::layer ? config.depth : 1),
-      n_arms(arms) {
+      omega_is_local(config.omega == OmegaKind::cell), has_bias(config.bias != BiasKind::none),
+      n_weight_sets(1), n_bias_sets(config.is_layered ? config.depth : 1),
+      n_omega_sets(config.omega == OmegaKind::layer ? config.depth : 1), n_arms(arms) {
     if (config.is_layered || (uses_omega && config.omega == OmegaKind::layer)) {
         n_weight_sets = config.depth;
     }
@@ -94,8 +91,7 @@ std::unique_ptr<StencilOperator<T>> make_stencil_operator(const NetworkConfig& c
 
 template <class T>
 StencilModel<T>::StencilModel(const NetworkConfig& configuration, std::int64_t overlap)
-    : config(configuration),
-      op(make_stencil_operator<T>(config)),
+    : config(configuration), op(make_stencil_operator<T>(config)),
       wide_op(make_stencil_operator<double>(config)),
       geometry(*config.grid, op->arms(), op->radius(), overlap),
       shape(config, geometry.n_arms(), op->uses_omega()) {}
@@ -112,9 +108,8 @@ StencilCoefficients<T>::StencilCoefficients(const StencilModel<T>& model, int n_
     weights_ = arena.take<T*>(n_weights);
     bias_ = arena.take<T*>(n_biases);
     for (std::int64_t i = 0; i < n_weights; ++i) {
-        T* weight = shape.weights_are_local
-                        ? arena.take_zeroed<T>(geometry.wide_field_length())
-                        : arena.take<T>(1);
+        T* weight = shape.weights_are_local ? arena.take_zeroed<T>(geometry.wide_field_length())
+                                            : arena.take<T>(1);
         if (arena.is_measuring()) continue;
         weights_[i] = weight + (shape.weights_are_local ? geometry.wide_margin() : 0);
     }
@@ -351,15 +346,14 @@ void StencilGradient<T>::pull_back_fields(const Parameters<T>& parameters,
         model.op->pullback(block_of(model, parameters, set, cell, work.components),
                            omega_of(model, parameters, set, cell), omega_step, work.weights, n,
                            work.bars, work.omega_bar);
-        for_each_component(
-            model, set, [&](std::int64_t c, std::int64_t offset, std::size_t array) {
-                if (is_local) {
-                    T* out = gradients.arrays[array] + offset + cell;
-                    for (std::int64_t i = 0; i < n; ++i) out[i] += work.bars[c][i];
-                } else {
-                    for (std::int64_t i = 0; i < n; ++i) component_sums_[c].add(work.bars[c][i]);
-                }
-            });
+        for_each_component(model, set, [&](std::int64_t c, std::int64_t offset, std::size_t array) {
+            if (is_local) {
+                T* out = gradients.arrays[array] + offset + cell;
+                for (std::int64_t i = 0; i < n; ++i) out[i] += work.bars[c][i];
+            } else {
+                for (std::int64_t i = 0; i < n; ++i) component_sums_[c].add(work.bars[c][i]);
+            }
+        });
         if (!model.op->uses_omega()) return;
         if (omega_field_) {
             for (std::int64_t i = 0; i < n; ++i) omega_field_[flat + i] += work.omega_bar[i];
@@ -393,15 +387,15 @@ void StencilGradient<T>::pull_back_sums(const Parameters<T>& parameters,
     const std::int64_t n_components = model.op->n_components();
     double* bars = wide_ + n_components;
     double* weights_bar = bars + n_components;
-    for (std::int64_t i = 0; i < 2 * n_components + shape.n_arms; ++i) wide_pointers_[i] = wide_ + i;
+    for (std::int64_t i = 0; i < 2 * n_components + shape.n_arms; ++i)
+        wide_pointers_[i] = wide_ + i;
     double** bar_pointers = wide_pointers_ + n_components;
     double** weight_pointers = bar_pointers + n_components;
 
     for (std::int64_t set = 0; set < shape.n_weight_sets; ++set) {
-        for_each_component(model, set,
-                           [&](std::int64_t c, std::int64_t offset, std::size_t array) {
-                               wide_[c] = static_cast<double>(parameters[array][offset]);
-                           });
+        for_each_component(model, set, [&](std::int64_t c, std::int64_t offset, std::size_t array) {
+            wide_[c] = static_cast<double>(parameters[array][offset]);
+        });
         for (int k = 0; k < shape.n_arms; ++k) {
             OrderedSum sum;
             for (std::int64_t tile = 0; tile < n_tiles_; ++tile) {

@@ -83,8 +83,8 @@ void StencilSweep<T>::reverse(Context& context, Crew& crew, StencilGradient<T>& 
             context, crew, [&](Rows rows) { return inner_product(layout, z, lambda, rows); });
         g = static_cast<T>(model_.config.beta * (length - 1.0));
         if (length > 0.0) {
-            pull = static_cast<T>(model_.config.beta * overlap *
-                                  model_.config.grid->cell_volume() / length);
+            pull = static_cast<T>(model_.config.beta * overlap * model_.config.grid->cell_volume() /
+                                  length);
         }
     }
     for_each_tile(crew, [&](std::int64_t tile, int worker) {
@@ -122,7 +122,8 @@ void StencilSweep<T>::reverse_tile(const Context& context, int worker, std::int6
     const std::int64_t k = tiling_.segment;
     for (std::int64_t j = 0; j + 1 < n_layers; ++j) {
         const Rows rows = clip(own, r * (2 * n_layers - 1 - j));
-        relax(geometry, coefficients_->layer(begin + j), activation, T(0), state(j), inner_state(j + 1), rows);
+        relax(geometry, coefficients_->layer(begin + j), activation, T(0), state(j),
+              inner_state(j + 1), rows);
         close_local(inner_state(j + 1), rows);
     }
 
@@ -210,12 +211,11 @@ Evaluations StencilSweep<T>::evaluations() const {
             sum.outputs / request_.batch};
 }
 
-#define RELAXON_INSTANTIATE(T)                                                                   \
-    template double StencilSweep<T>::value_and_gradient(const Parameters<T>&, const T*,          \
-                                                        const Target<T>&, const Gradients<T>&,   \
-                                                        Team&);                                  \
-    template void StencilSweep<T>::vjp(const Parameters<T>&, const T*, const T*,                 \
-                                       const Gradients<T>&, Team&);                              \
+#define RELAXON_INSTANTIATE(T)                                                                     \
+    template double StencilSweep<T>::value_and_gradient(                                           \
+        const Parameters<T>&, const T*, const Target<T>&, const Gradients<T>&, Team&);             \
+    template void StencilSweep<T>::vjp(const Parameters<T>&, const T*, const T*,                   \
+                                       const Gradients<T>&, Team&);                                \
     template Evaluations StencilSweep<T>::evaluations() const;
 RELAXON_INSTANTIATE(float)
 RELAXON_INSTANTIATE(double)

@@ -34,10 +34,8 @@ std::int64_t overlap_for(const NetworkConfig& config, const Tiling& tiling) {
 template <class T>
 StencilSweep<T>::StencilSweep(const NetworkConfig& config, const SweepRequest& request,
                               bool takes_memory)
-    : request_(request),
-      tiling_(tiling_for<T>(config, request.batch)),
-      model_(config, overlap_for<T>(config, tiling_)),
-      segments_(request.at, tiling_.segment),
+    : request_(request), tiling_(tiling_for<T>(config, request.batch)),
+      model_(config, overlap_for<T>(config, tiling_)), segments_(request.at, tiling_.segment),
       n_chunks_(tiling_.is_whole() ? request.batch : 1) {
     if (request.kind == SweepKind::gradient) {
         Arena one;
@@ -364,7 +362,8 @@ double StencilSweep<T>::loss(const Parameters<T>& parameters, const T* x, const 
             T* next = context.states.free_scratch();
             advance(context, crew, segments_.begin(i), segments_.begin(i + 1), next);
             context.states.current = next;
-            add_loss(context, crew, cotangent, segments_.begin(i + 1), context.states.current, false);
+            add_loss(context, crew, cotangent, segments_.begin(i + 1), context.states.current,
+                     false);
         }
     });
     return total_loss();

@@ -33,8 +33,9 @@ void StencilSweep<T>::jvp(const Parameters<T>& parameters, const Parameters<T>& 
             T g_dot = T(0);
             const double length = beta != 0.0 ? norm(context, crew, z) : 0.0;
             if (length > 0.0) {
-                const double change = sum_over_tiles(
-                    context, crew, [&](Rows rows) { return inner_product(layout, z, z_dot, rows); });
+                const double change = sum_over_tiles(context, crew, [&](Rows rows) {
+                    return inner_product(layout, z, z_dot, rows);
+                });
                 g_dot = static_cast<T>(beta * change * model_.config.grid->cell_volume() / length);
             }
             for_each_tile(crew, [&](std::int64_t tile, int) {
@@ -53,8 +54,8 @@ void StencilSweep<T>::jvp(const Parameters<T>& parameters, const Parameters<T>& 
     });
 }
 
-#define RELAXON_INSTANTIATE(T)                                                             \
-    template void StencilSweep<T>::jvp(const Parameters<T>&, const Parameters<T>&, const T*, \
+#define RELAXON_INSTANTIATE(T)                                                                     \
+    template void StencilSweep<T>::jvp(const Parameters<T>&, const Parameters<T>&, const T*,       \
                                        const T*, T*, Team&);
 RELAXON_INSTANTIATE(float)
 RELAXON_INSTANTIATE(double)

@@ -33,8 +33,8 @@ public:
             const auto parts = validation.cast<std::tuple<py::array, py::array, py::object>>();
             const auto& [x_validation, y_validation, w_validation] = parts;
             problem.n_validation = batch_of(network, x_validation);
-            problem.x_validation = read_view<T>(
-                x_validation, problem.n_validation * network.n_cells(), "validation");
+            problem.x_validation =
+                read_view<T>(x_validation, problem.n_validation * network.n_cells(), "validation");
             problem.target_validation =
                 read_target<T>(network, y_validation, w_validation, problem.n_validation * n_at);
         }
@@ -42,15 +42,19 @@ public:
     }
 
     std::string advance(std::int64_t max_steps, double seconds) {
-        const DescentStatus status = run_released(threads_, [&](Team& team) {
-            return descent_->advance(max_steps, seconds, team);
-        });
+        const DescentStatus status = run_released(
+            threads_, [&](Team& team) { return descent_->advance(max_steps, seconds, team); });
         switch (status) {
-            case DescentStatus::running: return "running";
-            case DescentStatus::converged: return "converged";
-            case DescentStatus::steps: return "steps";
-            case DescentStatus::patience: return "patience";
-            case DescentStatus::diverged: return "diverged";
+        case DescentStatus::running:
+            return "running";
+        case DescentStatus::converged:
+            return "converged";
+        case DescentStatus::steps:
+            return "steps";
+        case DescentStatus::patience:
+            return "patience";
+        case DescentStatus::diverged:
+            return "diverged";
         }
         return "running";
     }

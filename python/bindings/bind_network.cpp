@@ -59,8 +59,8 @@ void forward(const BoundNetwork& network, const ArrayList& parameters, const py:
         const std::int64_t n_states = all_layers ? network.config.depth + 1 : 1;
         T* out_view = write_view<T>(out, request.batch * n_states * network.n_cells(), "out");
         run_released(threads, [&](Team& team) {
-            make_sweep<T>(network.config, request)->forward(views, x_view, out_view, all_layers,
-                                                            team);
+            make_sweep<T>(network.config, request)
+                ->forward(views, x_view, out_view, all_layers, team);
         });
     });
 }
@@ -111,14 +111,14 @@ py::tuple value_and_gradient(const BoundNetwork& network, const ArrayList& param
                              const std::vector<py::object>& gradients, const py::object& x_bar,
                              std::int64_t memory, int threads) {
     const std::int64_t batch = batch_of(network, x);
-    const SweepRequest request = gradient_request(batch, threads, memory, at,
-                                                  !gradients.back().is_none(), !x_bar.is_none());
+    const SweepRequest request =
+        gradient_request(batch, threads, memory, at, !gradients.back().is_none(), !x_bar.is_none());
     return network.with_scalar([&](auto scalar) {
         using T = decltype(scalar);
         const auto views = read_parameters<T>(network, parameters);
         const T* x_view = read_view<T>(x, batch * network.n_cells(), "x");
-        const auto target = read_target<T>(network, y, weights,
-                                           batch * static_cast<std::int64_t>(at.size()));
+        const auto target =
+            read_target<T>(network, y, weights, batch * static_cast<std::int64_t>(at.size()));
         const auto bars = write_gradients<T>(network, gradients, x_bar, batch);
         Evaluations counts;
         const double value = run_released(threads, [&](Team& team) {
@@ -135,9 +135,8 @@ void vjp(const BoundNetwork& network, const ArrayList& parameters, const py::arr
          const py::array& y_bar, const std::vector<py::object>& gradients, const py::object& x_bar,
          std::int64_t memory, int threads) {
     const std::int64_t batch = batch_of(network, x);
-    const SweepRequest request =
-        gradient_request(batch, threads, memory, {network.config.depth},
-                         !gradients.back().is_none(), !x_bar.is_none());
+    const SweepRequest request = gradient_request(batch, threads, memory, {network.config.depth},
+                                                  !gradients.back().is_none(), !x_bar.is_none());
     network.with_scalar([&](auto scalar) {
         using T = decltype(scalar);
         const auto views = read_parameters<T>(network, parameters);
@@ -210,8 +209,8 @@ Extreme find_extreme(const BoundNetwork& network, const ArrayList& parameters, c
     });
 }
 
-std::vector<std::pair<std::string, std::vector<std::int64_t>>> describe(
-    const BoundNetwork& network) {
+std::vector<std::pair<std::string, std::vector<std::int64_t>>>
+describe(const BoundNetwork& network) {
     std::vector<std::pair<std::string, std::vector<std::int64_t>>> shapes;
     for (const ParameterArray& array : network.arrays) shapes.emplace_back(array.name, array.shape);
     return shapes;
@@ -261,8 +260,8 @@ void bind_network(py::module_& module) {
              py::arg("gradients"), py::arg("x_bar"), py::arg("memory"), py::arg("threads"))
         .def("jvp", &jvp, py::arg("parameters"), py::arg("parameters_dot"), py::arg("x"),
              py::arg("x_dot"), py::arg("y_dot"), py::arg("threads"))
-        .def("apply", &apply, py::arg("parameters"), py::arg("layer"), py::arg("z"),
-             py::arg("out"), py::arg("threads"))
+        .def("apply", &apply, py::arg("parameters"), py::arg("layer"), py::arg("z"), py::arg("out"),
+             py::arg("threads"))
         .def("plan", &plan, py::arg("batch"), py::arg("memory"), py::arg("threads"), py::arg("at"),
              py::arg("wants_omega"), py::arg("wants_input"))
         .def("find_extreme", &find_extreme, py::arg("parameters"), py::arg("x"),

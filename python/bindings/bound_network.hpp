@@ -56,8 +56,8 @@ Target<T> read_target(const BoundNetwork& network, const py::array& y, const py:
     if (weights.is_none()) return target;
     target.weights_are_shared =
         py::reinterpret_borrow<py::array>(weights).size() == network.n_cells();
-    target.weights = read_view_or_null<T>(
-        weights, target.weights_are_shared ? network.n_cells() : n, "weights");
+    target.weights =
+        read_view_or_null<T>(weights, target.weights_are_shared ? network.n_cells() : n, "weights");
     return target;
 }
 

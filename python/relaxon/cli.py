@@ -55,6 +55,10 @@ def main(arguments: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         print(f"{PROGRAM}: interrupted", file=sys.stderr)
         return EXIT_INTERRUPTED
+    except BrokenPipeError:
+        # The reader of our output has left; the flush at exit would fail like this print did.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
 
 
 def _run(arguments: list[str]) -> int:
@@ -240,11 +244,12 @@ def _fit(name: str, out: Path, options: "Options") -> int:
                 result = experiment.run(progress=sys.stderr.isatty())
         except DivergenceError as error:
             raise _Failure(str(error), code=1) from None
-        _print_result(result)
         try:
             written = write_report(out, experiment, result)
         except OSError as error:
             raise _Failure(f"cannot write to {out}: {error}", code=1) from None
+    # After writing: whoever reads the output may have left.
+    _print_result(result)
     print(f"\nwritten to {out}: {', '.join(path.name for path in written)}")
     if result.fit.status is Status.INTERRUPTED:
         print(f"{PROGRAM}: interrupted, the best model so far was kept", file=sys.stderr)
@@ -316,33 +321,30 @@ def _print_result(result: "Result") -> None:
     console.print(table)
     print("training, held out: mean squared error over sea, in units of the variance of y")
     fitted = result.fit
-    print(f"fit: {fitted.status.name.lower()} after {len(fitted.history.loss)} steps")
-    if fitted.message:
-        print(f"     {fitted.message}")
+    print(f"fit: {fitted.message} ({len(fitted.history.loss)} steps)")
     print("\n" + _physics_text(physics_of(result.explanation)))
 
 
 def _physics_text(physics: dict[str, Any]) -> str:
     if "velocity" not in physics:
         return f"learned physics: {physics['note']}"
-    lines = ["learned physics:"]
     directions = {"latitude": ("southward", "northward"), "longitude": ("westward", "eastward")}
     velocity = physics["velocity"]
-    for axis, value in zip(velocity["axes"], velocity["value"], strict=True):
-        lines.append(
-            f"  drift along {axis:<15} {value:+.4f} {velocity['unit']}"
-            f" ({directions[axis][value > 0.0]})"
-        )
-    for key, label in (
-        ("diffusivity", "diffusivity"),
-        ("numerical_diffusivity", "numerical diffusivity"),
-    ):
+    entries = [
+        (f"drift along {axis}", f"{v:+.4f} {velocity['unit']} ({directions[axis][v > 0.0]})")
+        for axis, v in zip(velocity["axes"], velocity["value"], strict=True)
+    ]
+    for key in ("diffusivity", "numerical_diffusivity"):
         if key in physics:
-            entry = physics[key]
-            for axis, value in zip(entry["axes"], entry["value"], strict=True):
-                lines.append(f"  {label + ' along ' + axis:<27} {value:.0f} {entry['unit']}")
-            for value in entry.get("mixed", ()):
-                lines.append(f"  {label + ', mixed':<27} {value:.0f} {entry['unit']}")
+            entry, label = physics[key], key.replace("_", " ")
+            named = list(zip(entry["axes"], entry["value"], strict=True))
+            entries += [(f"{label} along {axis}", f"{v:.0f} {entry['unit']}") for axis, v in named]
+            entries += [
+                (f"{label}, mixed", f"{v:.0f} {entry['unit']}") for v in entry.get("mixed", ())
+            ]
     rate = physics["rate"]["value"]
-    lines.append(f"  {'damping' if rate < 0.0 else 'growth':<27} {abs(rate):.3f} per month")
-    return "\n".join(lines)
+    entries.append(("damping" if rate < 0.0 else "growth", f"{abs(rate):.3f} per month"))
+    width = max(len(label) for label, _ in entries)
+    return "\n".join(
+        ["learned physics:", *(f"  {label:<{width}}  {text}" for label, text in entries)]
+    )

@@ -195,6 +195,12 @@ class Grid:
         ------
         TypeError, ValueError
             As the constructor.
+
+        Examples
+        --------
+        >>> import relaxon as rx
+        >>> rx.Grid((8, 4)).replace(boundary="neumann").boundary
+        (('neumann', 'neumann'), ('neumann', 'neumann'))
         """
         return Grid(**{f.name: getattr(self, f.name) for f in dataclasses.fields(self)} | changes)
 

@@ -128,6 +128,14 @@ class Relaxation(Network):
         -----
         About (4 K + 8) flops and one f per cell and layer, K stencil arms; allocates two states per
         thread beside the output.
+
+        Examples
+        --------
+        >>> import numpy as np, relaxon as rx
+        >>> model = rx.Relaxation(rx.ADR(rx.Grid((3,))), depth=1, activation="identity", omega=1.0)
+        >>> pure_drift = {"R": np.array(0.0), "U": np.array([1.0]), "D": np.array([0.5])}
+        >>> model.with_params(pure_drift)(np.array([1.0, 2.0, 3.0]))
+        array([3., 1., 2.])
         """
         states = self._check_input(x)
         out = self._check_out(out, states.shape)
@@ -153,6 +161,13 @@ class Relaxation(Network):
         ------
         TypeError, ValueError
             As for a call.
+
+        Examples
+        --------
+        >>> import numpy as np, relaxon as rx
+        >>> model = rx.Relaxation(rx.ADR(rx.Grid((64,))), depth=10)
+        >>> model.trajectory(np.ones((5, 64))).shape
+        (5, 11, 64)
         """
         states = self._check_input(x)
         lead = states.shape[: states.ndim - self.grid.ndim]
@@ -226,6 +241,14 @@ class Relaxation(Network):
         ------
         TypeError, ValueError
             If an array has another type or shape, or is not finite where it is read.
+
+        Examples
+        --------
+        >>> import numpy as np, relaxon as rx
+        >>> model = rx.Relaxation(rx.ADR(rx.Grid((64,))), depth=10)
+        >>> x = np.ones((5, 64))
+        >>> model.loss(x, model(x))
+        0.0
         """
         states = self._check_input(x)
         target, weights, at = self._check_target("y", y, states, loss)
@@ -275,6 +298,16 @@ class Relaxation(Network):
         References
         ----------
         A. Griewank, A. Walther, ACM TOMS 26 (2000) 19-45.
+
+        Examples
+        --------
+        >>> import numpy as np, relaxon as rx
+        >>> model = rx.Relaxation(rx.ADR(rx.Grid((64,))), depth=1000)
+        >>> x = np.sin(2 * np.pi * np.arange(64) / 64)
+        >>> value, grads = model.value_and_grad(x, np.roll(x, 3))
+        >>> _, within = model.value_and_grad(x, np.roll(x, 3), memory="64 KiB")
+        >>> sorted(grads), bool(np.array_equal(grads["U"], within["U"]))
+        (['D', 'R', 'U'], True)
         """
         value, grads, _ = self._value_and_grad_counted(x, y, loss, memory, threads, input_grad)
         return value, grads
@@ -341,6 +374,14 @@ class Relaxation(Network):
         ------
         TypeError, ValueError
             As :meth:`value_and_grad`.
+
+        Examples
+        --------
+        >>> import numpy as np, relaxon as rx
+        >>> model = rx.Relaxation(rx.ADR(rx.Grid((64,))), depth=10)
+        >>> bars = model.vjp(np.ones((5, 64)), np.ones((5, 64)))
+        >>> {name: bar.shape for name, bar in bars.items()}
+        {'R': (), 'U': (1,), 'D': (1,), 'x': (5, 64)}
         """
         states = self._check_input(x)
         cotangent, _, _ = self._check_target("y_bar", y_bar, states, SquaredDistance())
@@ -387,6 +428,15 @@ class Relaxation(Network):
         Notes
         -----
         One tangent sweep; stores no states.
+
+        Examples
+        --------
+        >>> import numpy as np, relaxon as rx
+        >>> model = rx.Relaxation(rx.ADR(rx.Grid((64,))), depth=10)
+        >>> x, x_dot = np.ones(64), np.arange(64.0)
+        >>> y_dot, bars = model.jvp(x, {}, x_dot), model.vjp(x, np.ones(64))
+        >>> bool(np.isclose(y_dot.sum(), x_dot @ bars["x"]))
+        True
         """
         states = self._check_input(x)
         dots = self._check_params(params_dot)
@@ -413,6 +463,15 @@ class Relaxation(Network):
         ----------
         path : path-like
             File to create or replace, in one step.
+
+        Examples
+        --------
+        >>> import pathlib, tempfile, relaxon as rx
+        >>> model = rx.Relaxation(rx.ADR(rx.Grid((64,))), depth=10)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     model.save(pathlib.Path(folder) / "model.safetensors")
+        ...     rx.load(pathlib.Path(folder) / "model.safetensors") == model
+        True
         """
         from .files import save
 

@@ -247,6 +247,13 @@ class Network:
         TypeError, ValueError
             If a name is unknown, an array has another type or shape, or is not finite where cells
             exist.
+
+        Examples
+        --------
+        >>> import numpy as np, relaxon as rx
+        >>> model = rx.Relaxation(rx.ADR(rx.Grid((64,))), depth=10)
+        >>> model.with_params({"U": np.array([0.5])}).params["U"]
+        array([0.5])
         """
         checked = {name: array.copy() for name, array in self._check_params(params).items()}
         model = self._copy()
@@ -299,6 +306,12 @@ class Network:
         ------
         TypeError
             If the type is neither of the two.
+
+        Examples
+        --------
+        >>> import relaxon as rx
+        >>> rx.Relaxation(rx.ADR(rx.Grid((64,))), depth=10).astype("float32").params["D"].dtype
+        dtype('float32')
         """
         model = self._copy()
         model.__dict__.pop("_network", None)

@@ -104,6 +104,12 @@ class Operator:
         ------
         TypeError, ValueError
             If the depth is no positive integer.
+
+        Examples
+        --------
+        >>> import relaxon as rx
+        >>> rx.Dense(rx.Grid((8,)), time="layered").parameter_shapes(depth=3)
+        {'W': (3, 8, 8)}
         """
         check_integer("depth", depth, 1)
         network = self._core_network(depth, "scalar", np.dtype(np.float64))
@@ -121,6 +127,12 @@ class Operator:
         -------
         int
             The count; arrays keep the full shape of the grid.
+
+        Examples
+        --------
+        >>> import relaxon as rx
+        >>> rx.ADR(rx.Grid((4,), mask=[True, True, False, True]), space="local").n_parameters(1)
+        9
         """
         n = sum(int(np.prod(shape)) for shape in self.parameter_shapes(depth).values())
         return n // int(np.prod(self.grid.shape)) * self.grid.n_cells if self.is_local else n
@@ -154,6 +166,13 @@ class Operator:
         ------
         TypeError, ValueError
             If an array has another type or shape, or omega is missing.
+
+        Examples
+        --------
+        >>> import numpy as np, relaxon as rx
+        >>> op = rx.Banded(rx.Grid((4,)), radius=1)
+        >>> op.apply({"weights": np.array([0.5, 0.0, 0.25])}, np.array([0.0, 1.0, 0.0, 0.0]))
+        array([0.25, 0.  , 0.5 , 0.  ])
         """
         dtype = np.asarray(z).dtype
         if dtype not in (np.float32, np.float64):
@@ -190,6 +209,15 @@ class Operator:
         Notes
         -----
         N applications to unit vectors: N^2 numbers.
+
+        Examples
+        --------
+        >>> import numpy as np, relaxon as rx
+        >>> op = rx.Banded(rx.Grid((3,), boundary="neumann"), radius=1)
+        >>> op.to_dense({"weights": np.array([0.25, 0.5, 0.25])})
+        array([[0.75, 0.25, 0.  ],
+               [0.25, 0.5 , 0.25],
+               [0.  , 0.25, 0.75]])
         """
         dtypes = {np.asarray(value).dtype for value in params.values()}
         dtype = np.dtype(np.float32 if dtypes == {np.dtype(np.float32)} else np.float64)
@@ -338,6 +366,13 @@ class ADR(Operator):
         References
         ----------
         S. Succi, MEMOCS 13 (2025) 275-286, sec. 7; the printed A and B are those of -U.
+
+        Examples
+        --------
+        >>> import relaxon as rx
+        >>> params = rx.ADR.from_paper(A=0.5, C=0.5, B=0.25)
+        >>> rx.ADR(rx.Grid((5,))).to_dense(params)[2]
+        array([0.  , 0.5 , 0.5 , 0.25, 0.  ])
         """
         low, centre, high = np.broadcast_arrays(*(np.asarray(w, np.float64) for w in (A, C, B)))
         return {

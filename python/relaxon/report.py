@@ -196,7 +196,7 @@ def loss_figure(result: Result) -> Figure:
             row.training_error, color="0.4", linestyle=style, label=f"{row.name}, training"
         )
     left.set(xlabel="step", ylabel="mean squared error / variance of y", title="Loss")
-    left.legend(fontsize="small")
+    figure.legend(loc="outside lower center", ncols=5, frameon=False, fontsize="small")
     right.plot(steps, history.gradient_norm, color="C0")
     right.set(xlabel="step", ylabel="norm of the gradient", yscale="log", title="Gradient")
     for axes in (left, right):

@@ -28,9 +28,7 @@ template <class T>
 class Problem {
 public:
     Problem(NetworkConfig network, std::int64_t n_samples, std::vector<std::int64_t> layers)
-        : config(std::move(network)),
-          batch(n_samples),
-          at(std::move(layers)),
+        : config(std::move(network)), batch(n_samples), at(std::move(layers)),
           arrays(parameter_arrays(config)) {
         if (at.empty()) at = {config.depth};
         unsigned seed = 1;
@@ -82,8 +80,7 @@ public:
         const auto sweep =
             make_sweep<T>(config, request(SweepKind::gradient, n_threads, memory_bytes));
         const Gradients<T> places = make_places(result);
-        result.loss =
-            sweep->value_and_gradient(view(parameters), x.data(), target(), places, team);
+        result.loss = sweep->value_and_gradient(view(parameters), x.data(), target(), places, team);
         result.evaluations = sweep->evaluations();
         return result;
     }
@@ -103,9 +100,20 @@ public:
         Team team(1, {});
         SweepRequest made = request(SweepKind::tangent, 1);
         made.at = {config.depth};
-        make_sweep<T>(config, made)->jvp(view(parameters), view(parameters_dot), x.data(),
-                                         x_dot.data(), y_dot.data(), team);
+        make_sweep<T>(config, made)
+            ->jvp(view(parameters), view(parameters_dot), x.data(), x_dot.data(), y_dot.data(),
+                  team);
         return y_dot;
+    }
+
+    // Room for every gradient, held by `result`.
+    Gradients<T> make_places(GradientResult<T>& result) const {
+        Gradients<T> places;
+        for (const std::vector<T>& array : parameters) result.bars.emplace_back(array.size());
+        for (std::vector<T>& bar : result.bars) places.arrays.push_back(bar.data());
+        result.x_bar.resize(x.size());
+        places.x = result.x_bar.data();
+        return places;
     }
 
     // A direction for every parameter, of the size of the parameters' own noise.
@@ -113,7 +121,8 @@ public:
         Arrays<T> dot;
         unsigned seed = 51;
         for (const std::vector<T>& array : parameters) {
-            dot.push_back(random_values<T>(static_cast<std::int64_t>(array.size()), ++seed, 0, 0.1));
+            dot.push_back(
+                random_values<T>(static_cast<std::int64_t>(array.size()), ++seed, 0, 0.1));
         }
         return dot;
     }
@@ -131,6 +140,10 @@ private:
         if (array.name == "omega") return random_values<T>(array.size(), seed, 0.5, 0.2);
         if (array.name == "D") return random_values<T>(array.size(), seed, 0.1, 0.02);
         std::vector<T> values = random_values<T>(array.size(), seed, 0.0, 0.1);
+        // The upwind scheme has a kink at 0.
+        if (array.name == "U") {
+            for (T& u : values) u = std::copysign(T(0.02) + std::abs(u), u);
+        }
         if (array.name == "W") {
             const std::int64_t n = config.grid->n_cells();
             const T scale = T(1) / std::sqrt(static_cast<T>(n));
@@ -140,15 +153,6 @@ private:
             }
         }
         return values;
-    }
-
-    Gradients<T> make_places(GradientResult<T>& result) const {
-        Gradients<T> places;
-        for (const std::vector<T>& array : parameters) result.bars.emplace_back(array.size());
-        for (std::vector<T>& bar : result.bars) places.arrays.push_back(bar.data());
-        result.x_bar.resize(x.size());
-        places.x = result.x_bar.data();
-        return places;
     }
 };
 

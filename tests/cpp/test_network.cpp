@@ -51,12 +51,36 @@ std::vector<Case> cases() {
     const std::vector<Sides> mixed2{{kNeumann, kFixed}, {kPeriodic, kPeriodic}};
     const std::vector<Sides> mixed3{{kPeriodic, kPeriodic}, {kNeumann, kFixed}, {kFixed, kNeumann}};
     return {
-        {"small 1-D", {37}, sides({37}, kNeumann, kFixed), MaskKind::none, false, false, central,
-         OmegaKind::scalar, 0.0, false},
-        {"small 2-D", {9, 14}, mixed2, MaskKind::neumann, true, false, lax_wendroff,
-         OmegaKind::cell, 0.1, false},
-        {"small 3-D", {5, 6, 7}, mixed3, MaskKind::dirichlet, false, true, upwind,
-         OmegaKind::layer, 0.0, false},
+        {"small 1-D",
+         {37},
+         sides({37}, kNeumann, kFixed),
+         MaskKind::none,
+         false,
+         false,
+         central,
+         OmegaKind::scalar,
+         0.0,
+         false},
+        {"small 2-D",
+         {9, 14},
+         mixed2,
+         MaskKind::neumann,
+         true,
+         false,
+         lax_wendroff,
+         OmegaKind::cell,
+         0.1,
+         false},
+        {"small 3-D",
+         {5, 6, 7},
+         mixed3,
+         MaskKind::dirichlet,
+         false,
+         true,
+         upwind,
+         OmegaKind::layer,
+         0.0,
+         false},
         {"line, periodic", line, sides(line, kPeriodic, kPeriodic), MaskKind::none, false, false,
          central, OmegaKind::scalar, 0.0, true},
         {"line, Neumann, mask, local", line, sides(line, kNeumann, kNeumann), MaskKind::neumann,
@@ -65,12 +89,12 @@ std::vector<Case> cases() {
          MaskKind::dirichlet, false, true, lax_wendroff, OmegaKind::layer, 0.0, true},
         {"line, Dirichlet, beta", line, sides(line, kFixed, kFixed), MaskKind::none, false, false,
          central, OmegaKind::scalar, 0.01, true},
-        {"plane, periodic", plane, sides(plane, kPeriodic, kPeriodic), MaskKind::none, false,
-         false, central, OmegaKind::scalar, 0.0, true},
-        {"plane, Neumann and Dirichlet, mask, local", plane, mixed2, MaskKind::neumann, true,
-         false, lax_wendroff, OmegaKind::scalar, 0.0, true},
-        {"solid, periodic", solid, sides(solid, kPeriodic, kPeriodic), MaskKind::none, false,
-         false, central, OmegaKind::scalar, 0.0, true},
+        {"plane, periodic", plane, sides(plane, kPeriodic, kPeriodic), MaskKind::none, false, false,
+         central, OmegaKind::scalar, 0.0, true},
+        {"plane, Neumann and Dirichlet, mask, local", plane, mixed2, MaskKind::neumann, true, false,
+         lax_wendroff, OmegaKind::scalar, 0.0, true},
+        {"solid, periodic", solid, sides(solid, kPeriodic, kPeriodic), MaskKind::none, false, false,
+         central, OmegaKind::scalar, 0.0, true},
         {"solid, mixed, mask, local", solid, mixed3, MaskKind::dirichlet, true, false, upwind,
          OmegaKind::layer, 0.0, true},
         {"solid, Neumann, beta", solid, sides(solid, kNeumann, kNeumann), MaskKind::none, false,
@@ -106,8 +130,8 @@ std::vector<Named> networks() {
     }
     for (const bool has_mask : {false, true}) {
         for (const bool is_layered : {false, true}) {
-            const std::string name = std::string("dense") + (has_mask ? ", mask" : "") +
-                                     (is_layered ? ", layered" : "");
+            const std::string name =
+                std::string("dense") + (has_mask ? ", mask" : "") + (is_layered ? ", layered" : "");
             list.push_back({name, dense_config(has_mask, is_layered), 3, {4, 11}});
         }
     }
@@ -180,28 +204,31 @@ TYPED_TEST(NetworkTest, GradientHasTheSameBitsForEveryBudgetAndThreadCount) {
     for (const Named& network : networks()) {
         const Problem<TypeParam> problem(network.config, network.batch, network.at);
         const GradientResult<TypeParam> expected = problem.gradient(1, -1);
-        for (const int n_threads : {1, 2, 3}) {
-            const Plan most =
-                plan_sweep<TypeParam>(network.config, problem.request(SweepKind::gradient, n_threads));
-            const std::int64_t least = most.minimum_bytes;
-            for (const std::int64_t budget :
-                 {least, least + most.state_bytes * 2, (least + most.total_bytes) / 2,
-                  most.total_bytes}) {
-                const std::string what = network.name + ", " + std::to_string(n_threads) +
-                                         " threads, " + std::to_string(budget) + " bytes";
-                const GradientResult<TypeParam> result = problem.gradient(n_threads, budget);
-                expect_same_bits(expected, result, problem.arrays, what);
-                const Plan plan = plan_sweep<TypeParam>(
-                    network.config, problem.request(SweepKind::gradient, n_threads, budget));
-                EXPECT_LE(plan.total_bytes, budget) << what;
-                EXPECT_EQ(result.evaluations.advances, plan.evaluations.advances) << what;
-                EXPECT_EQ(result.evaluations.reversals, plan.evaluations.reversals) << what;
-                EXPECT_EQ(result.evaluations.outputs, plan.evaluations.outputs) << what;
-            }
-            SweepRequest request = problem.request(SweepKind::gradient, n_threads, least - 1);
-            EXPECT_THROW(make_sweep<TypeParam>(network.config, request), BudgetError)
-                << network.name;
+        const Plan all =
+            plan_sweep<TypeParam>(network.config, problem.request(SweepKind::gradient, 1));
+        const std::int64_t least = all.minimum_bytes;
+        struct Setting {
+            int n_threads;
+            std::int64_t snapshots;  // that the budget has room for with one thread; -1: most
+        };
+        for (const Setting setting : {Setting{1, 0}, {1, 2}, {2, -1}, {2, 1}, {3, 0}}) {
+            SweepRequest request = problem.request(SweepKind::gradient, setting.n_threads);
+            request.memory_bytes = plan_sweep<TypeParam>(network.config, request).minimum_bytes;
+            request.memory_bytes += setting.snapshots < 0 ? all.total_bytes - least
+                                                          : setting.snapshots * all.state_bytes;
+            const std::string what = network.name + ", " + std::to_string(setting.n_threads) +
+                                     " threads, " + std::to_string(request.memory_bytes) + " bytes";
+            const GradientResult<TypeParam> result =
+                problem.gradient(setting.n_threads, request.memory_bytes);
+            expect_same_bits(expected, result, problem.arrays, what);
+            const Plan plan = plan_sweep<TypeParam>(network.config, request);
+            EXPECT_LE(plan.total_bytes, request.memory_bytes) << what;
+            EXPECT_EQ(result.evaluations.advances, plan.evaluations.advances) << what;
+            EXPECT_EQ(result.evaluations.reversals, plan.evaluations.reversals) << what;
+            EXPECT_EQ(result.evaluations.outputs, plan.evaluations.outputs) << what;
         }
+        const SweepRequest too_small = problem.request(SweepKind::gradient, 1, least - 1);
+        EXPECT_THROW(make_sweep<TypeParam>(network.config, too_small), BudgetError) << network.name;
     }
 }
 
@@ -215,10 +242,11 @@ TYPED_TEST(NetworkTest, ForwardAndReverseModeAreTransposes) {
         const Arrays<T> dot = problem.direction();
         const std::vector<T> y_dot = problem.jvp(dot, x_dot);
         const GradientResult<T> bars = problem.vjp(y_bar);
-        std::vector<T> seen = y_bar;
-        for (std::size_t i = 0; i < seen.size(); ++i) {
-            const auto cell = static_cast<std::int64_t>(i) % network.config.grid->n_cells();
-            if (!network.config.grid->exists(cell)) EXPECT_EQ(y_dot[i], T(0)) << network.name;
+        const Grid& grid = *network.config.grid;
+        for (std::int64_t i = 0; i < n; ++i) {
+            if (grid.exists(i % grid.n_cells())) continue;
+            EXPECT_EQ(y_dot[static_cast<std::size_t>(i)], T(0)) << network.name;
+            EXPECT_EQ(bars.x_bar[static_cast<std::size_t>(i)], T(0)) << network.name;
         }
         const double forward = inner(y_bar, y_dot);
         const double reverse = inner(bars.bars, dot) + inner(bars.x_bar, x_dot);
@@ -239,8 +267,8 @@ TEST(NetworkGradient, AgreesWithExtrapolatedDifferences) {
         EXPECT_EQ(result.loss, problem.loss(problem.parameters, problem.x)) << network.name;
         for (std::size_t which = 0; which <= problem.arrays.size(); ++which) {
             const bool is_input = which == problem.arrays.size();
-            const std::string what =
-                network.name + ", " + (is_input ? std::string("input") : problem.arrays[which].name);
+            const std::string what = network.name + ", " +
+                                     (is_input ? std::string("input") : problem.arrays[which].name);
             const std::vector<T> dot =
                 is_input ? random_values<T>(static_cast<std::int64_t>(problem.x.size()), 301)
                          : problem.direction()[which];
@@ -257,7 +285,8 @@ TEST(NetworkGradient, AgreesWithExtrapolatedDifferences) {
                 }
                 return (values[1] - values[0]) / (2.0 * h);
             };
-            const double slope = is_input ? inner(result.x_bar, dot) : inner(result.bars[which], dot);
+            const double slope =
+                is_input ? inner(result.x_bar, dot) : inner(result.bars[which], dot);
             const double coarse = difference(2e-4), fine = difference(1e-4);
             const double extrapolated = (4.0 * fine - coarse) / 3.0;
             EXPECT_NEAR(extrapolated, slope, 1e-8 * result.loss + 1e-7 * std::abs(slope)) << what;
@@ -272,15 +301,16 @@ TYPED_TEST(NetworkTest, ExtremeFindsTheFirstValueThatIsNoNumber) {
         config.grid = make_grid(shape, all_axes(shape, kPeriodic, kPeriodic));
         config.depth = 400;
         Problem<T> problem(config, 1, {});
-        for (std::vector<T>& array : problem.parameters) std::fill(array.begin(), array.end(), T(0));
+        for (std::vector<T>& array : problem.parameters)
+            std::fill(array.begin(), array.end(), T(0));
         problem.parameters[0][0] = T(1e6);  // R
         problem.parameters.back()[0] = T(1);
         std::fill(problem.x.begin(), problem.x.end(), T(0));
         problem.x[17] = T(1);
         Team team(1, {});
         const auto sweep = make_sweep<T>(config, problem.request(SweepKind::forward, 1));
-        const Extreme found = sweep->find_extreme(Problem<T>::view(problem.parameters),
-                                                  problem.x.data(), team);
+        const Extreme found =
+            sweep->find_extreme(Problem<T>::view(problem.parameters), problem.x.data(), team);
         // Each layer multiplies cell 17 by 1 + 10^6.
         const double digits = std::log10(static_cast<double>(std::numeric_limits<T>::max()));
         EXPECT_FALSE(found.is_finite);
@@ -295,12 +325,7 @@ TEST(NetworkStop, InterruptsEverySweepAndLeavesItUsable) {
         const auto sweep =
             make_sweep<double>(network.config, problem.request(SweepKind::gradient, 2));
         GradientResult<double> result;
-        std::vector<double*> bars;
-        for (const auto& array : problem.parameters) result.bars.emplace_back(array.size());
-        Gradients<double> places;
-        for (auto& bar : result.bars) places.arrays.push_back(bar.data());
-        result.x_bar.resize(problem.x.size());
-        places.x = result.x_bar.data();
+        const Gradients<double> places = problem.make_places(result);
         int asked = 0;
         const auto run = [&](Team& team) {
             return sweep->value_and_gradient(Problem<double>::view(problem.parameters),

@@ -65,20 +65,16 @@ private:
     bool advance(std::int64_t begin, std::int64_t end) {
         if (working_ != begin)
             return fail("advance from a state that is not there", begin, working_);
-        if (end <= begin)
-            return fail("advance that does not advance", begin, end);
-        if (end >= adjoint_)
-            return fail("advance past the adjoint", end, adjoint_);
+        if (end <= begin) return fail("advance that does not advance", begin, end);
+        if (end >= adjoint_) return fail("advance past the adjoint", end, adjoint_);
         counts_.advanced += end - begin;
         working_ = end;
         return true;
     }
 
     bool store(std::int64_t step, std::int64_t slot) {
-        if (working_ != step)
-            return fail("store of a state that is not there", step, working_);
-        if (slot < 0 || slot >= n_slots())
-            return fail("store outside the slots", slot, n_slots());
+        if (working_ != step) return fail("store of a state that is not there", step, working_);
+        if (slot < 0 || slot >= n_slots()) return fail("store outside the slots", slot, n_slots());
         Slot& target = slots_[static_cast<std::size_t>(slot)];
         if (target.step != nothing && target.step < adjoint_) {
             return fail("store over a snapshot still needed", slot, target.step);
@@ -94,15 +90,13 @@ private:
 
     bool restore(std::int64_t step, std::int64_t slot) {
         if (slot == relaxon::input_slot) {
-            if (step != 0)
-                return fail("restore of another step than 0 from the input", step, slot);
+            if (step != 0) return fail("restore of another step than 0 from the input", step, slot);
         } else {
             if (slot < 0 || slot >= n_slots()) {
                 return fail("restore outside the slots", slot, n_slots());
             }
             Slot& source = slots_[static_cast<std::size_t>(slot)];
-            if (source.step != step)
-                return fail("restore of another step", step, source.step);
+            if (source.step != step) return fail("restore of another step", step, source.step);
             source.was_restored = true;
         }
         working_ = step;
@@ -110,18 +104,15 @@ private:
     }
 
     bool reverse(std::int64_t step, std::int64_t end) {
-        if (step != adjoint_ - 1 || end != adjoint_)
-            return fail("reverse", step, adjoint_);
-        if (working_ != step)
-            return fail("reverse without its state", step, working_);
+        if (step != adjoint_ - 1 || end != adjoint_) return fail("reverse", step, adjoint_);
+        if (working_ != step) return fail("reverse without its state", step, working_);
         working_ = nothing;
         --adjoint_;
         return true;
     }
 
     bool finish() {
-        if (adjoint_ != 0)
-            return fail("done too early", adjoint_, 0);
+        if (adjoint_ != 0) return fail("done too early", adjoint_, 0);
         for (const Slot& slot : slots_) {
             if (slot.step != nothing && !slot.was_restored) {
                 return fail("snapshot never used", slot.step, 0);
@@ -400,4 +391,4 @@ TEST(Schedule, RejectsSizesItCannotServe) {
     EXPECT_THROW(Schedule(5, 1, nullptr), std::invalid_argument);
 }
 
-} // namespace
+}  // namespace

@@ -68,11 +68,15 @@ PYTHON_LAYERS = [
 # A model saves itself: the one look upwards, from inside a method.
 UPWARD = {("model", "files")}
 
+# `model.save(path)` is `save(model, path)` written from the other end.
+UPWARD_IMPORTS = {("model", "files")}
+
 # Headers outside the C++ standard library, and the only files that may include them.
 FOREIGN_HEADERS = {
     r"Eigen/.*": {"operators/dense"},
     r"omp\.h": {"parallel"},
     r"pthread\.h|unistd\.h|xmmintrin\.h": {"parallel"},
+    r"sys/mman\.h": {"array"},
 }
 
 
@@ -91,10 +95,11 @@ def includes(path: Path) -> list[str]:
 
 
 def cpp_name(path: Path) -> str:
-    """Name of the header that a file is, or that a source file implements and includes first."""
+    """Name of the header that a file is, or that a source file implements: its first."""
     if path.suffix == ".hpp":
         return path.relative_to(HEADERS).with_suffix("").as_posix()
-    return includes(path)[0].removeprefix("relaxon/").removesuffix(".hpp")
+    own = next(name for name in includes(path) if name.startswith("relaxon/"))
+    return own.removeprefix("relaxon/").removesuffix(".hpp")
 
 
 CORE_FILES = sorted([*HEADERS.rglob("*.hpp"), *(CORE / "src").glob("*.cpp")])
@@ -228,7 +233,8 @@ def test_module_imports_only_lower_layers(path: Path) -> None:
     for name in inner:
         if (path.stem, name) in UPWARD:
             continue
-        assert layer_of(name, PYTHON_LAYERS) <= own, f"{path.stem} may not import {name}"
+        is_lower = layer_of(name, PYTHON_LAYERS) <= own
+        assert is_lower or (path.stem, name) in UPWARD_IMPORTS, f"{path.stem} imports {name}"
     assert "relaxon" not in {name.split(".")[0] for name in imports(tree, path.stem, nested=True)}
 
 

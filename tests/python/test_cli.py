@@ -456,6 +456,20 @@ def test_read_only_folder(tmp_path: Path) -> None:
     assert "Permission denied" in one_line(done.stderr)
 
 
+def test_a_reader_that_leaves_early_loses_no_report(tmp_path: Path) -> None:
+    command = [*RELAXON, "fit", "sst", "--steps", "2", "--out", str(tmp_path / "out")]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.readline()
+        process.stdout.close()
+        errors = process.stderr.read()
+    assert process.returncode == 1
+    assert errors == ""
+    assert {path.name for path in (tmp_path / "out").iterdir()} == REPORT
+
+
 def test_info() -> None:
     done = relaxon("info")
     assert done.returncode == 0, done.stderr

@@ -99,6 +99,16 @@ def test_identity_operator_with_identity_activation_leaves_the_signal(kind: str)
         assert relative_error(z, expected) <= 50 * 4 * np.finfo(float).eps
 
 
+def test_printed_weights_of_the_paper_are_those_of_the_neighbours() -> None:
+    grid = rx.Grid((9,), boundary=((rx.Dirichlet(0.5), "neumann"),))
+    weights = np.random.default_rng(4).standard_normal((3, 9))
+    z = np.random.default_rng(5).standard_normal((2, 9))
+    low, centre, high = weights
+    read = rx.ADR(grid, space="local").apply(rx.ADR.from_paper(low, centre, high), z)
+    free = rx.Banded(grid, radius=1, space="local").apply({"weights": weights}, z)
+    np.testing.assert_allclose(read, free, rtol=1e-13, atol=1e-14)
+
+
 @pytest.mark.parametrize("scheme", ["central", "upwind", "lax-wendroff"])
 @pytest.mark.parametrize("shape", [(12,), (6, 7), (4, 5, 3)], ids=str)
 def test_a_constant_field_stays_where_nothing_flows_out(

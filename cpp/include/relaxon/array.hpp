@@ -7,6 +7,10 @@
 #include <memory>
 #include <new>
 
+#ifdef __linux__
+#include <sys/mman.h>
+#endif
+
 namespace relaxon {
 
 constexpr std::int64_t kAlignment = 64;
@@ -47,19 +51,28 @@ private:
     std::int64_t used_ = 0;
 };
 
-// Owner of one aligned block.
+// Owner of one aligned block. Large ones ask for huge pages: a sweep touches every page once, and
+// page faults would take a fifth of its time. What that rounds up stays below a part in sixteen.
 class Block {
 public:
     Block() = default;
-    explicit Block(std::int64_t n_bytes)
-        : data_(static_cast<std::byte*>(
-              std::aligned_alloc(kAlignment, round_up(n_bytes > 0 ? n_bytes : 1, kAlignment)))) {
+    explicit Block(std::int64_t n_bytes) {
+        const bool is_large = n_bytes >= 16 * kHugePage;
+        const std::int64_t alignment = is_large ? kHugePage : kAlignment;
+        const std::int64_t size = round_up(n_bytes > 0 ? n_bytes : 1, alignment);
+        data_.reset(static_cast<std::byte*>(std::aligned_alloc(static_cast<std::size_t>(alignment),
+                                                               static_cast<std::size_t>(size))));
         if (!data_) throw std::bad_alloc();
+#ifdef __linux__
+        if (is_large) madvise(data_.get(), static_cast<std::size_t>(size), MADV_HUGEPAGE);
+#endif
     }
 
     std::byte* data() { return data_.get(); }
 
 private:
+    static constexpr std::int64_t kHugePage = std::int64_t{2} << 20;
+
     struct Free {
         void operator()(std::byte* p) const { std::free(p); }
     };

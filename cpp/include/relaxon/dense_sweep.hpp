@@ -34,15 +34,14 @@ public:
     void jvp(const Parameters<T>& parameters, const Parameters<T>& parameters_dot, const T* x,
              const T* x_dot, T* y_dot, Team& team) override;
     Extreme find_extreme(const Parameters<T>& parameters, const T* x, Team& team) override;
-    void apply(const Parameters<T>& parameters, std::int64_t layer, const T* z, T* out,
-               Team& team);
+    void apply(const Parameters<T>& parameters, std::int64_t layer, const T* z, T* out, Team& team);
 
 private:
     struct Stepper;
 
     // Coefficients of one layer as the elementwise kernels read them.
     struct Layer {
-        const T* bias;       // null: none
+        const T* bias;           // null: none
         std::int64_t bias_step;  // 0: one value
         const T* omega;
         std::int64_t omega_step;
@@ -75,6 +74,7 @@ private:
 
     NetworkConfig config_;
     SweepRequest request_;
+    std::vector<ParameterArray> arrays_;
     std::int64_t n_;         // cells
     std::int64_t n_blocks_;  // blocks of rows of W
     std::int64_t n_collected_;
@@ -88,14 +88,14 @@ private:
     StatePool<T> states_;
     T* scratch_dot_[2] = {};
     T* lambda_[2] = {};
-    T* pre_ = nullptr;       // Z of one layer, or of every layer where it is kept
-    T* s_panel_ = nullptr;   // [collected layer][sample][cell]
+    T* pre_ = nullptr;      // Z of one layer, or of every layer where it is kept
+    T* s_panel_ = nullptr;  // [collected layer][sample][cell]
     T* z_panel_ = nullptr;
     std::int64_t n_in_panel_ = 0;
     T* clean_weights_ = nullptr;  // W without its masked rows and columns
     std::int64_t clean_set_ = -1;
-    T* growth_ = nullptr;         // beta (|z| - 1) per sample
-    T* pull_ = nullptr;           // beta (z . lambda) dV / |z| per sample
+    T* growth_ = nullptr;               // beta (|z| - 1) per sample
+    T* pull_ = nullptr;                 // beta (z . lambda) dV / |z| per sample
     OrderedSum* bias_sums_ = nullptr;   // [set][block]
     OrderedSum* omega_sums_ = nullptr;  // [set][block]
     std::int64_t* schedule_ = nullptr;

@@ -53,7 +53,7 @@ struct DescentOptions {
     StepRule rule = StepRule::fixed;
     std::vector<double> rates;  // per parameter array; 0: kept as it is
     double momentum = 0.0;
-    double tolerance = 0.0;     // on the gradient norm, relative to the first one
+    double tolerance = 0.0;  // on the gradient norm, relative to the first one
     std::int64_t n_steps = 0;
     std::int64_t patience = -1;  // steps without a better validation loss, -1: no limit
     std::vector<Penalty> penalties;

@@ -164,8 +164,8 @@ inline std::int64_t ghost_cell(BoundaryKind kind, int side, std::int64_t g, std:
 // Calls f(begin, end, shift) for the pieces of [begin, end) that lie in one period each; the
 // piece taken back by `shift` lies in [origin, origin + period).
 template <class F>
-void for_each_period(std::int64_t begin, std::int64_t end, std::int64_t origin,
-                     std::int64_t period, const F& f) {
+void for_each_period(std::int64_t begin, std::int64_t end, std::int64_t origin, std::int64_t period,
+                     const F& f) {
     while (begin < end) {
         const std::int64_t past = begin - origin;
         const std::int64_t turn = past >= 0 ? past / period : -((period - 1 - past) / period);
@@ -177,21 +177,17 @@ void for_each_period(std::int64_t begin, std::int64_t end, std::int64_t origin,
 
 template <class T>
 void Layout::pack(const T* cells, T* field, std::int64_t row_begin, std::int64_t row_end) const {
-    for_each_pencil(row_begin, row_end,
-                    [&](std::int64_t cell, std::int64_t flat, std::int64_t n) {
-                        std::memcpy(field + flat, cells + cell,
-                                    static_cast<std::size_t>(n) * sizeof(T));
-                    });
+    for_each_pencil(row_begin, row_end, [&](std::int64_t cell, std::int64_t flat, std::int64_t n) {
+        std::memcpy(field + flat, cells + cell, static_cast<std::size_t>(n) * sizeof(T));
+    });
     zero_masked(field, row_begin, row_end);
 }
 
 template <class T>
 void Layout::unpack(const T* field, T* cells, std::int64_t row_begin, std::int64_t row_end) const {
-    for_each_pencil(row_begin, row_end,
-                    [&](std::int64_t cell, std::int64_t flat, std::int64_t n) {
-                        std::memcpy(cells + cell, field + flat,
-                                    static_cast<std::size_t>(n) * sizeof(T));
-                    });
+    for_each_pencil(row_begin, row_end, [&](std::int64_t cell, std::int64_t flat, std::int64_t n) {
+        std::memcpy(cells + cell, field + flat, static_cast<std::size_t>(n) * sizeof(T));
+    });
 }
 
 // Walks the ghosts of one inner axis in a flat range of whole rows: copy(ghost, source) or
@@ -292,18 +288,18 @@ void Layout::fold_rows(T* field, int side) const {
 template <class T>
 void Layout::zero_masked(T* field, std::int64_t row_begin, std::int64_t row_end) const {
     if (masked_.empty()) return;
-    for_each_period(
-        begin(row_begin), begin(row_end), begin(0), period(),
-        [&](std::int64_t first, std::int64_t last, std::int64_t shift) {
-            auto run = std::partition_point(masked_.begin(), masked_.end(), [&](const Run& r) {
-                return r.flat + r.length + shift <= first;
-            });
-            for (; run != masked_.end() && run->flat + shift < last; ++run) {
-                const std::int64_t from = std::max(run->flat + shift, first);
-                const std::int64_t to = std::min(run->flat + run->length + shift, last);
-                detail::set_entries(field + from, T(0), to - from);
-            }
-        });
+    for_each_period(begin(row_begin), begin(row_end), begin(0), period(),
+                    [&](std::int64_t first, std::int64_t last, std::int64_t shift) {
+                        auto run =
+                            std::partition_point(masked_.begin(), masked_.end(), [&](const Run& r) {
+                                return r.flat + r.length + shift <= first;
+                            });
+                        for (; run != masked_.end() && run->flat + shift < last; ++run) {
+                            const std::int64_t from = std::max(run->flat + shift, first);
+                            const std::int64_t to = std::min(run->flat + run->length + shift, last);
+                            detail::set_entries(field + from, T(0), to - from);
+                        }
+                    });
 }
 
 }  // namespace relaxon

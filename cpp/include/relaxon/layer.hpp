@@ -74,7 +74,7 @@ void pull_weights(const StencilGeometry& geometry, const T* s, const T* z, Rows 
 // value. flops 4 K + 12 and one f with f', bytes (3 + 2 K [local]) sizeof(T) per cell.
 template <class T>
 void relax_tangent(const StencilGeometry& geometry, const StencilGeometry& linear_geometry,
-                   const Layer<T>& layer, const Layer<T>& layer_dot, Activation activation, T growth, T growth_dot,
-                   const T* z, const T* z_dot, T* out_dot, Rows rows);
+                   const Layer<T>& layer, const Layer<T>& layer_dot, Activation activation,
+                   T growth, T growth_dot, const T* z, const T* z_dot, T* out_dot, Rows rows);
 
 }  // namespace relaxon

@@ -55,14 +55,14 @@ private:
 // The sizes from which a plan follows.
 struct PlanInput {
     SegmentMap segments;
-    std::int64_t max_blocks = 1;       // most blocks that can be in flight
+    std::int64_t max_blocks = 1;  // most blocks that can be in flight
     std::int64_t fixed_bytes = 0;
-    std::int64_t block_bytes = 0;      // of a block without snapshots
+    std::int64_t block_bytes = 0;  // of a block without snapshots
     std::int64_t state_bytes = 0;
-    std::int64_t slot_bytes = 0;       // bookkeeping per snapshot
-    std::int64_t memory_bytes = -1;    // budget, -1: none
+    std::int64_t slot_bytes = 0;     // bookkeeping per snapshot
+    std::int64_t memory_bytes = -1;  // budget, -1: none
     bool has_gradient = false;
-    bool has_output = false;           // the last state is evaluated for a loss
+    bool has_output = false;  // the last state is evaluated for a loss
 };
 
 // In layers. A segment that is reversed is first advanced over inside, but for its last layer.

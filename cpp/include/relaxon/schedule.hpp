@@ -81,7 +81,7 @@ inline Repetition find_repetition(std::int64_t n_steps, std::int64_t m) noexcept
     return r;
 }
 
-} // namespace detail
+}  // namespace detail
 
 // r of the formula above: how often the most repeated layer is advanced over. O(r) if
 // n_snapshots > 0, else O(1).
@@ -219,12 +219,12 @@ private:
         return top + std::clamp(n_steps - ahead - ahead_next, least, most);
     }
 
-    std::int64_t* slot_steps_;  // step held by each filled slot; unused if stores_all_
-    std::int64_t n_snapshots_;  // c
-    std::int64_t n_stored_ = 0; // slots filled
-    std::int64_t position_ = 0; // step of the working state, or consumed
-    std::int64_t end_;          // steps 0..end_-1 are still to be reversed
+    std::int64_t* slot_steps_;   // step held by each filled slot; unused if stores_all_
+    std::int64_t n_snapshots_;   // c
+    std::int64_t n_stored_ = 0;  // slots filled
+    std::int64_t position_ = 0;  // step of the working state, or consumed
+    std::int64_t end_;           // steps 0..end_-1 are still to be reversed
     bool stores_all_ = false;
 };
 
-} // namespace relaxon
+}  // namespace relaxon

@@ -19,9 +19,7 @@ struct StatePool {
     T* free_scratch() const { return scratch[current == scratch[0] ? 1 : 0]; }
 
     // The slot takes over the memory that the working state lies in and gives its own.
-    void keep(std::int64_t slot) {
-        std::swap(scratch[current == scratch[0] ? 0 : 1], slots[slot]);
-    }
+    void keep(std::int64_t slot) { std::swap(scratch[current == scratch[0] ? 0 : 1], slots[slot]); }
 
     void restore(std::int64_t slot) { current = slots[slot]; }
 };
@@ -33,24 +31,24 @@ void run_schedule(Schedule& schedule, Stepper& stepper) {
     while (true) {
         const Action action = schedule.next();
         switch (action.kind) {
-            case ActionKind::done:
-                return;
-            case ActionKind::advance:
-                for (std::int64_t i = action.step; i < action.end_or_slot; ++i) stepper.advance(i);
-                break;
-            case ActionKind::store:
-                stepper.keep(action.end_or_slot);
-                break;
-            case ActionKind::restore:
-                if (action.end_or_slot == input_slot) {
-                    stepper.restore_input();
-                } else {
-                    stepper.restore(action.end_or_slot);
-                }
-                break;
-            case ActionKind::reverse:
-                stepper.reverse(action.step);
-                break;
+        case ActionKind::done:
+            return;
+        case ActionKind::advance:
+            for (std::int64_t i = action.step; i < action.end_or_slot; ++i) stepper.advance(i);
+            break;
+        case ActionKind::store:
+            stepper.keep(action.end_or_slot);
+            break;
+        case ActionKind::restore:
+            if (action.end_or_slot == input_slot) {
+                stepper.restore_input();
+            } else {
+                stepper.restore(action.end_or_slot);
+            }
+            break;
+        case ActionKind::reverse:
+            stepper.reverse(action.step);
+            break;
         }
     }
 }

@@ -43,10 +43,8 @@ struct StencilModel {
 template <class T>
 struct MapScratch {
     MapScratch(int n_arms, std::int64_t n_components, Arena& arena)
-        : weights(arena.take<T*>(n_arms)),
-          components(arena.take<const T*>(n_components)),
-          components_dot(arena.take<const T*>(n_components)),
-          bars(arena.take<T*>(n_components)),
+        : weights(arena.take<T*>(n_arms)), components(arena.take<const T*>(n_components)),
+          components_dot(arena.take<const T*>(n_components)), bars(arena.take<T*>(n_components)),
           omega_bar(arena.take<T>(kBlock)) {
         for (std::int64_t c = 0; c < n_components; ++c) {
             T* bar = arena.take<T>(kBlock);
@@ -127,7 +125,7 @@ private:
     T** bias_fields_ = nullptr;          // [set]
     OrderedSum* bias_sums_ = nullptr;    // [set][tile]
     T* omega_field_ = nullptr;
-    OrderedSum* omega_sums_ = nullptr;   // [set][tile]
+    OrderedSum* omega_sums_ = nullptr;  // [set][tile]
     OrderedSum* component_sums_ = nullptr;
     double* wide_ = nullptr;  // scratch of pull_back_sums
     double** wide_pointers_ = nullptr;

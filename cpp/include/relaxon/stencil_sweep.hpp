@@ -33,8 +33,7 @@ public:
     void jvp(const Parameters<T>& parameters, const Parameters<T>& parameters_dot, const T* x,
              const T* x_dot, T* y_dot, Team& team) override;
     Extreme find_extreme(const Parameters<T>& parameters, const T* x, Team& team) override;
-    void apply(const Parameters<T>& parameters, std::int64_t layer, const T* z, T* out,
-               Team& team);
+    void apply(const Parameters<T>& parameters, std::int64_t layer, const T* z, T* out, Team& team);
 
 private:
     // Memory of one block of samples in flight.
@@ -121,7 +120,6 @@ private:
     double* losses_ = nullptr;  // [sample][target]
 };
 
-
 template <class T>
 template <class Body>
 void StencilSweep<T>::for_each_sample(Team& team, const Body& body) {
@@ -155,9 +153,8 @@ void StencilSweep<T>::for_each_tile(Crew& crew, const Body& body) {
 template <class T>
 template <class Term>
 double StencilSweep<T>::sum_over_tiles(Context& context, Crew& crew, const Term& term) {
-    for_each_tile(crew, [&](std::int64_t tile, int) {
-        context.tile_sums[tile] = term(tiling_.own(tile));
-    });
+    for_each_tile(
+        crew, [&](std::int64_t tile, int) { context.tile_sums[tile] = term(tiling_.own(tile)); });
     OrderedSum total;
     for (std::int64_t tile = 0; tile < tiling_.n_tiles; ++tile) {
         total.add(context.tile_sums[tile]);

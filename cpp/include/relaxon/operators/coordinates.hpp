@@ -66,9 +66,7 @@ public:
     // map[k][c], k over arms, c over components.
     LinearStencil(CoefficientArray array, std::vector<Arm> arms, int radius,
                   std::vector<std::vector<double>> map)
-        : coefficients_{std::move(array)},
-          arms_(std::move(arms)),
-          radius_(radius),
+        : coefficients_{std::move(array)}, arms_(std::move(arms)), radius_(radius),
           map_(std::move(map)) {}
 
     const std::vector<CoefficientArray>& coefficients() const override { return coefficients_; }

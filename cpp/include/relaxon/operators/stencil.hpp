@@ -57,16 +57,15 @@ public:
     template <class F>
     void for_each_cut_arm(std::int64_t begin, std::int64_t end, const F& f) const {
         if (cut_arms_.empty()) return;
-        for_each_period(
-            begin, end, layout_.begin(0), layout_.period(),
-            [&](std::int64_t first, std::int64_t last, std::int64_t shift) {
-                auto cut = std::partition_point(
-                    cut_arms_.begin(), cut_arms_.end(),
-                    [&](const CutArm& c) { return c.flat + shift < first; });
-                for (; cut != cut_arms_.end() && cut->flat + shift < last; ++cut) {
-                    f(cut->flat + shift, cut->arm);
-                }
-            });
+        for_each_period(begin, end, layout_.begin(0), layout_.period(),
+                        [&](std::int64_t first, std::int64_t last, std::int64_t shift) {
+                            auto cut = std::partition_point(
+                                cut_arms_.begin(), cut_arms_.end(),
+                                [&](const CutArm& c) { return c.flat + shift < first; });
+                            for (; cut != cut_arms_.end() && cut->flat + shift < last; ++cut) {
+                                f(cut->flat + shift, cut->arm);
+                            }
+                        });
     }
 
 private:

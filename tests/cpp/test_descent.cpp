@@ -1,0 +1,228 @@
+// Descent against steps written out, and its ways to end.
+#include "relaxon/descent.hpp"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <limits>
+
+#include "problem.hpp"
+
+namespace relaxon {
+namespace {
+
+constexpr double kNoLimit = std::numeric_limits<double>::infinity();
+
+NetworkConfig small_config() {
+    NetworkConfig config;
+    config.grid = make_grid({24}, {{kPeriodic, kPeriodic}});
+    config.depth = 3;
+    config.activation = Activation::tanh;
+    config.bias = BiasKind::homogeneous;
+    return config;
+}
+
+// A descent on a small problem, with all that it refers to.
+template <class T>
+struct Training {
+    explicit Training(DescentOptions given, bool has_validation = false)
+        : problem(small_config(), 4, {}), options(std::move(given)) {
+        options.rates.resize(problem.arrays.size(), 0.01);
+        setup.config = problem.config;
+        setup.request = problem.request(SweepKind::gradient, 1);
+        setup.request.wants_input = false;
+        setup.start = Problem<T>::view(problem.parameters);
+        setup.x = problem.x.data();
+        setup.target = problem.target();
+        if (has_validation) {
+            setup.n_validation = 4;
+            setup.x_validation = problem.y.data();
+            setup.target_validation = {problem.x.data(), nullptr, true};
+        }
+        descent = std::make_unique<Descent<T>>(setup, options);
+    }
+
+    DescentStatus advance(std::int64_t n_steps) {
+        Team team(1, {});
+        return descent->advance(n_steps, kNoLimit, team);
+    }
+
+    Arrays<T> parameters() const {
+        Arrays<T> copy = problem.parameters;
+        std::vector<T*> places;
+        for (std::vector<T>& array : copy) places.push_back(array.data());
+        descent->copy_parameters(places);
+        return copy;
+    }
+
+    Problem<T> problem;
+    DescentOptions options;
+    DescentProblem<T> setup;
+    std::unique_ptr<Descent<T>> descent;
+};
+
+DescentOptions options_of(StepRule rule, std::int64_t n_steps) {
+    DescentOptions options;
+    options.rule = rule;
+    options.n_steps = n_steps;
+    return options;
+}
+
+template <class T>
+class DescentTest : public testing::Test {};
+using Precisions = testing::Types<float, double>;
+TYPED_TEST_SUITE(DescentTest, Precisions);
+
+TYPED_TEST(DescentTest, FixedStepsAreThoseOfTheFormula) {
+    using T = TypeParam;
+    DescentOptions options = options_of(StepRule::fixed, 5);
+    options.momentum = 0.75;
+    options.rates = {0.02, 0.01, 0.0, 0.03, 0.01};
+    options.penalties = {{PenaltyKind::l2, 0.5, 1}};
+    Training<T> run(options);
+    EXPECT_EQ(run.advance(100), DescentStatus::steps);
+
+    Problem<T> by_hand = run.problem;
+    Arrays<T> velocity;
+    for (const std::vector<T>& array : by_hand.parameters) velocity.emplace_back(array.size());
+    for (std::size_t step = 0; step < 5; ++step) {
+        GradientResult<T> result = by_hand.gradient(1, -1);
+        double penalty = 0.0;
+        for (std::size_t i = 0; i < by_hand.parameters[1].size(); ++i) {
+            const T p = by_hand.parameters[1][i];
+            penalty += 0.5 * p * p;
+            result.bars[1][i] += p;
+        }
+        EXPECT_EQ(run.descent->records()[step].loss, result.loss) << step;
+        EXPECT_DOUBLE_EQ(run.descent->records()[step].penalty, penalty) << step;
+        double square = 0.0;
+        for (const std::vector<T>& bar : result.bars) square += inner(bar, bar);
+        square -= inner(result.bars[2], result.bars[2]);  // kept as it is
+        EXPECT_NEAR(run.descent->records()[step].gradient_norm, std::sqrt(square),
+                    1e-12 * std::sqrt(square));
+        for (std::size_t a = 0; a < velocity.size(); ++a) {
+            for (std::size_t i = 0; i < velocity[a].size(); ++i) {
+                velocity[a][i] = T(0.75) * velocity[a][i] -
+                                 static_cast<T>(run.options.rates[a]) * result.bars[a][i];
+                by_hand.parameters[a][i] += velocity[a][i];
+            }
+        }
+    }
+    const Arrays<T> found = run.parameters();
+    EXPECT_EQ(found[2], run.problem.parameters[2]) << "rate 0";
+    for (std::size_t a = 0; a < found.size(); ++a) {
+        for (std::size_t i = 0; i < found[a].size(); ++i) {
+            EXPECT_NEAR(found[a][i], by_hand.parameters[a][i],
+                        16 * std::numeric_limits<T>::epsilon());
+        }
+    }
+}
+
+TYPED_TEST(DescentTest, PausesDoNotChangeTheSteps) {
+    using T = TypeParam;
+    for (const StepRule rule : {StepRule::fixed, StepRule::armijo, StepRule::barzilai_borwein}) {
+        Training<T> whole(options_of(rule, 12)), pieces(options_of(rule, 12));
+        EXPECT_EQ(whole.advance(100), DescentStatus::steps);
+        DescentStatus status = DescentStatus::running;
+        std::int64_t n_records = 0;
+        while (status == DescentStatus::running) {
+            status = pieces.advance(1);
+            n_records += static_cast<std::int64_t>(pieces.descent->records().size());
+        }
+        EXPECT_EQ(status, DescentStatus::steps);
+        EXPECT_EQ(n_records, 12);
+        EXPECT_EQ(whole.parameters(), pieces.parameters());
+    }
+}
+
+TYPED_TEST(DescentTest, ArmijoNeverRises) {
+    using T = TypeParam;
+    DescentOptions options = options_of(StepRule::armijo, 40);
+    options.rates.assign(5, 100.0);  // far too long: the search cuts it back
+    Training<T> run(options);
+    run.advance(100);
+    const std::vector<StepRecord>& records = run.descent->records();
+    ASSERT_GT(records.size(), 5u);
+    for (std::size_t i = 1; i < records.size(); ++i) {
+        EXPECT_LT(records[i].loss, records[i - 1].loss) << i;
+    }
+}
+
+TEST(Descent, BarzilaiBorweinConvergesFasterThanAFixedRate) {
+    Training<double> secant(options_of(StepRule::barzilai_borwein, 60));
+    Training<double> fixed(options_of(StepRule::fixed, 60));
+    secant.advance(100);
+    fixed.advance(100);
+    EXPECT_LT(secant.descent->records().back().loss, fixed.descent->records().back().loss);
+    EXPECT_LT(secant.descent->records().back().gradient_norm,
+              1e-2 * fixed.descent->records().back().gradient_norm);
+}
+
+TEST(Descent, EndsAtItsTolerance) {
+    DescentOptions options = options_of(StepRule::barzilai_borwein, 10000);
+    options.tolerance = 1e-3;
+    Training<double> run(options);
+    EXPECT_EQ(run.advance(10000), DescentStatus::converged);
+    EXPECT_LT(run.descent->step(), 10000);
+    const double first = run.descent->records().front().gradient_norm;
+    const double last = run.descent->records().back().gradient_norm;
+    EXPECT_GT(last, 1e-3 * first) << "the step before was already good enough";
+    EXPECT_EQ(run.advance(10), DescentStatus::converged);
+    EXPECT_TRUE(run.descent->records().empty());
+}
+
+// Validation samples that the training loss leads away from.
+TEST(Descent, PatienceEndsItAndTheBestIsKept) {
+    DescentOptions options = options_of(StepRule::fixed, 10000);
+    options.patience = 7;
+    Training<double> run(options, true);
+    EXPECT_EQ(run.advance(10000), DescentStatus::patience);
+    const std::vector<StepRecord>& records = run.descent->records();
+    std::size_t best = 0;
+    for (std::size_t i = 0; i < records.size(); ++i) {
+        if (records[i].validation_loss < records[best].validation_loss) best = i;
+    }
+    EXPECT_EQ(records.size(), best + 7 + 1);
+    Arrays<double> kept = run.problem.parameters;
+    std::vector<double*> places;
+    for (std::vector<double>& array : kept) places.push_back(array.data());
+    run.descent->copy_best(places);
+    Team team(1, {});
+    SweepRequest request = run.problem.request(SweepKind::forward, 1);
+    const double loss = make_sweep<double>(run.problem.config, request)
+                            ->loss(Problem<double>::view(kept), run.setup.x_validation,
+                                   run.setup.target_validation, team);
+    EXPECT_EQ(loss, records[best].validation_loss);
+}
+
+TYPED_TEST(DescentTest, DivergenceIsSeenAndTheLastNumbersAreKept) {
+    using T = TypeParam;
+    DescentOptions options = options_of(StepRule::fixed, 1000);
+    options.rates.assign(5, 1e30);
+    Training<T> run(options);
+    EXPECT_EQ(run.advance(1000), DescentStatus::diverged);
+    Arrays<T> previous = run.problem.parameters;
+    std::vector<T*> places;
+    for (std::vector<T>& array : previous) places.push_back(array.data());
+    run.descent->copy_previous(places);
+    for (const std::vector<T>& array : previous) {
+        for (const T value : array) EXPECT_TRUE(std::isfinite(value));
+    }
+}
+
+// In the middle of a search: a trial that was not judged is not a step.
+TEST(Descent, InterruptionLeavesTheLastStep) {
+    for (std::int64_t limit = 0; limit < 60; limit += 7) {
+        DescentOptions options = options_of(StepRule::armijo, 1000);
+        options.rates.assign(5, 100.0);
+        Training<double> run(options), until(options);
+        std::int64_t left = limit;
+        Team team(1, {[](void* count) { return --*static_cast<std::int64_t*>(count) < 0; }, &left});
+        EXPECT_THROW(run.descent->advance(1000, kNoLimit, team), Interrupted);
+        if (run.descent->step() > 0) until.advance(run.descent->step());
+        EXPECT_EQ(run.parameters(), until.parameters()) << "after " << limit << " looks";
+    }
+}
+
+}  // namespace
+}  // namespace relaxon
