@@ -108,12 +108,29 @@ void relax(const StencilGeometry& geometry, const Layer<T>& layer, Activation ac
 }
 
 template <class T>
+bool recovers_activation(const Layer<T>& layer, Activation activation) {
+    constexpr T least_omega = T(0.1);
+    return has_derivative_of_value(activation) && !layer.omega.is_local &&
+           layer.omega.data[0] >= least_omega;
+}
+
+template <class T>
 void pull_source(const StencilGeometry& geometry, const Layer<T>& layer, Activation activation,
-                 const T* z, const T* lambda, T* s, Rows rows, const LayerGradient<T>& gradient) {
+                 const T* z, const T* z_next, const T* lambda, T* s, Rows rows,
+                 const LayerGradient<T>& gradient) {
     alignas(64) T pre[kBlock], f[kBlock], slope[kBlock];
     for_each_block(geometry.layout(), rows, [&](std::int64_t flat, std::int64_t n) {
-        transform(geometry, layer, z, pre, flat, n);
-        activate_with_derivative(activation, pre, f, slope, static_cast<std::size_t>(n));
+        if (z_next) {
+            const Pack<T> inverse = broadcast(T(1) / layer.omega.data[0]);
+            for_each_pack_of<T>(n, [&](std::int64_t i, std::int64_t) {
+                const Pack<T> state = load(z + flat + i);
+                store(f + i, state + inverse * (load(z_next + flat + i) - state));
+            });
+            derivative_of_value(activation, f, slope, static_cast<std::size_t>(n));
+        } else {
+            transform(geometry, layer, z, pre, flat, n);
+            activate_with_derivative(activation, pre, f, slope, static_cast<std::size_t>(n));
+        }
         for_each_pack_of<T>(n, [&](std::int64_t i, std::int64_t rest) {
             const Pack<T> cotangent = load(lambda + flat + i);
             const Pack<T> pulled = at(layer.omega, flat + i) * load(slope + i) * cotangent;
@@ -198,8 +215,9 @@ void relax_tangent(const StencilGeometry& geometry, const StencilGeometry& linea
     template OrderedSum inner_product<T>(const Layout&, const T*, const T*, Rows);                 \
     template void relax<T>(const StencilGeometry&, const Layer<T>&, Activation, T, const T*, T*,   \
                            Rows);                                                                  \
+    template bool recovers_activation<T>(const Layer<T>&, Activation);                             \
     template void pull_source<T>(const StencilGeometry&, const Layer<T>&, Activation, const T*,    \
-                                 const T*, T*, Rows, const LayerGradient<T>&);                     \
+                                 const T*, const T*, T*, Rows, const LayerGradient<T>&);           \
     template void pull_state<T>(const StencilGeometry&, const Layer<T>&, T, const T*, const T*,    \
                                 T*, Rows);                                                         \
     template void pull_weights<T>(const StencilGeometry&, const T*, const T*, Rows,                \

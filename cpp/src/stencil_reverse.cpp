@@ -134,11 +134,14 @@ void StencilSweep<T>::reverse_tile(const Context& context, int worker, std::int6
         const LayerGradient<T> sums = gradient.layer(begin + j, tile);
         const Rows sources = clip(own, r * (j + 1));
         const LayerGradient<T> no_sums;
-        pull_source(geometry, layer, activation, state(j), lambda, s, {sources.begin, own.begin},
-                    no_sums);
-        pull_source(geometry, layer, activation, state(j), lambda, s, own, sums);
-        pull_source(geometry, layer, activation, state(j), lambda, s, {own.end, sources.end},
-                    no_sums);
+        const bool recovers = j + 1 < n_layers && recovers_activation(layer, activation);
+        const T* z_next = recovers ? inner_state(j + 1) : nullptr;
+        const auto pull_source_rows = [&](Rows rows, const LayerGradient<T>& to) {
+            pull_source(geometry, layer, activation, state(j), z_next, lambda, s, rows, to);
+        };
+        pull_source_rows({sources.begin, own.begin}, no_sums);
+        pull_source_rows(own, sums);
+        pull_source_rows({own.end, sources.end}, no_sums);
 
         // Ghost rows are pulled back too where they follow from rows of this tile.
         Rows rows = clip(own, r * j);

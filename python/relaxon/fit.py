@@ -483,7 +483,7 @@ class _Bar:
         self._bar = Progress(
             texts[0], BarColumn(), texts[1], TimeRemainingColumn(), console=Console(stderr=True)
         )
-        self._task = self._bar.add_task("fit", losses="")
+        self._task = self._bar.add_task("fit", total=None, losses="")
         self._bar.start()
 
     def __call__(self, state: State) -> None:

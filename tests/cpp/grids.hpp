@@ -113,8 +113,9 @@ void for_each_position(const Grid& grid, const Layout& layout, std::int64_t rows
         end[axis] = grid.shape()[axis] + radius;
     }
     // A row begins with its inner ghosts.
-    const std::array<int, 3> corner{0, static_cast<int>(begin[1]), static_cast<int>(begin[2])};
-    const std::int64_t origin = layout.begin(0) - layout.offset(corner);
+    const int r = static_cast<int>(layout.radius());
+    const std::int64_t origin =
+        layout.begin(0) + layout.offset({0, grid.ndim() > 1 ? r : 0, grid.ndim() > 2 ? r : 0});
     for (std::int64_t i = begin[0]; i < end[0]; ++i) {
         for (std::int64_t j = begin[1]; j < end[1]; ++j) {
             for (std::int64_t k = begin[2]; k < end[2]; ++k) {

@@ -134,8 +134,9 @@ TYPED_TEST(LayerTest, ReversePassIsTheTransposeOfTheTangent) {
             gradient.bias_sum = &sums[3];
             gradient.omega_sum = &sums[4];
         }
-        pull_source(line.geometry, c.layer, Activation::tanh, line.origin(z), line.origin(lambda),
-                    line.origin(s), all, gradient);
+        pull_source(line.geometry, c.layer, Activation::tanh, line.origin(z),
+                    static_cast<const T*>(nullptr), line.origin(lambda), line.origin(s), all,
+                    gradient);
         pull_weights(line.geometry, line.origin(s), line.origin(z), all, gradient);
         pull_state(line.geometry, c.layer, growth, line.origin(lambda), line.origin(s),
                    line.origin(z_bar), with_ghosts);
@@ -152,6 +153,36 @@ TYPED_TEST(LayerTest, ReversePassIsTheTransposeOfTheTangent) {
     }
 }
 
+// With z' at hand, f comes from z + (z' - z) / omega: to eps / omega, where omega is not small.
+TYPED_TEST(LayerTest, ActivationIsRecoveredFromTheNextState) {
+    using T = TypeParam;
+    const Line<T> line;
+    const Rows all{0, Line<T>::kCells};
+    for (const Activation activation : {Activation::tanh, Activation::logistic}) {
+        const Coefficients<T> c(line, false, 10, 0.5);
+        ASSERT_TRUE(recovers_activation(c.layer, activation));
+        EXPECT_FALSE(recovers_activation(c.layer, Activation::silu));
+        std::vector<T> z = line.state(1), z_next = line.field();
+        std::vector<T> lambda = line.pack(random_values<T>(Line<T>::kCells, 3));
+        std::vector<T> evaluated = line.field(), recovered = line.field();
+        relax(line.geometry, c.layer, activation, T(0), line.origin(z), line.origin(z_next), all);
+        pull_source(line.geometry, c.layer, activation, line.origin(z),
+                    static_cast<const T*>(nullptr), line.origin(lambda), line.origin(evaluated),
+                    all, {});
+        pull_source(line.geometry, c.layer, activation, line.origin(z), line.origin(z_next),
+                    line.origin(lambda), line.origin(recovered), all, {});
+        const double bound = 16 * std::numeric_limits<T>::epsilon() / c.layer.omega.data[0];
+        for (std::int64_t cell = 0; cell < Line<T>::kCells; ++cell) {
+            const std::int64_t flat = line.layout.begin(cell);
+            EXPECT_NEAR(line.origin(evaluated)[flat], line.origin(recovered)[flat], bound) << cell;
+        }
+    }
+    Coefficients<T> slow(line, false, 10, 0.5);
+    const T small = T(0.01);
+    slow.layer.omega.data = &small;
+    EXPECT_FALSE(recovers_activation(slow.layer, Activation::tanh));
+}
+
 // Ghosts and masked cells may hold anything where the cotangent is zero, infinities included.
 TYPED_TEST(LayerTest, SourceIsZeroWhereTheCotangentIs) {
     using T = TypeParam;
@@ -161,8 +192,9 @@ TYPED_TEST(LayerTest, SourceIsZeroWhereTheCotangentIs) {
     const std::int64_t flat = line.layout.begin(5);
     line.origin(z)[flat] = std::numeric_limits<T>::infinity();
     std::fill(s.begin(), s.end(), T(3));
-    pull_source(line.geometry, c.layer, Activation::square, line.origin(z), line.origin(lambda),
-                line.origin(s), {0, Line<T>::kCells}, {});
+    pull_source(line.geometry, c.layer, Activation::square, line.origin(z),
+                static_cast<const T*>(nullptr), line.origin(lambda), line.origin(s),
+                {0, Line<T>::kCells}, {});
     for (std::int64_t cell = 0; cell < Line<T>::kCells; ++cell) {
         EXPECT_EQ(line.origin(s)[line.layout.begin(cell)], T(0)) << cell;
     }

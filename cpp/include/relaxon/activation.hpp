@@ -40,6 +40,14 @@ void activate(Activation kind, const T* pre, T* f, std::size_t n);
 template <class T>
 void activate_with_derivative(Activation kind, const T* pre, T* f, T* derivative, std::size_t n);
 
+// Whether f' follows from f alone without loss of digits: tanh, f' = 1 - f^2, and logistic,
+// f' = f (1 - f).
+bool has_derivative_of_value(Activation kind);
+
+// derivative[i] = f' where the activation is f[i], i < n; for the two above only.
+template <class T>
+void derivative_of_value(Activation kind, const T* f, T* derivative, std::size_t n);
+
 // f'(0), the slope s of linearised reports.
 double slope_at_zero(Activation kind);
 
