@@ -211,16 +211,6 @@ bool has_derivative_of_value(Activation kind) {
     return kind == Activation::tanh || kind == Activation::logistic;
 }
 
-template <class T>
-void derivative_of_value(Activation kind, const T* f, T* derivative, std::size_t n) {
-    const T start = kind == Activation::tanh ? T(1) : T(0);
-    const T slope = kind == Activation::tanh ? T(0) : T(1);
-    for_each_pack<T>(n, [&](std::size_t i, std::size_t count) {
-        const Pack<T> value = load_partial(f + i, count);
-        store_partial(derivative + i, broadcast(start) + value * (broadcast(slope) - value), count);
-    });
-}
-
 double slope_at_zero(Activation kind) { return describe(kind).slope_at_zero; }
 
 const char* name(Activation kind) { return describe(kind).name; }
@@ -237,8 +227,6 @@ bool parse(std::string_view name, Activation& kind) {
 
 template void activate(Activation, const float*, float*, std::size_t);
 template void activate(Activation, const double*, double*, std::size_t);
-template void derivative_of_value(Activation, const float*, float*, std::size_t);
-template void derivative_of_value(Activation, const double*, double*, std::size_t);
 template void activate_with_derivative(Activation, const float*, float*, float*, std::size_t);
 template void activate_with_derivative(Activation, const double*, double*, double*, std::size_t);
 

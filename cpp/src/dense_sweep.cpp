@@ -44,7 +44,7 @@ DenseSweep<T>::DenseSweep(const NetworkConfig& config, const SweepRequest& reque
     Arena measure;
     carve(measure, plan_.n_snapshots);
     memory_ = Block(measure.used_bytes());
-    Arena arena(memory_.data());
+    Arena arena(memory_);
     carve(arena, plan_.n_snapshots);
 }
 
@@ -72,7 +72,7 @@ void DenseSweep<T>::carve(Arena& arena, std::int64_t n_snapshots) {
     const std::int64_t length = state_length();
     panels_.clear();
     for (int worker = 0; worker < request_.n_threads; ++worker) panels_.emplace_back(arena);
-    for (T*& field : states_.scratch) field = arena.take<T>(length);
+    for (int i = 0; i < 2; ++i) states_.scratch[i] = arena.take<T>(length);
     growth_ = arena.take<T>(request_.batch);
     pull_ = arena.take<T>(request_.batch);
     losses_ = arena.take<double>(request_.batch * static_cast<std::int64_t>(request_.at.size()));

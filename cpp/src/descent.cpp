@@ -42,7 +42,7 @@ Descent<T>::Descent(const DescentProblem<T>& problem, const DescentOptions& opti
     Arena measure;
     for (int i = 0; i < 6; ++i) measure.take<T>(n);
     memory_ = Block(measure.used_bytes());
-    Arena arena(memory_.data());
+    Arena arena(memory_);
     for (T** values :
          {&parameters_, &previous_, &best_, &gradient_, &previous_gradient_, &velocity_}) {
         *values = arena.take_zeroed<T>(n);

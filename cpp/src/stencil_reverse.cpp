@@ -6,12 +6,12 @@ namespace relaxon {
 
 template <class T>
 void StencilSweep<T>::start_cotangent(Context& context, Crew& crew, const Cotangent& cotangent) {
-    const Layout& layout = model_.geometry.layout();
-    for (T* field : context.lambda) std::fill(field, field + layout.size(), T(0));
-    if (cotangent.y_bar) load_field(crew, cotangent.y_bar, context.lambda[0]);
+    const std::int64_t length = context.n_samples * stride_ - 2 * model_.geometry.margin();
+    for (T* first : context.lambda) std::fill(first, first + length, T(0));
+    if (cotangent.y_bar) load_fields(context, crew, cotangent.y_bar, context.lambda[0]);
 }
 
-// The steps of one sample's schedule, a segment each.
+// The steps of one bundle's schedule, a segment each.
 template <class T>
 struct StencilSweep<T>::Stepper {
     StencilSweep& sweep;
@@ -21,13 +21,7 @@ struct StencilSweep<T>::Stepper {
     const T* x;
     const Cotangent& cotangent;
 
-    void advance(std::int64_t i) {
-        const SegmentMap& segments = sweep.segments_;
-        T* next = context.states.free_scratch();
-        sweep.advance(context, crew, segments.begin(i), segments.begin(i + 1), next);
-        context.states.current = next;
-        context.evaluations.advances += segments.begin(i + 1) - segments.begin(i);
-    }
+    void advance(std::int64_t i) { context.states.current = advance_to(i, evaluations().advances); }
     void keep(std::int64_t slot) { context.states.keep(slot); }
     void restore(std::int64_t slot) { context.states.restore(slot); }
     void restore_input() { sweep.load_input(context, crew, x); }
@@ -36,22 +30,34 @@ struct StencilSweep<T>::Stepper {
         const SegmentMap& segments = sweep.segments_;
         const std::int64_t begin = segments.begin(i);
         const std::int64_t end = segments.begin(i + 1);
-        if (i + 1 == segments.n_segments() && cotangent.target) {
-            T* last = context.states.free_scratch();
-            sweep.advance(context, crew, begin, end, last);
-            context.evaluations.outputs += end - begin;
-            sweep.add_loss(context, crew, cotangent, end, last, true);
+        if (i + 1 == segments.n_segments()) {
+            context.states.later = advance_to(i, evaluations().outputs);
+            sweep.add_loss(context, crew, cotangent, end, context.states.later, true);
         }
         sweep.reverse(context, crew, gradient, begin, end);
-        context.evaluations.advances += end - begin - 1;
-        context.evaluations.reversals += end - begin;
+        evaluations().advances += context.n_samples * (end - begin - 1);
+        evaluations().reversals += context.n_samples * (end - begin);
         sweep.add_loss(context, crew, cotangent, begin, context.states.current, true);
+        context.states.later = context.states.current;
+    }
+
+private:
+    Evaluations& evaluations() { return context.evaluations; }
+
+    T* advance_to(std::int64_t i, std::int64_t& count) {
+        const std::int64_t begin = sweep.segments_.begin(i);
+        const std::int64_t end = sweep.segments_.begin(i + 1);
+        T* next = context.states.free_scratch();
+        sweep.advance(context, crew, begin, end, next);
+        count += context.n_samples * (end - begin);
+        return next;
     }
 };
 
 template <class T>
 void StencilSweep<T>::sweep_back(Context& context, Crew& crew, StencilGradient<T>& gradient,
                                  const T* x, const Cotangent& cotangent) {
+    context.states.later = nullptr;
     load_input(context, crew, x);
     start_cotangent(context, crew, cotangent);
     if (segments_.n_segments() == 0) {
@@ -63,34 +69,31 @@ void StencilSweep<T>::sweep_back(Context& context, Crew& crew, StencilGradient<T
     run_schedule(schedule, stepper);
 }
 
-// lambda_end to lambda_begin, both in lambda[0]; the working state is z_begin.
+// lambda_end to lambda_begin, both in lambda[0]; the working state is z_begin, the later one z_end.
 template <class T>
 void StencilSweep<T>::reverse(Context& context, Crew& crew, StencilGradient<T>& gradient,
                               std::int64_t begin, std::int64_t end) {
     poll(context, crew);
     const Layout& layout = model_.geometry.layout();
-    T* lambda = context.lambda[0];
-    T* next = context.lambda[1];
+    const T* lambda = context.lambda[0];
     const T* z = context.states.current;
-    if (!tiling_.is_whole() && layout.is_periodic()) {
-        layout.fill_rows(lambda, 0);
-        layout.fill_rows(lambda, 1);
-    }
-    T g = T(0), pull = T(0);
+    if (!tiling_.is_whole() && layout.is_periodic()) close_state(context, context.lambda[0]);
+    T growth_now = T(0), pull = T(0);
     if (model_.config.beta != 0.0) {
         const double length = norm(context, crew, z);
         const double overlap = sum_over_tiles(
             context, crew, [&](Rows rows) { return inner_product(layout, z, lambda, rows); });
-        g = static_cast<T>(model_.config.beta * (length - 1.0));
+        growth_now = static_cast<T>(model_.config.beta * (length - 1.0));
         if (length > 0.0) {
             pull = static_cast<T>(model_.config.beta * overlap * model_.config.grid->cell_volume() /
                                   length);
         }
     }
     for_each_tile(crew, [&](std::int64_t tile, int worker) {
-        reverse_tile(context, worker, tile, begin, end, g, gradient);
+        reverse_tile(context, worker, tile, begin, end, growth_now, gradient);
         if (pull == T(0)) return;
         const Rows own = tiling_.own(tile);
+        T* next = context.lambda[1];
         layout.for_each_pencil(own.begin, own.end,
                                [&](std::int64_t, std::int64_t flat, std::int64_t n) {
                                    for (std::int64_t i = flat; i < flat + n; ++i) {
@@ -108,60 +111,74 @@ void StencilSweep<T>::reverse_tile(const Context& context, int worker, std::int6
                                    std::int64_t begin, std::int64_t end, T growth,
                                    StencilGradient<T>& gradient) {
     const StencilGeometry& geometry = model_.geometry;
-    const Layout& layout = geometry.layout();
     const Activation activation = model_.config.activation;
-    const std::int64_t r = layout.radius();
+    const std::int64_t r = geometry.layout().radius();
     const std::int64_t n_layers = end - begin;
+    const int n_samples = context.n_samples;
     const Rows own = tiling_.own(tile);
     const auto inner_state = [&](std::int64_t j) {
-        return local_field(context, worker, j - 1, tile);
+        return local_fields(context, worker, j - 1, tile);
     };
-    const auto state = [&](std::int64_t j) -> const T* {
-        return j == 0 ? context.states.current : inner_state(j);
+    const auto state = [&](std::int64_t j) -> Fields<const T> {
+        if (j == 0) return fields(context.states.current);
+        if (j == n_layers) return fields(context.states.later);
+        return inner_state(j);
     };
     const std::int64_t k = tiling_.segment;
     for (std::int64_t j = 0; j + 1 < n_layers; ++j) {
         const Rows rows = clip(own, r * (2 * n_layers - 1 - j));
-        relax(geometry, coefficients_->layer(begin + j), activation, T(0), state(j),
+        relax(geometry, coefficients_->layer(begin + j), activation, T(0), state(j), n_samples,
               inner_state(j + 1), rows);
-        close_local(inner_state(j + 1), rows);
+        close_local(context, inner_state(j + 1), rows);
     }
 
-    T* s = local_field(context, worker, k - 1, tile);
-    const T* lambda = context.lambda[0];
+    const Fields<T> s = local_fields(context, worker, k - 1, tile);
+    Fields<const T> lambda = fields(static_cast<const T*>(context.lambda[0]));
     for (std::int64_t j = n_layers - 1; j >= 0; --j) {
         const Layer<T> layer = coefficients_->layer(begin + j);
         const LayerGradient<T> sums = gradient.layer(begin + j, tile);
         const Rows sources = clip(own, r * (j + 1));
         const LayerGradient<T> no_sums;
-        const bool recovers = j + 1 < n_layers && recovers_activation(layer, activation);
-        const T* z_next = recovers ? inner_state(j + 1) : nullptr;
+        const bool recovers = model_.config.beta == 0.0 && recovers_activation(layer, activation);
+        const Fields<const T> z_next = recovers ? state(j + 1) : Fields<const T>();
         const auto pull_source_rows = [&](Rows rows, const LayerGradient<T>& to) {
-            pull_source(geometry, layer, activation, state(j), z_next, lambda, s, rows, to);
+            pull_source(geometry, layer, activation, state(j), z_next, lambda, n_samples, s, rows,
+                        to);
         };
         pull_source_rows({sources.begin, own.begin}, no_sums);
         pull_source_rows(own, sums);
         pull_source_rows({own.end, sources.end}, no_sums);
 
-        // Ghost rows are pulled back too where they follow from rows of this tile.
-        Rows rows = clip(own, r * j);
-        const bool at_low = ends_at(0, rows), at_high = ends_at(1, rows);
-        T* source_begin = s + layout.begin(sources.begin - (at_low ? 2 * r : 0));
-        std::fill(source_begin - layout.inner_reach(), s + layout.begin(sources.begin), T(0));
-        T* source_end = s + layout.begin(sources.end + (at_high ? 2 * r : 0));
-        std::fill(s + layout.begin(sources.end), source_end + layout.inner_reach(), T(0));
-
-        T* next = j == 0 ? context.lambda[1] : local_field(context, worker, k + j % 2, tile);
-        if (at_low) rows.begin -= r;
-        if (at_high) rows.end += r;
-        pull_state(geometry, layer, growth, lambda, s, next, rows);
-        layout.fold_inner(next, rows.begin, rows.end);
-        if (at_low) layout.fold_rows(next, 0);
-        if (at_high) layout.fold_rows(next, 1);
-        const Rows kept = clip(own, r * j);
-        layout.zero_masked(next, kept.begin, kept.end);
-        pull_weights(geometry, s, state(j), own, sums);
+        const Fields<T> next =
+            j == 0 ? fields(context.lambda[1]) : local_fields(context, worker, k + j % 2, tile);
+        pull_back_rows(layer, growth, lambda, s, n_samples, next, sources, clip(own, r * j));
+        pull_coefficients(geometry, s, state(j), n_samples, own, sums);
         lambda = next;
+    }
+}
+
+// The cotangent on `rows`, whose neighbours are the rows of s. Ghost rows are pulled back too where
+// they follow from these.
+template <class T>
+void StencilSweep<T>::pull_back_rows(const Layer<T>& layer, T growth, Fields<const T> lambda,
+                                     Fields<T> s, int n_samples, Fields<T> out, Rows sources,
+                                     Rows rows) const {
+    const Layout& layout = model_.geometry.layout();
+    const std::int64_t r = layout.radius();
+    const bool at_low = ends_at(0, rows), at_high = ends_at(1, rows);
+    for (int g = 0; g < n_samples; ++g) {
+        T* source_begin = s[g] + layout.begin(sources.begin - (at_low ? 2 * r : 0));
+        std::fill(source_begin - layout.inner_reach(), s[g] + layout.begin(sources.begin), T(0));
+        T* source_end = s[g] + layout.begin(sources.end + (at_high ? 2 * r : 0));
+        std::fill(s[g] + layout.begin(sources.end), source_end + layout.inner_reach(), T(0));
+    }
+    const Rows with_ghosts{rows.begin - (at_low ? r : 0), rows.end + (at_high ? r : 0)};
+    pull_state(model_.geometry, layer, growth, lambda, s, n_samples, out, with_ghosts);
+    for (int g = 0; g < n_samples; ++g) {
+        layout.fold_inner(out[g], with_ghosts.begin, with_ghosts.end);
+        if (at_low) layout.fold_rows(out[g], 0);
+        if (at_high) layout.fold_rows(out[g], 1);
+        layout.zero_masked(out[g], rows.begin, rows.end);
     }
 }
 
@@ -170,19 +187,14 @@ void StencilSweep<T>::gradient_sweep(const Parameters<T>& parameters, const T* x
                                      const Target<T>* target, const T* y_bar,
                                      const Gradients<T>& gradients, Team& team) {
     const FlushToZero flush;
-    const Layout& layout = model_.geometry.layout();
-    const std::int64_t n_cells = model_.config.grid->n_cells();
     coefficients_->prepare(parameters, team);
     for (StencilGradient<T>& chunk : gradients_) chunk.clear(team);
     for (Context& context : contexts_) context.evaluations = Evaluations();
-    for_each_sample(team, [&](std::int64_t sample, std::int64_t chunk, Context& context,
-                              Crew& crew) {
-        Cotangent cotangent{target, y_bar ? y_bar + sample * n_cells : nullptr, sample};
-        sweep_back(context, crew, gradients_[static_cast<std::size_t>(chunk)], x + sample * n_cells,
-                   cotangent);
-        if (gradients.x) {
-            layout.unpack(context.lambda[0], gradients.x + sample * n_cells, 0, layout.n_rows());
-        }
+    const Cotangent cotangent{target, y_bar};
+    for_each_bundle(team, [&](std::int64_t chunk, Context& context, Crew& crew) {
+        sweep_back(context, crew, gradients_[static_cast<std::size_t>(chunk)], x, cotangent);
+        if (!gradients.x) return;
+        unload_fields(context, crew, context.lambda[0], gradients.x, model_.config.grid->n_cells());
     });
     StencilGradient<T>::combine(gradients_, team);
     gradients_.front().pull_back(parameters, gradients, coefficients_->scratch(), team);

@@ -14,6 +14,8 @@ constexpr std::int64_t kMaxChunks = 16;
 constexpr std::int64_t kChunkBytes = std::int64_t{64} << 20;
 // Cells of work between two looks at the stop token.
 constexpr std::int64_t kPollCells = 16384;
+// States of a bundle of whole fields, to stay in the second-level cache.
+constexpr std::int64_t kBundleBytes = std::int64_t{1} << 20;
 
 template <class T>
 Tiling tiling_for(const NetworkConfig& config, std::int64_t batch) {
@@ -29,14 +31,36 @@ std::int64_t overlap_for(const NetworkConfig& config, const Tiling& tiling) {
     return tiling.is_whole() ? radius : 2 * radius * tiling.segment;
 }
 
+// Samples that go through the layers together: by configuration and shape alone, since sums over
+// samples and layers follow the bundles. Only local coefficients are worth sharing; whole fields
+// leave samples for every chunk and keep all their states in the second-level cache.
+template <class T>
+int choose_bundle(const StencilModel<T>& model, const SweepRequest& request, const Tiling& tiling) {
+    if (!model.shape.weights_are_local || model.config.beta != 0.0) return 1;
+    if (request.kind == SweepKind::tangent) return 1;
+    const std::int64_t field_bytes =
+        model.geometry.field_length() * static_cast<std::int64_t>(sizeof(T));
+    const auto fits = [&](std::int64_t bundle) {
+        if (!tiling.is_whole()) return bundle <= request.batch;
+        return bundle * kMaxChunks <= request.batch &&
+               bundle * model.config.depth * field_bytes <= kBundleBytes;
+    };
+    int bundle = kMaxBundle;
+    while (bundle > 1 && !fits(bundle)) bundle /= 2;
+    return bundle;
+}
+
 }  // namespace
 
 template <class T>
 StencilSweep<T>::StencilSweep(const NetworkConfig& config, const SweepRequest& request,
                               bool takes_memory)
     : request_(request), tiling_(tiling_for<T>(config, request.batch)),
-      model_(config, overlap_for<T>(config, tiling_)), segments_(request.at, tiling_.segment),
-      n_chunks_(tiling_.is_whole() ? request.batch : 1) {
+      model_(config, overlap_for<T>(config, tiling_)),
+      bundle_size_(choose_bundle(model_, request, tiling_)),
+      stride_(round_up(model_.geometry.field_length(), kAlignedEntries)),
+      segments_(request.at, tiling_.segment),
+      n_chunks_(tiling_.is_whole() ? (request.batch + bundle_size_ - 1) / bundle_size_ : 1) {
     if (request.kind == SweepKind::gradient) {
         Arena one;
         StencilGradient<T>(model_, tiling_.n_tiles, request.wants_omega, one);
@@ -55,7 +79,7 @@ StencilSweep<T>::StencilSweep(const NetworkConfig& config, const SweepRequest& r
         carve_context(measure, plan_.n_snapshots);
     }
     memory_ = Block(measure.used_bytes());
-    Arena arena(memory_.data());
+    Arena arena(memory_);
     gradients_.clear();
     carve_fixed(arena);
     for (std::int64_t i = 0; i < plan_.blocks_in_flight; ++i) {
@@ -99,7 +123,7 @@ void StencilSweep<T>::carve_fixed(Arena& arena) {
 
 template <class T>
 T* StencilSweep<T>::take_field(Arena& arena) const {
-    T* field = arena.take_zeroed<T>(model_.geometry.field_length());
+    T* field = arena.take_zeroed<T>(bundle_size_ * stride_);
     return arena.is_measuring() ? nullptr : field + model_.geometry.margin();
 }
 
@@ -108,9 +132,10 @@ template <class T>
 std::int64_t StencilSweep<T>::local_length() const {
     const Layout& layout = model_.geometry.layout();
     const std::int64_t margins = 2 * model_.geometry.wide_margin() + kAlignedEntries;
-    if (tiling_.is_whole()) return layout.size() + margins;
     const std::int64_t extra = 4 * layout.radius() * (tiling_.segment + 1);
-    return (tiling_.tile_rows + extra) * layout.row_length() + margins;
+    const std::int64_t cells =
+        tiling_.is_whole() ? layout.size() : (tiling_.tile_rows + extra) * layout.row_length();
+    return round_up(cells + margins, kAlignedEntries);
 }
 
 // Inner states of a segment, the source s, and two cotangents where the segment has more than one
@@ -126,7 +151,8 @@ template <class T>
 typename StencilSweep<T>::Context StencilSweep<T>::carve_context(Arena& arena,
                                                                  std::int64_t n_snapshots) const {
     Context context;
-    for (T*& field : context.states.scratch) field = take_field(arena);
+    const int n_scratch = request_.kind == SweepKind::gradient ? 3 : 2;
+    for (int i = 0; i < n_scratch; ++i) context.states.scratch[i] = take_field(arena);
     if (request_.kind == SweepKind::tangent) {
         for (T*& field : context.scratch_dot) field = take_field(arena);
     }
@@ -134,31 +160,34 @@ typename StencilSweep<T>::Context StencilSweep<T>::carve_context(Arena& arena,
     const std::int64_t n_workers = tiling_.is_whole() ? 1 : request_.n_threads;
     context.local = arena.take<T*>(n_workers * n_local());
     for (std::int64_t i = 0; i < n_workers * n_local(); ++i) {
-        T* field = arena.take_zeroed<T>(local_length());
+        T* field = arena.take_zeroed<T>(bundle_size_ * local_length());
         if (!arena.is_measuring()) context.local[i] = field;
     }
     if (request_.kind != SweepKind::gradient) return context;
     for (T*& field : context.lambda) field = take_field(arena);
     context.states.slots = arena.take<T*>(n_snapshots);
     context.schedule = arena.take<std::int64_t>(n_snapshots);
+    const std::int64_t margin = model_.geometry.margin();
     const Layout& layout = model_.geometry.layout();
+    const std::int64_t first_ghost = layout.begin(-layout.overlap());
     for (std::int64_t slot = 0; slot < n_snapshots; ++slot) {
         // Not touched before use: a plan may have room for more than a sweep reaches.
-        T* field = arena.take<T>(model_.geometry.field_length());
+        T* memory = arena.take<T>(bundle_size_ * stride_);
         if (arena.is_measuring()) continue;
-        const std::int64_t margin = model_.geometry.margin();
-        const std::int64_t first_ghost = layout.begin(-layout.overlap());
-        std::fill(field, field + margin + first_ghost, T(0));
-        std::fill(field + model_.geometry.field_length() - margin,
-                  field + model_.geometry.field_length(), T(0));
-        context.states.slots[slot] = field + margin;
+        context.states.slots[slot] = memory + margin;
+        for (int g = 0; g < bundle_size_; ++g) {
+            T* field = memory + g * stride_;
+            std::fill(field, field + margin + first_ghost, T(0));
+            std::fill(field + model_.geometry.field_length() - margin,
+                      field + model_.geometry.field_length(), T(0));
+        }
     }
     return context;
 }
 
 template <class T>
-T* StencilSweep<T>::local_field(const Context& context, int worker, std::int64_t buffer,
-                                std::int64_t tile) const {
+Fields<T> StencilSweep<T>::local_fields(const Context& context, int worker, std::int64_t buffer,
+                                        std::int64_t tile) const {
     const Layout& layout = model_.geometry.layout();
     const std::int64_t lowest =
         tiling_.is_whole() ? -layout.overlap()
@@ -166,7 +195,7 @@ T* StencilSweep<T>::local_field(const Context& context, int worker, std::int64_t
     T* start = context.local[worker * n_local() + buffer] + model_.geometry.wide_margin();
     // Flat indices of the field hold, and its aligned entries are aligned here.
     const std::int64_t begin = layout.begin(lowest);
-    return start - begin / kAlignedEntries * kAlignedEntries;
+    return {start - begin / kAlignedEntries * kAlignedEntries, local_length()};
 }
 
 // A tile's rows and `extra` more on each side, as far as there are rows; beyond a periodic end of
@@ -209,30 +238,55 @@ T StencilSweep<T>::growth(Context& context, Crew& crew, const T* z) {
     return static_cast<T>(model_.config.beta * (norm(context, crew, z) - 1.0));
 }
 
+// Cells of the bundle's samples, one behind the other, into padded fields.
 template <class T>
-void StencilSweep<T>::load_field(Crew& crew, const T* cells, T* field) {
+void StencilSweep<T>::load_fields(const Context& context, Crew& crew, const T* cells, T* first) {
+    const Layout& layout = model_.geometry.layout();
+    const std::int64_t n_cells = model_.config.grid->n_cells();
+    for_each_tile(crew, [&](std::int64_t tile, int) {
+        const Rows own = tiling_.own(tile);
+        for (int g = 0; g < context.n_samples; ++g) {
+            layout.pack(cells + (context.first_sample + g) * n_cells, fields(first)[g], own.begin,
+                        own.end);
+        }
+    });
+}
+
+template <class T>
+void StencilSweep<T>::unload_fields(const Context& context, Crew& crew, const T* first, T* cells,
+                                    std::int64_t sample_stride) {
     const Layout& layout = model_.geometry.layout();
     for_each_tile(crew, [&](std::int64_t tile, int) {
         const Rows own = tiling_.own(tile);
-        layout.pack(cells, field, own.begin, own.end);
+        for (int g = 0; g < context.n_samples; ++g) {
+            layout.unpack(fields(first)[g], cells + (context.first_sample + g) * sample_stride,
+                          own.begin, own.end);
+        }
     });
 }
 
 template <class T>
 void StencilSweep<T>::load_input(Context& context, Crew& crew, const T* x) {
     const Layout& layout = model_.geometry.layout();
-    T* field = context.states.scratch[0];
-    load_field(crew, x, field);
-    layout.fill_inner(field, 0, layout.n_rows());
-    close_state(field);
-    context.states.current = field;
+    T* memory = context.states.free_scratch();
+    load_fields(context, crew, x, memory);
+    for_each_tile(crew, [&](std::int64_t tile, int) {
+        const Rows own = tiling_.own(tile);
+        for (int g = 0; g < context.n_samples; ++g) {
+            layout.fill_inner(fields(memory)[g], own.begin, own.end);
+        }
+    });
+    close_state(context, memory);
+    context.states.current = memory;
 }
 
 // Ghost rows of a state whose own rows are complete.
 template <class T>
-void StencilSweep<T>::close_state(T* field) {
-    model_.geometry.layout().fill_rows(field, 0);
-    model_.geometry.layout().fill_rows(field, 1);
+void StencilSweep<T>::close_state(const Context& context, T* first) const {
+    for (int g = 0; g < context.n_samples; ++g) {
+        model_.geometry.layout().fill_rows(fields(first)[g], 0);
+        model_.geometry.layout().fill_rows(fields(first)[g], 1);
+    }
 }
 
 // z_begin, the working state, to z_end in `out`.
@@ -242,18 +296,20 @@ void StencilSweep<T>::advance(Context& context, Crew& crew, std::int64_t begin, 
     poll(context, crew);
     const Layout& layout = model_.geometry.layout();
     const bool is_one_layer = end - begin == 1;
-    const T g = growth(context, crew, context.states.current);
+    const T growth_now = growth(context, crew, context.states.current);
     for_each_tile(crew, [&](std::int64_t tile, int worker) {
         if (!is_one_layer) {
             advance_tile(context, worker, tile, begin, end, out);
             return;
         }
         const Rows own = tiling_.own(tile);
-        relax(model_.geometry, coefficients_->layer(begin), model_.config.activation, g,
-              context.states.current, out, own);
-        layout.fill_inner(out, own.begin, own.end);
+        relax(model_.geometry, coefficients_->layer(begin), model_.config.activation, growth_now,
+              fields(context.states.current), context.n_samples, fields(out), own);
+        for (int g = 0; g < context.n_samples; ++g) {
+            layout.fill_inner(fields(out)[g], own.begin, own.end);
+        }
     });
-    close_state(out);
+    close_state(context, out);
 }
 
 template <class T>
@@ -261,38 +317,41 @@ void StencilSweep<T>::advance_tile(const Context& context, int worker, std::int6
                                    std::int64_t begin, std::int64_t end, T* out) {
     const Layout& layout = model_.geometry.layout();
     const Rows own = tiling_.own(tile);
-    const T* z = context.states.current;
+    Fields<const T> z = fields(context.states.current);
     for (std::int64_t layer = begin; layer < end; ++layer) {
         const Rows rows = clip(own, layout.radius() * (end - 1 - layer));
         const bool is_last = layer + 1 == end;
-        T* next = is_last ? out : local_field(context, worker, (layer - begin) % 2, tile);
-        relax(model_.geometry, coefficients_->layer(layer), model_.config.activation, T(0), z, next,
-              rows);
-        if (is_last) {
-            layout.fill_inner(next, rows.begin, rows.end);
-        } else {
-            close_local(next, rows);
-        }
+        const Fields<T> next =
+            is_last ? fields(out) : local_fields(context, worker, (layer - begin) % 2, tile);
+        relax(model_.geometry, coefficients_->layer(layer), model_.config.activation, T(0), z,
+              context.n_samples, next, rows);
+        if (!is_last) close_local(context, next, rows);
         z = next;
+    }
+    for (int g = 0; g < context.n_samples; ++g) {
+        layout.fill_inner(fields(out)[g], own.begin, own.end);
     }
 }
 
 // Ghosts of rows in a tile's own memory. What lies one inner reach beyond the outermost ghost row
 // is read with weight zero and must be a number.
 template <class T>
-void StencilSweep<T>::close_local(T* field, Rows rows) const {
+void StencilSweep<T>::close_local(const Context& context, Fields<T> local, Rows rows) const {
     const Layout& layout = model_.geometry.layout();
-    layout.fill_inner(field, rows.begin, rows.end);
     const std::int64_t reach = layout.inner_reach();
-    if (ends_at(0, rows)) {
-        layout.fill_rows(field, 0);
-        T* edge = field + layout.begin(-layout.radius());
-        std::fill(edge - reach, edge, T(0));
-    }
-    if (ends_at(1, rows)) {
-        layout.fill_rows(field, 1);
-        T* edge = field + layout.begin(layout.n_rows() + layout.radius());
-        std::fill(edge, edge + reach, T(0));
+    for (int g = 0; g < context.n_samples; ++g) {
+        T* field = local[g];
+        layout.fill_inner(field, rows.begin, rows.end);
+        if (ends_at(0, rows)) {
+            layout.fill_rows(field, 0);
+            T* edge = field + layout.begin(-layout.radius());
+            std::fill(edge - reach, edge, T(0));
+        }
+        if (ends_at(1, rows)) {
+            layout.fill_rows(field, 1);
+            T* edge = field + layout.begin(layout.n_rows() + layout.radius());
+            std::fill(edge, edge + reach, T(0));
+        }
     }
 }
 
@@ -304,16 +363,20 @@ void StencilSweep<T>::add_loss(Context& context, Crew& crew, const Cotangent& co
     const auto found = std::find(request_.at.begin(), request_.at.end(), layer);
     if (found == request_.at.end()) return;
     const auto n_at = static_cast<std::int64_t>(request_.at.size());
-    const std::int64_t index = cotangent.sample * n_at + (found - request_.at.begin());
     const std::int64_t n_cells = model_.config.grid->n_cells();
     const Target<T>& target = *cotangent.target;
-    StateTarget<T> state{target.y + index * n_cells, target.weights, model_.config.grid->mask()};
-    if (target.weights && !target.weights_are_shared) state.weights += index * n_cells;
-    T* lambda = wants_cotangent ? context.lambda[0] : nullptr;
-    losses_[index] = sum_over_tiles(context, crew, [&](Rows rows) {
-        return squared_distance(model_.geometry.layout(), state, z,
-                                1.0 / static_cast<double>(request_.batch), lambda, rows);
-    });
+    for (int g = 0; g < context.n_samples; ++g) {
+        const std::int64_t index =
+            (context.first_sample + g) * n_at + (found - request_.at.begin());
+        StateTarget<T> state{target.y + index * n_cells, target.weights,
+                             model_.config.grid->mask()};
+        if (target.weights && !target.weights_are_shared) state.weights += index * n_cells;
+        T* lambda = wants_cotangent ? fields(context.lambda[0])[g] : nullptr;
+        losses_[index] = sum_over_tiles(context, crew, [&](Rows rows) {
+            return squared_distance(model_.geometry.layout(), state, fields(z)[g],
+                                    1.0 / static_cast<double>(request_.batch), lambda, rows);
+        });
+    }
 }
 
 template <class T>
@@ -328,23 +391,24 @@ template <class T>
 void StencilSweep<T>::forward(const Parameters<T>& parameters, const T* x, T* y, bool all_layers,
                               Team& team) {
     const FlushToZero flush;
-    const Layout& layout = model_.geometry.layout();
     const std::int64_t n_cells = model_.config.grid->n_cells();
     const std::int64_t depth = model_.config.depth;
     const std::int64_t step = all_layers ? 1 : tiling_.segment;
     coefficients_->prepare(parameters, team);
-    for_each_sample(team, [&](std::int64_t sample, std::int64_t, Context& context, Crew& crew) {
-        T* out = y + sample * n_cells * (all_layers ? depth + 1 : 1);
-        load_input(context, crew, x + sample * n_cells);
-        if (all_layers) layout.unpack(context.states.current, out, 0, layout.n_rows());
+    for_each_bundle(team, [&](std::int64_t, Context& context, Crew& crew) {
+        const auto unload = [&](T* out) {
+            unload_fields(context, crew, context.states.current, out,
+                          n_cells * (all_layers ? depth + 1 : 1));
+        };
+        load_input(context, crew, x);
+        if (all_layers) unload(y);
         for (std::int64_t layer = 0; layer < depth; layer += step) {
             T* next = context.states.free_scratch();
             advance(context, crew, layer, std::min(layer + step, depth), next);
             context.states.current = next;
-            if (!all_layers) continue;
-            layout.unpack(context.states.current, out + (layer + 1) * n_cells, 0, layout.n_rows());
+            if (all_layers) unload(y + (layer + 1) * n_cells);
         }
-        if (!all_layers) layout.unpack(context.states.current, out, 0, layout.n_rows());
+        if (!all_layers) unload(y);
     });
 }
 
@@ -352,11 +416,10 @@ template <class T>
 double StencilSweep<T>::loss(const Parameters<T>& parameters, const T* x, const Target<T>& target,
                              Team& team) {
     const FlushToZero flush;
-    const std::int64_t n_cells = model_.config.grid->n_cells();
     coefficients_->prepare(parameters, team);
-    for_each_sample(team, [&](std::int64_t sample, std::int64_t, Context& context, Crew& crew) {
-        const Cotangent cotangent{&target, nullptr, sample};
-        load_input(context, crew, x + sample * n_cells);
+    for_each_bundle(team, [&](std::int64_t, Context& context, Crew& crew) {
+        const Cotangent cotangent{&target, nullptr};
+        load_input(context, crew, x);
         add_loss(context, crew, cotangent, 0, context.states.current, false);
         for (std::int64_t i = 0; i < segments_.n_segments(); ++i) {
             T* next = context.states.free_scratch();
@@ -373,21 +436,20 @@ template <class T>
 void StencilSweep<T>::apply(const Parameters<T>& parameters, std::int64_t layer, const T* z, T* out,
                             Team& team) {
     const FlushToZero flush;
-    const Layout& layout = model_.geometry.layout();
-    const std::int64_t n_cells = model_.config.grid->n_cells();
     const T one = T(1);
     coefficients_->prepare(parameters, team);
-    for_each_sample(team, [&](std::int64_t sample, std::int64_t, Context& context, Crew& crew) {
-        load_input(context, crew, z + sample * n_cells);
+    for_each_bundle(team, [&](std::int64_t, Context& context, Crew& crew) {
+        load_input(context, crew, z);
         T* next = context.states.free_scratch();
         for_each_tile(crew, [&](std::int64_t tile, int) {
             Layer<T> plain = coefficients_->layer(layer);
             plain.bias = {};
             plain.omega = {&one, false};
-            relax(model_.geometry, plain, Activation::identity, T(0), context.states.current, next,
+            relax(model_.geometry, plain, Activation::identity, T(0),
+                  fields(context.states.current), context.n_samples, fields(next),
                   tiling_.own(tile));
         });
-        layout.unpack(next, out + sample * n_cells, 0, layout.n_rows());
+        unload_fields(context, crew, next, out, model_.config.grid->n_cells());
     });
 }
 
@@ -399,9 +461,10 @@ Extreme StencilSweep<T>::find_extreme(const Parameters<T>& parameters, const T* 
     Extreme worst;
     Crew crew{&team, !tiling_.is_whole(), true};
     Context& context = contexts_.front();
-    for (std::int64_t sample = 0; sample < request_.batch; ++sample) {
-        load_input(context, crew, x + sample * model_.config.grid->n_cells());
-        ExtremeSearch search(sample);
+    context.n_samples = 1;
+    for (context.first_sample = 0; context.first_sample < request_.batch; ++context.first_sample) {
+        load_input(context, crew, x);
+        ExtremeSearch search(context.first_sample);
         for (std::int64_t layer = 0; layer <= model_.config.depth && search.goes_on(); ++layer) {
             if (layer > 0) {
                 T* next = context.states.free_scratch();

@@ -14,16 +14,16 @@ void StencilSweep<T>::jvp(const Parameters<T>& parameters, const Parameters<T>& 
     const double beta = model_.config.beta;
     coefficients_->prepare(parameters, team);
     coefficients_dot_->prepare_tangent(parameters, parameters_dot, team);
-    for_each_sample(team, [&](std::int64_t sample, std::int64_t, Context& context, Crew& crew) {
+    for_each_bundle(team, [&](std::int64_t, Context& context, Crew& crew) {
         T* z_dot = context.scratch_dot[0];
         T* next_dot = context.scratch_dot[1];
         const auto close_tangent = [&](T* field) {
             linear_layout.fill_rows(field, 0);
             linear_layout.fill_rows(field, 1);
         };
-        load_input(context, crew, x + sample * n_cells);
+        load_input(context, crew, x);
         std::fill(z_dot, z_dot + layout.size(), T(0));
-        if (x_dot) load_field(crew, x_dot + sample * n_cells, z_dot);
+        if (x_dot) load_fields(context, crew, x_dot, z_dot);
         linear_layout.fill_inner(z_dot, 0, layout.n_rows());
         close_tangent(z_dot);
         for (std::int64_t layer = 0; layer < model_.config.depth; ++layer) {
@@ -50,7 +50,7 @@ void StencilSweep<T>::jvp(const Parameters<T>& parameters, const Parameters<T>& 
             context.states.current = next;
             std::swap(z_dot, next_dot);
         }
-        layout.unpack(z_dot, y_dot + sample * n_cells, 0, layout.n_rows());
+        unload_fields(context, crew, z_dot, y_dot, n_cells);
     });
 }
 

@@ -32,7 +32,7 @@ TEST(Arena, CarvesWhatItMeasured) {
 
     pieces.clear();
     Block block(measure.used_bytes());
-    Arena arena(block.data());
+    Arena arena(block);
     take_pieces<double>(arena, pieces);
     take_pieces<float>(arena, pieces);
     EXPECT_FALSE(arena.is_measuring());
@@ -50,7 +50,7 @@ TEST(Arena, CarvesWhatItMeasured) {
 TEST(Arena, ZeroesWhereAskedTo) {
     Block block(1024);
     std::fill(block.data(), block.data() + 1024, std::byte{0xff});
-    Arena arena(block.data());
+    Arena arena(block);
     const double* zeroed = arena.take_zeroed<double>(10);
     for (int i = 0; i < 10; ++i) EXPECT_EQ(zeroed[i], 0.0);
     EXPECT_EQ(block.data()[80], std::byte{0xff});

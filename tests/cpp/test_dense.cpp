@@ -15,7 +15,7 @@ struct Bench {
     explicit Bench(std::int64_t cells, std::int64_t samples)
         : n(cells), n_samples(samples), w(coarse_values<T>(n * n, 1)),
           z(coarse_values<T>(n * samples, 2)), s(coarse_values<T>(n * samples, 3)), block(bytes()),
-          arena(block.data()), workspace(arena) {}
+          arena(block), workspace(arena) {}
 
     static std::int64_t bytes() {
         Arena measure;

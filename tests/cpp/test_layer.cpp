@@ -82,7 +82,7 @@ TYPED_TEST(LayerTest, RelaxIsItsFormula) {
     for (const bool is_local : {false, true}) {
         const Coefficients<T> c(line, is_local, 10, 0.5);
         std::vector<T> z = line.state(1), out = line.field();
-        relax(line.geometry, c.layer, Activation::tanh, static_cast<T>(growth), line.origin(z),
+        relax(line.geometry, c.layer, Activation::tanh, static_cast<T>(growth), line.origin(z), 1,
               line.origin(out), {0, Line<T>::kCells});
         for (std::int64_t cell = 0; cell < Line<T>::kCells; ++cell) {
             const std::int64_t flat = line.layout.begin(cell);
@@ -134,11 +134,10 @@ TYPED_TEST(LayerTest, ReversePassIsTheTransposeOfTheTangent) {
             gradient.bias_sum = &sums[3];
             gradient.omega_sum = &sums[4];
         }
-        pull_source(line.geometry, c.layer, Activation::tanh, line.origin(z),
-                    static_cast<const T*>(nullptr), line.origin(lambda), line.origin(s), all,
-                    gradient);
-        pull_weights(line.geometry, line.origin(s), line.origin(z), all, gradient);
-        pull_state(line.geometry, c.layer, growth, line.origin(lambda), line.origin(s),
+        pull_source(line.geometry, c.layer, Activation::tanh, line.origin(z), {},
+                    line.origin(lambda), 1, line.origin(s), all, gradient);
+        pull_coefficients<T>(line.geometry, line.origin(s), line.origin(z), 1, all, gradient);
+        pull_state(line.geometry, c.layer, growth, line.origin(lambda), line.origin(s), 1,
                    line.origin(z_bar), with_ghosts);
         for (const int side : {0, 1}) line.layout.fold_rows(line.origin(z_bar), side);
 
@@ -165,12 +164,12 @@ TYPED_TEST(LayerTest, ActivationIsRecoveredFromTheNextState) {
         std::vector<T> z = line.state(1), z_next = line.field();
         std::vector<T> lambda = line.pack(random_values<T>(Line<T>::kCells, 3));
         std::vector<T> evaluated = line.field(), recovered = line.field();
-        relax(line.geometry, c.layer, activation, T(0), line.origin(z), line.origin(z_next), all);
-        pull_source(line.geometry, c.layer, activation, line.origin(z),
-                    static_cast<const T*>(nullptr), line.origin(lambda), line.origin(evaluated),
-                    all, {});
+        relax(line.geometry, c.layer, activation, T(0), line.origin(z), 1, line.origin(z_next),
+              all);
+        pull_source(line.geometry, c.layer, activation, line.origin(z), {}, line.origin(lambda), 1,
+                    line.origin(evaluated), all, {});
         pull_source(line.geometry, c.layer, activation, line.origin(z), line.origin(z_next),
-                    line.origin(lambda), line.origin(recovered), all, {});
+                    line.origin(lambda), 1, line.origin(recovered), all, {});
         const double bound = 16 * std::numeric_limits<T>::epsilon() / c.layer.omega.data[0];
         for (std::int64_t cell = 0; cell < Line<T>::kCells; ++cell) {
             const std::int64_t flat = line.layout.begin(cell);
@@ -192,9 +191,8 @@ TYPED_TEST(LayerTest, SourceIsZeroWhereTheCotangentIs) {
     const std::int64_t flat = line.layout.begin(5);
     line.origin(z)[flat] = std::numeric_limits<T>::infinity();
     std::fill(s.begin(), s.end(), T(3));
-    pull_source(line.geometry, c.layer, Activation::square, line.origin(z),
-                static_cast<const T*>(nullptr), line.origin(lambda), line.origin(s),
-                {0, Line<T>::kCells}, {});
+    pull_source(line.geometry, c.layer, Activation::square, line.origin(z), {}, line.origin(lambda),
+                1, line.origin(s), {0, Line<T>::kCells}, {});
     for (std::int64_t cell = 0; cell < Line<T>::kCells; ++cell) {
         EXPECT_EQ(line.origin(s)[line.layout.begin(cell)], T(0)) << cell;
     }
@@ -206,12 +204,12 @@ TYPED_TEST(LayerTest, WritesItsRowsOnly) {
     const Line<T> line;
     const Coefficients<T> c(line, true, 10, 0.5);
     std::vector<T> z = line.state(1), whole = line.field();
-    relax(line.geometry, c.layer, Activation::tanh, T(0), line.origin(z), line.origin(whole),
+    relax(line.geometry, c.layer, Activation::tanh, T(0), line.origin(z), 1, line.origin(whole),
           {0, Line<T>::kCells});
     for (const Rows rows : {Rows{0, 1}, Rows{3, 40}, Rows{64, 577}, Rows{690, 700}}) {
         std::vector<T> out = line.field();
         std::fill(out.begin(), out.end(), T(99));
-        relax(line.geometry, c.layer, Activation::tanh, T(0), line.origin(z), line.origin(out),
+        relax(line.geometry, c.layer, Activation::tanh, T(0), line.origin(z), 1, line.origin(out),
               rows);
         for (std::int64_t cell = -1; cell <= Line<T>::kCells; ++cell) {
             const std::int64_t flat = line.layout.begin(cell);

@@ -11,11 +11,10 @@ namespace {
 class Chain {
 public:
     Chain(std::int64_t n_steps, std::int64_t n_slots)
-        : n_steps_(n_steps), memory_(static_cast<std::size_t>(n_slots) + 2) {
-        pool_.scratch[0] = &memory_[0];
-        pool_.scratch[1] = &memory_[1];
+        : n_steps_(n_steps), memory_(static_cast<std::size_t>(n_slots) + 3) {
+        for (std::size_t i = 0; i < 3; ++i) pool_.scratch[i] = &memory_[i];
         for (std::int64_t slot = 0; slot < n_slots; ++slot) {
-            slots_.push_back(&memory_[static_cast<std::size_t>(slot) + 2]);
+            slots_.push_back(&memory_[static_cast<std::size_t>(slot) + 3]);
         }
         pool_.slots = slots_.data();
         restore_input();
@@ -31,22 +30,33 @@ public:
     void keep(std::int64_t slot) { pool_.keep(slot); }
     void restore(std::int64_t slot) { pool_.restore(slot); }
     void restore_input() {
-        *pool_.scratch[0] = 0.5;
-        pool_.current = pool_.scratch[0];
+        double* out = pool_.free_scratch();
+        *out = 0.5;
+        pool_.current = out;
     }
     void reverse(std::int64_t step) {
         EXPECT_EQ(step, next_ - 1) << "layers are reversed from the last to the first";
         next_ = step;
-        double expected = 0.5;
-        for (std::int64_t i = 0; i < step; ++i) expected = 3.0 * expected + static_cast<double>(i);
-        EXPECT_EQ(*pool_.current, expected) << "state of layer " << step << " of " << n_steps_;
-        // The reversal may use the memory that no slot holds.
+        EXPECT_EQ(*pool_.current, state(step)) << "state of layer " << step << " of " << n_steps_;
+        if (pool_.later) {
+            EXPECT_EQ(*pool_.later, state(step + 1)) << "state after layer " << step;
+        } else {
+            EXPECT_EQ(step + 1, n_steps_) << "only the last layer has no later state yet";
+        }
+        // The reversal may use the memory that nothing holds.
         *pool_.free_scratch() = -1.0;
+        pool_.later = pool_.current;
     }
 
     std::int64_t next() const { return next_; }
 
 private:
+    static double state(std::int64_t step) {
+        double value = 0.5;
+        for (std::int64_t i = 0; i < step; ++i) value = 3.0 * value + static_cast<double>(i);
+        return value;
+    }
+
     std::int64_t n_steps_;
     std::vector<double> memory_;
     std::vector<double*> slots_;

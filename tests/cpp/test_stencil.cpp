@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <limits>
 
 #include "grids.hpp"
 #include "relaxon/error.hpp"
@@ -58,7 +59,7 @@ struct Bench {
     Bench(const Setting& setting, bool is_local)
         : geometry(*setting.grid, setting.arms, setting.radius, setting.radius),
           layout(geometry.layout()), cells(coarse_values<T>(setting.grid->n_cells(), 1)),
-          z(geometry) {
+          z(geometry), bias_field(geometry) {
         for (std::size_t k = 0; k < setting.arms.size(); ++k) {
             compact.push_back(
                 coarse_values<T>(setting.grid->n_cells(), 20 + static_cast<unsigned>(k)));
@@ -69,6 +70,8 @@ struct Bench {
             pointers.push_back(padded[k].data());
         }
         weights = {pointers.data(), is_local};
+        bias_cells = coarse_values<T>(setting.grid->n_cells(), 3);
+        layout.pack(bias_cells.data(), bias_field.data(), 0, layout.n_rows());
         layout.pack(cells.data(), z.data(), 0, layout.n_rows());
         layout.fill_inner(z.data(), 0, layout.n_rows());
         layout.fill_rows(z.data(), 0);
@@ -84,10 +87,19 @@ struct Bench {
         }
     }
 
+    // A bias as local as the weights.
+    Coefficient<T> bias() {
+        return weights.is_local ? Coefficient<T>{bias_field.data(), true}
+                                : Coefficient<T>{&bias_cells[0], false};
+    }
+    double bias_at(std::int64_t cell) const {
+        return bias_cells[weights.is_local ? static_cast<std::size_t>(cell) : 0];
+    }
+
     StencilGeometry geometry;
     const Layout& layout;
-    std::vector<T> cells;
-    Field<T> z;
+    std::vector<T> cells, bias_cells;
+    Field<T> z, bias_field;
     std::vector<std::vector<T>> compact;  // weights in C order
     std::vector<Field<T>> padded;
     std::vector<const T*> pointers;
@@ -120,14 +132,14 @@ TYPED_TEST(StencilTest, ApplyIsTheSumOverWhatArmsSee) {
             Field<T> out(bench.geometry);
             bench.for_each_block(0, bench.layout.n_rows(), [&](std::int64_t flat, std::int64_t n) {
                 alignas(64) T pre[kBlock];
-                std::fill(pre, pre + kBlock, T(0.5));
-                apply_stencil(bench.geometry, bench.weights, bench.z.data(), pre, flat, n);
+                apply_stencil(bench.geometry, bench.weights, bench.bias(), bench.z.data(), 1, pre,
+                              flat, n);
                 std::copy(pre, pre + n, out.data() + flat);
             });
             for_each_position(grid, bench.layout, 0, 0, [&](const auto& at, std::int64_t flat) {
                 const std::int64_t cell = resolve(grid, at).cell;
                 if (!grid.exists(cell)) return;
-                double expected = 0.5;
+                double expected = -bench.bias_at(cell);
                 for (std::size_t k = 0; k < setting.arms.size(); ++k) {
                     expected += bench.compact[k][static_cast<std::size_t>(cell)] *
                                 seen(grid, bench.cells, at, setting.arms[k], cell);
@@ -149,21 +161,21 @@ TYPED_TEST(StencilTest, GatherFoldedIsTheTransposeOfApply) {
             const Layout& layout = bench.layout;
             const std::int64_t n_cells = setting.grid->n_cells();
             const std::vector<T> s_cells = coarse_values<T>(n_cells, 2);
-            Field<T> s(bench.geometry), pulled(bench.geometry);
+            Field<T> s(bench.geometry), none(bench.geometry), pulled(bench.geometry);
             layout.pack(s_cells.data(), s.data(), 0, layout.n_rows());
             double forward = 0.0, reverse = 0.0;
             bench.for_each_block(0, layout.n_rows(), [&](std::int64_t flat, std::int64_t n) {
-                alignas(64) T pre[kBlock] = {};
-                apply_stencil(bench.geometry, bench.weights, bench.z.data(), pre, flat, n);
+                alignas(64) T pre[kBlock];
+                apply_stencil(bench.geometry, bench.weights, {}, bench.z.data(), 1, pre, flat, n);
                 for (std::int64_t i = 0; i < n; ++i) {
                     forward += static_cast<double>(pre[i]) * s.data()[flat + i];
                 }
             });
             const std::int64_t r = setting.radius;
             bench.for_each_block(-r, layout.n_rows() + r, [&](std::int64_t flat, std::int64_t n) {
-                alignas(64) T sum[kBlock];
-                gather_stencil(bench.geometry, bench.weights, s.data(), sum, flat, n);
-                std::copy(sum, sum + n, pulled.data() + flat);
+                const T omega = T(1);
+                gather_stencil(bench.geometry, bench.weights, {&omega, false}, T(0), none.data(),
+                               s.data(), 1, pulled.data(), flat, n);
             });
             layout.fold_inner(pulled.data(), -r, layout.n_rows() + r);
             layout.fold_rows(pulled.data(), 0);
@@ -192,15 +204,19 @@ TYPED_TEST(StencilTest, AccumulateGivesTheGradientOfEveryWeight) {
         std::vector<Field<T>> bars(setting.arms.size(), Field<T>(bench.geometry));
         std::vector<T*> places;
         for (Field<T>& bar : bars) places.push_back(bar.data());
+        Field<T> bias_bar(bench.geometry);
         std::vector<OrderedSum> sums(setting.arms.size());
         bench.for_each_block(0, layout.n_rows(), [&](std::int64_t flat, std::int64_t n) {
-            accumulate_stencil(bench.geometry, s.data(), bench.z.data(), places.data(), flat, n);
-            accumulate_stencil(bench.geometry, s.data(), bench.z.data(), sums.data(), flat, n);
+            const WeightFields<T> fields{places.data(), bias_bar.data()};
+            accumulate_stencil(bench.geometry, s.data(), bench.z.data(), 1, fields, flat, n);
+            accumulate_stencil<T>(bench.geometry, s.data(), bench.z.data(), 1, sums.data(), flat,
+                                  n);
         });
         std::vector<double> totals(setting.arms.size());
         for_each_position(grid, layout, 0, 0, [&](const auto& at, std::int64_t flat) {
             const std::int64_t cell = resolve(grid, at).cell;
             if (!grid.exists(cell)) return;
+            ASSERT_EQ(bias_bar.data()[flat], -s_cells[static_cast<std::size_t>(cell)]);
             for (std::size_t k = 0; k < setting.arms.size(); ++k) {
                 const double expected = s_cells[static_cast<std::size_t>(cell)] *
                                         seen(grid, bench.cells, at, setting.arms[k], cell);
@@ -233,14 +249,93 @@ TYPED_TEST(StencilTest, BitsDoNotDependOnTheCutIntoBlocks) {
         std::vector<T> out;
         for (std::int64_t row = 0; row < 700; row += length) {
             const std::int64_t n = std::min(length, 700 - row);
-            alignas(64) T pre[kBlock] = {};
-            apply_stencil(geometry, weights, z.data(), pre, layout.begin(row), n);
+            alignas(64) T pre[kBlock];
+            apply_stencil(geometry, weights, {}, z.data(), 1, pre, layout.begin(row), n);
             out.insert(out.end(), pre, pre + n);
         }
         return out;
     };
     const std::vector<T> whole = run(kBlock);
-    for (const std::int64_t length : {1, 3, 17, 64, 100, 511}) EXPECT_EQ(run(length), whole);
+    for (const std::int64_t length : {1, 3, 17, 64, 100, 255}) EXPECT_EQ(run(length), whole);
+}
+
+// A sample's values have the same bits alone and in a bundle of any size; sums over samples are
+// those of the samples one after the other, but that cut arms follow behind the whole bundle.
+TYPED_TEST(StencilTest, BitsOfASampleDoNotDependOnItsBundle) {
+    using T = TypeParam;
+    for (const Setting& setting : settings()) {
+        for (const bool is_local : {false, true}) {
+            Bench<T> bench(setting, is_local);
+            const Layout& layout = bench.layout;
+            const std::int64_t flat = layout.begin(0);
+            const std::int64_t n = std::min<std::int64_t>(kBlock - 3, layout.row_length() * 4);
+            const std::int64_t stride =
+                round_up(bench.geometry.wide_field_length(), kAlignedEntries);
+            const auto make_bundle = [&](unsigned seed) {
+                std::vector<T> memory(static_cast<std::size_t>(kMaxBundle * stride));
+                for (unsigned g = 0; g < kMaxBundle; ++g) {
+                    const std::vector<T> values = random_values<T>(stride, seed + g);
+                    std::copy(values.begin(), values.end(), memory.begin() + g * stride);
+                }
+                return memory;
+            };
+            const auto view = [&](std::vector<T>& memory) {
+                return Fields<T>(memory.data() + bench.geometry.wide_margin(), stride);
+            };
+            std::vector<T> z = make_bundle(40), s = make_bundle(50), lambda = make_bundle(60);
+            const T omega = T(0.5);
+            struct Result {
+                std::vector<T> pre, pulled;
+                std::vector<Field<T>> bars;
+                std::vector<double> sums;
+            };
+            // The samples in pieces of `size`.
+            const auto run = [&](int size) {
+                Result result;
+                result.pre.resize(static_cast<std::size_t>(kMaxBundle * kBlock));
+                result.pulled.resize(static_cast<std::size_t>(kMaxBundle * stride));
+                result.bars.resize(setting.arms.size() + 1, Field<T>(bench.geometry));
+                std::vector<T*> places;
+                for (Field<T>& bar : result.bars) places.push_back(bar.data());
+                std::vector<OrderedSum> sums(setting.arms.size());
+                for (int g = 0; g < kMaxBundle; g += size) {
+                    const int count = std::min(size, kMaxBundle - g);
+                    apply_stencil(bench.geometry, bench.weights, bench.bias(), view(z).from(g),
+                                  count, result.pre.data() + g * kBlock, flat, n);
+                    gather_stencil(bench.geometry, bench.weights, {&omega, false}, T(0.25),
+                                   view(lambda).from(g), view(s).from(g), count,
+                                   view(result.pulled).from(g), flat, n);
+                    const WeightFields<T> fields{places.data(), places.back()};
+                    accumulate_stencil(bench.geometry, view(s).from(g), view(z).from(g), count,
+                                       fields, flat, n);
+                    accumulate_stencil<T>(bench.geometry, view(s).from(g), view(z).from(g), count,
+                                          sums.data(), flat, n);
+                }
+                for (const OrderedSum& sum : sums) result.sums.push_back(sum.value());
+                return result;
+            };
+            Result alone = run(1);
+            for (const int size : {2, 3, 4}) {
+                Result bundled = run(size);
+                for (int g = 0; g < kMaxBundle; ++g) {
+                    const auto begin = static_cast<std::ptrdiff_t>(g * kBlock);
+                    EXPECT_TRUE(std::equal(alone.pre.begin() + begin, alone.pre.begin() + begin + n,
+                                           bundled.pre.begin() + begin))
+                        << setting.what << ", sample " << g << " of " << size;
+                }
+                EXPECT_EQ(bundled.pulled, alone.pulled) << setting.what << ", " << size;
+                EXPECT_EQ(bundled.sums, alone.sums) << setting.what << ", " << size;
+                for (std::size_t k = 0; k < alone.bars.size(); ++k) {
+                    const double bound =
+                        setting.grid->has_mask() ? 16 * std::numeric_limits<T>::epsilon() : 0.0;
+                    for (std::int64_t i = flat; i < flat + n; ++i) {
+                        ASSERT_NEAR(bundled.bars[k].data()[i], alone.bars[k].data()[i], bound)
+                            << setting.what << ", array " << k;
+                    }
+                }
+            }
+        }
+    }
 }
 
 TEST(StencilGeometry, RefusesANeumannAxisShorterThanTheRadius) {

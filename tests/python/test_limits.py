@@ -64,7 +64,10 @@ def test_activations_reach_every_value(activation: str) -> None:
     f, slope = reference.ACTIVATIONS[activation]
     np.testing.assert_allclose(model(x), f(x), rtol=1e-14, atol=1e-15)
     x_bar = model.vjp(x, np.ones_like(x))["x"]
-    np.testing.assert_allclose(x_bar, slope(x), rtol=1e-13, atol=1e-15)
+    # tanh and logistic recover f from z and z', to the rounding of the states (numerics, 5).
+    is_recovered = activation in {"tanh", "logistic"}
+    floor = 2 * np.finfo(float).eps * np.maximum(np.abs(x), 1) if is_recovered else 1e-15
+    assert np.all(np.abs(x_bar - slope(x)) <= 1e-13 * np.abs(slope(x)) + floor)
 
 
 IDENTITIES: dict[str, Callable[[rx.Grid], Any]] = {

@@ -11,6 +11,8 @@
 #include <cstddef>
 #include <string_view>
 
+#include "relaxon/simd.hpp"
+
 namespace relaxon {
 
 enum class Activation {
@@ -44,9 +46,21 @@ void activate_with_derivative(Activation kind, const T* pre, T* f, T* derivative
 // f' = f (1 - f).
 bool has_derivative_of_value(Activation kind);
 
-// derivative[i] = f' where the activation is f[i], i < n; for the two above only.
+// That derivative as a function of a pack of f, for the two above only: start + f (slope - f).
 template <class T>
-void derivative_of_value(Activation kind, const T* f, T* derivative, std::size_t n);
+class DerivativeOfValue {
+public:
+    explicit DerivativeOfValue(Activation kind)
+        : start_(kind == Activation::tanh ? T(1) : T(0)),
+          slope_(kind == Activation::tanh ? T(0) : T(1)) {}
+
+    [[gnu::always_inline]] Pack<T> operator()(Pack<T> f) const {
+        return broadcast(start_) + f * (broadcast(slope_) - f);
+    }
+
+private:
+    T start_, slope_;
+};
 
 // f'(0), the slope s of linearised reports.
 double slope_at_zero(Activation kind);

@@ -1,4 +1,5 @@
-// Memory of a sweep: one aligned block, measured first and carved up second by the same code.
+// Memory of a sweep: one aligned block, measured first and carved up second by the same code; and
+// views of the fields of several samples in it.
 #pragma once
 
 #include <cstddef>
@@ -6,10 +7,7 @@
 #include <cstdlib>
 #include <memory>
 #include <new>
-
-#ifdef __linux__
-#include <sys/mman.h>
-#endif
+#include <type_traits>
 
 namespace relaxon {
 
@@ -19,12 +17,70 @@ inline std::int64_t round_up(std::int64_t n, std::int64_t multiple) {
     return (n + multiple - 1) / multiple * multiple;
 }
 
+// Fields of a few samples that go through a pass together ("bundle"), one behind the other. A
+// pointer stands for the field of one sample.
+template <class T>
+class Fields {
+public:
+    Fields() = default;
+    Fields(T* first, std::int64_t stride = 0) : first_(first), stride_(stride) {}
+    template <class U, class = std::enable_if_t<std::is_same<const U, T>::value>>
+    Fields(const Fields<U>& other) : first_(other[0]), stride_(other.stride()) {}
+
+    T* operator[](int sample) const { return first_ + sample * stride_; }
+    std::int64_t stride() const { return stride_; }
+    explicit operator bool() const { return first_ != nullptr; }
+    // The fields from sample number `sample` on.
+    Fields from(int sample) const { return {(*this)[sample], stride_}; }
+
+private:
+    T* first_ = nullptr;
+    std::int64_t stride_ = 0;
+};
+
+namespace detail {
+
+template <class T>
+struct Same {
+    using type = T;
+};
+
+struct FreeBlock {
+    std::size_t mapped_bytes = 0;  // 0: the block was allocated
+    void operator()(std::byte* p) const;
+};
+
+}  // namespace detail
+
+// As arguments, which take pointers and writable fields too.
+template <class T>
+using ReadFields = Fields<const typename detail::Same<T>::type>;
+template <class T>
+using WriteFields = Fields<typename detail::Same<T>::type>;
+
+// Owner of one aligned block. Large ones are mapped, which gives zeros that no one had to write (so
+// that every worker is the first to touch what it works on) and huge pages: a sweep touches every
+// page once, and page faults took a sixth of the processor time of a gradient of 10^6 cells and 100
+// layers. What that rounds up stays below a part in sixteen.
+class Block {
+public:
+    Block() = default;
+    explicit Block(std::int64_t n_bytes);
+
+    std::byte* data() { return data_.get(); }
+    bool is_zeroed() const { return is_zeroed_; }
+
+private:
+    std::unique_ptr<std::byte, detail::FreeBlock> data_;
+    bool is_zeroed_ = false;
+};
+
 // Hands out aligned pieces of a block. Without a block it only counts, so that a plan states
 // exactly the bytes that the sweep will take.
 class Arena {
 public:
     Arena() = default;
-    explicit Arena(std::byte* base) : base_(base) {}
+    explicit Arena(Block& fresh) : base_(fresh.data()), is_zeroed_(fresh.is_zeroed()) {}
 
     template <class T>
     T* take(std::int64_t n) {
@@ -37,7 +93,7 @@ public:
     template <class T>
     T* take_zeroed(std::int64_t n) {
         T* piece = take<T>(n);
-        if (piece) {
+        if (piece && !is_zeroed_) {
             for (std::int64_t i = 0; i < n; ++i) new (piece + i) T{};
         }
         return piece;
@@ -48,36 +104,8 @@ public:
 
 private:
     std::byte* base_ = nullptr;
+    bool is_zeroed_ = false;
     std::int64_t used_ = 0;
-};
-
-// Owner of one aligned block. Large ones ask for huge pages: a sweep touches every page once, and
-// page faults took a sixth of the processor time of a gradient of 10^6 cells and 100 layers. What
-// that rounds up stays below a part in sixteen.
-class Block {
-public:
-    Block() = default;
-    explicit Block(std::int64_t n_bytes) {
-        const bool is_large = n_bytes >= 16 * kHugePage;
-        const std::int64_t alignment = is_large ? kHugePage : kAlignment;
-        const std::int64_t size = round_up(n_bytes > 0 ? n_bytes : 1, alignment);
-        data_.reset(static_cast<std::byte*>(std::aligned_alloc(static_cast<std::size_t>(alignment),
-                                                               static_cast<std::size_t>(size))));
-        if (!data_) throw std::bad_alloc();
-#ifdef __linux__
-        if (is_large) madvise(data_.get(), static_cast<std::size_t>(size), MADV_HUGEPAGE);
-#endif
-    }
-
-    std::byte* data() { return data_.get(); }
-
-private:
-    static constexpr std::int64_t kHugePage = std::int64_t{2} << 20;
-
-    struct Free {
-        void operator()(std::byte* p) const { std::free(p); }
-    };
-    std::unique_ptr<std::byte, Free> data_;
 };
 
 }  // namespace relaxon

@@ -3,7 +3,8 @@
 //     Z = W z - b,   z' = (1 - omega - g) z + omega f(Z),   g = beta (|z| - 1)
 //
 // (Succi 2025, eqs. 12, 19 and sec. 3.2). Rows are worked in blocks: stencil, activation and
-// relaxation of one block follow each other in the first-level cache.
+// relaxation of one block follow each other in the first-level cache. All samples of a bundle go
+// through a block before the next one begins.
 #pragma once
 
 #include <cstdint>
@@ -13,13 +14,6 @@
 #include "relaxon/sum.hpp"
 
 namespace relaxon {
-
-// A coefficient of the layer: absent (null), one value, or a padded field.
-template <class T>
-struct Coefficient {
-    const T* data = nullptr;
-    bool is_local = false;
-};
 
 template <class T>
 struct Layer {
@@ -44,39 +38,42 @@ struct LayerGradient {
 template <class T>
 OrderedSum inner_product(const Layout& layout, const T* a, const T* b, Rows rows);
 
-// out = z' on the rows (masked cells zero, ghosts undefined).
-// flops 2 K + 4 and one f, bytes (2 + K [local weights] + 1 [local bias]) sizeof(T) per cell.
+// out = z' on the rows (masked cells zero, ghosts undefined). Where g is not zero, it is that of
+// all samples of the bundle.
+// flops 2 K + 4 and one f, bytes (2 + (K [local weights] + 1 [local bias]) / bundle) sizeof(T) per
+// cell.
 template <class T>
 void relax(const StencilGeometry& geometry, const Layer<T>& layer, Activation activation, T growth,
-           const T* z, T* out, Rows rows);
+           ReadFields<T> z, int n_samples, WriteFields<T> out, Rows rows);
 
 // Whether f(Z) = z + (z' - z) / omega may stand for an evaluation of f where both states are at
 // hand. The quotient costs eps / omega, so omega must not be small; the rule knows nothing of
-// budgets and threads. On large one-dimensional fields it spares 18 % of a gradient (GCC 12, AMD
-// EPYC Zen 4, 2026-11).
+// budgets and threads.
 template <class T>
 bool recovers_activation(const Layer<T>& layer, Activation activation);
 
 // s = omega f'(Z) lambda on the rows, where lambda is the cotangent of z' (zero at ghosts and
-// masked cells); sums the gradients of bias and omega where `gradient` asks for them. z' is null
-// unless f may be recovered from it (g is zero then).
-// flops 2 K + 6 and one f with f' (or 3 without), bytes (3 + K [local]) sizeof(T) per cell.
+// masked cells); sums the gradient of omega where `gradient` asks for it. z' is null unless f may
+// be recovered from it (g is zero then).
+// flops 2 K + 6 and one f with f', bytes (3 + K [local] / bundle) sizeof(T) per cell; recovered:
+// flops 8, bytes 4 sizeof(T).
 template <class T>
 void pull_source(const StencilGeometry& geometry, const Layer<T>& layer, Activation activation,
-                 const T* z, const T* z_next, const T* lambda, T* s, Rows rows,
-                 const LayerGradient<T>& gradient);
+                 ReadFields<T> z, ReadFields<T> z_next, ReadFields<T> lambda, int n_samples,
+                 WriteFields<T> s, Rows rows, const LayerGradient<T>& gradient);
 
 // out = (1 - omega - g) lambda + W^T s on the rows, ghosts included (to be folded by the layout).
-// flops 2 K + 2, bytes (3 + K [local]) sizeof(T) per cell.
+// flops 2 K + 2, bytes (3 + K [local] / bundle) sizeof(T) per cell.
 template <class T>
-void pull_state(const StencilGeometry& geometry, const Layer<T>& layer, T growth, const T* lambda,
-                const T* s, T* out, Rows rows);
+void pull_state(const StencilGeometry& geometry, const Layer<T>& layer, T growth,
+                ReadFields<T> lambda, ReadFields<T> s, int n_samples, WriteFields<T> out,
+                Rows rows);
 
-// Gradient of the stencil weights from s and z on the rows.
-// flops 2 K, bytes (2 + 2 K [local]) sizeof(T) per cell.
+// Gradients of the stencil weights and the bias from s and z on the rows.
+// flops 2 K, bytes (2 + 2 K [local] / bundle) sizeof(T) per cell.
 template <class T>
-void pull_weights(const StencilGeometry& geometry, const T* s, const T* z, Rows rows,
-                  const LayerGradient<T>& gradient);
+void pull_coefficients(const StencilGeometry& geometry, ReadFields<T> s, ReadFields<T> z,
+                       int n_samples, Rows rows, const LayerGradient<T>& gradient);
 
 // Tangent of relax: (z_dot, layer_dot) to out_dot; what is absent from layer_dot is zero, and
 // growth_dot is beta times the derivative of |z|. The linear geometry has zero for every Dirichlet

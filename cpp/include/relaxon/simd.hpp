@@ -105,6 +105,22 @@ template <class T>
     std::memcpy(to, &pack, n * sizeof(T));
 }
 
+// The first `rest` lanes, or all where there are more left.
+template <class T>
+[[gnu::always_inline]] inline Pack<T> load_up_to(const T* from, std::int64_t rest) {
+    const auto width = static_cast<std::int64_t>(kPackWidth<T>);
+    return rest >= width ? load(from) : load_partial(from, static_cast<std::size_t>(rest));
+}
+
+template <class T>
+[[gnu::always_inline]] inline void store_up_to(T* to, Pack<T> pack, std::int64_t rest) {
+    if (rest >= static_cast<std::int64_t>(kPackWidth<T>)) {
+        store(to, pack);
+    } else {
+        store_partial(to, pack, static_cast<std::size_t>(rest));
+    }
+}
+
 // A difference, because adding a zero would turn -0 into 0.
 template <class T>
 [[gnu::always_inline]] inline Pack<T> broadcast(T value) {

@@ -11,15 +11,30 @@ namespace relaxon {
 
 template <class T>
 struct StatePool {
-    T* scratch[2] = {};          // states that no slot holds
+    T* scratch[3] = {};          // states that no slot holds
     T** slots = nullptr;         // snapshots
     const T* current = nullptr;  // the working state: in scratch, in a slot or the caller's
+    // A reverse sweep keeps the state after the working one too, once it has come by it; with the
+    // schedule's order of reversals it always has, but for the last layer of all.
+    const T* later = nullptr;
 
-    // Memory for the next state.
-    T* free_scratch() const { return scratch[current == scratch[0] ? 1 : 0]; }
+    // Memory for the next state. The third scratch is needed by reverse sweeps only.
+    T* free_scratch() const {
+        for (T* memory : scratch) {
+            if (memory != current && memory != later) return memory;
+        }
+        return nullptr;
+    }
 
     // The slot takes over the memory that the working state lies in and gives its own.
-    void keep(std::int64_t slot) { std::swap(scratch[current == scratch[0] ? 0 : 1], slots[slot]); }
+    void keep(std::int64_t slot) {
+        for (T*& memory : scratch) {
+            if (memory == current) {
+                std::swap(memory, slots[slot]);
+                return;
+            }
+        }
+    }
 
     void restore(std::int64_t slot) { current = slots[slot]; }
 };

@@ -1,8 +1,10 @@
-// Sweeps of stencil networks. Whole fields: every worker takes samples through all layers on its
-// own. Cut fields: one sample at a time, all workers on its tiles. Snapshots are padded fields that
-// a layer is computed into, so storing and restoring moves pointers, never states.
+// Sweeps of stencil networks. Whole fields: every worker takes bundles of samples through all
+// layers on its own. Cut fields: one bundle at a time, all workers on its tiles. Snapshots are
+// padded fields that a layer is computed into, so storing and restoring moves pointers, never
+// states.
 #pragma once
 
+#include <algorithm>
 #include <optional>
 #include <vector>
 
@@ -36,13 +38,16 @@ public:
     void apply(const Parameters<T>& parameters, std::int64_t layer, const T* z, T* out, Team& team);
 
 private:
-    // Memory of one block of samples in flight.
+    // Memory of one bundle of samples in flight: where a field is named, the fields of all its
+    // samples are meant.
     struct Context {
+        std::int64_t first_sample = 0;
+        int n_samples = 1;
         StatePool<T> states;
-        T* scratch_dot[2] = {};  // tangent sweeps
-        T* lambda[2] = {};       // cotangents: this step's and the next one's
-        T** local = nullptr;     // [worker][buffer]: memory of tiles
-        OrderedSum* tile_sums = nullptr;
+        T* scratch_dot[2] = {};           // tangent sweeps
+        T* lambda[2] = {};                // cotangents: this step's and the next one's
+        T** local = nullptr;              // [worker][buffer]: memory of tiles
+        OrderedSum* tile_sums = nullptr;  // [tile]
         std::int64_t* schedule = nullptr;
         Evaluations evaluations;
         std::int64_t cells_since_poll = 0;
@@ -57,8 +62,7 @@ private:
 
     struct Cotangent {
         const Target<T>* target = nullptr;  // of a loss
-        const T* y_bar = nullptr;           // or given, one sample
-        std::int64_t sample = 0;
+        const T* y_bar = nullptr;           // or given
     };
 
     struct Stepper;
@@ -67,13 +71,16 @@ private:
     void carve_fixed(Arena& arena);
     Context carve_context(Arena& arena, std::int64_t n_snapshots) const;
     T* take_field(Arena& arena) const;
+    // Padded fields of a bundle, given the first.
+    Fields<T> fields(T* first) const { return {first, stride_}; }
+    Fields<const T> fields(const T* first) const { return {first, stride_}; }
     std::int64_t local_length() const;
     std::int64_t n_local() const;
-    T* local_field(const Context& context, int worker, std::int64_t buffer,
-                   std::int64_t tile) const;
+    Fields<T> local_fields(const Context& context, int worker, std::int64_t buffer,
+                           std::int64_t tile) const;
 
     template <class Body>
-    void for_each_sample(Team& team, const Body& body);
+    void for_each_bundle(Team& team, const Body& body);
     template <class Body>
     void for_each_tile(Crew& crew, const Body& body);
     template <class Term>
@@ -86,12 +93,14 @@ private:
     T growth(Context& context, Crew& crew, const T* z);
 
     void load_input(Context& context, Crew& crew, const T* x);
-    void load_field(Crew& crew, const T* cells, T* field);
-    void close_state(T* field);
+    void load_fields(const Context& context, Crew& crew, const T* cells, T* first);
+    void unload_fields(const Context& context, Crew& crew, const T* first, T* cells,
+                       std::int64_t sample_stride);
+    void close_state(const Context& context, T* first) const;
     void advance(Context& context, Crew& crew, std::int64_t begin, std::int64_t end, T* out);
     void advance_tile(const Context& context, int worker, std::int64_t tile, std::int64_t begin,
                       std::int64_t end, T* out);
-    void close_local(T* field, Rows rows) const;
+    void close_local(const Context& context, Fields<T> local, Rows rows) const;
 
     void sweep_back(Context& context, Crew& crew, StencilGradient<T>& gradient, const T* x,
                     const Cotangent& cotangent);
@@ -99,6 +108,8 @@ private:
                  std::int64_t end);
     void reverse_tile(const Context& context, int worker, std::int64_t tile, std::int64_t begin,
                       std::int64_t end, T growth, StencilGradient<T>& gradient);
+    void pull_back_rows(const Layer<T>& layer, T growth, Fields<const T> lambda, Fields<T> s,
+                        int n_samples, Fields<T> out, Rows sources, Rows rows) const;
     void start_cotangent(Context& context, Crew& crew, const Cotangent& cotangent);
     void add_loss(Context& context, Crew& crew, const Cotangent& cotangent, std::int64_t layer,
                   const T* z, bool wants_cotangent);
@@ -109,6 +120,8 @@ private:
     SweepRequest request_;
     Tiling tiling_;
     StencilModel<T> model_;
+    int bundle_size_;      // most samples of a bundle
+    std::int64_t stride_;  // entries between the fields of its samples
     SegmentMap segments_;
     std::int64_t n_chunks_;
     Plan plan_;
@@ -122,21 +135,26 @@ private:
 
 template <class T>
 template <class Body>
-void StencilSweep<T>::for_each_sample(Team& team, const Body& body) {
+void StencilSweep<T>::for_each_bundle(Team& team, const Body& body) {
+    const auto run = [&](std::int64_t begin, std::int64_t end, std::int64_t chunk, Context& context,
+                         Crew& crew) {
+        for (context.first_sample = begin; context.first_sample < end;
+             context.first_sample += context.n_samples) {
+            context.n_samples =
+                static_cast<int>(std::min<std::int64_t>(bundle_size_, end - context.first_sample));
+            body(chunk, context, crew);
+        }
+    };
     if (!tiling_.is_whole()) {
         Crew crew{&team, true, true};
-        for (std::int64_t sample = 0; sample < request_.batch; ++sample) {
-            body(sample, 0, contexts_[0], crew);
-        }
+        run(0, request_.batch, 0, contexts_[0], crew);
         return;
     }
     const auto limit = static_cast<int>(plan_.blocks_in_flight);
     team.parallel_for(n_chunks_, limit, [&](std::int64_t chunk, int worker) {
         Crew crew{&team, false, worker == 0};
-        for (std::int64_t sample = request_.batch * chunk / n_chunks_;
-             sample < request_.batch * (chunk + 1) / n_chunks_; ++sample) {
-            body(sample, chunk, contexts_[static_cast<std::size_t>(worker)], crew);
-        }
+        run(request_.batch * chunk / n_chunks_, request_.batch * (chunk + 1) / n_chunks_, chunk,
+            contexts_[static_cast<std::size_t>(worker)], crew);
     });
 }
 

@@ -15,13 +15,18 @@
 #include <vector>
 
 #include "relaxon/array.hpp"
+#include "relaxon/coefficient.hpp"
 #include "relaxon/grid.hpp"
 #include "relaxon/sum.hpp"
 
 namespace relaxon {
 
-// Cells per block: the scratch of a block (three arrays) stays in the first-level cache.
-constexpr std::int64_t kBlock = 512;
+// Cells per block: the scratch of a block stays in the first-level cache.
+constexpr std::int64_t kBlock = 256;
+
+// Samples of a bundle, at most: local weights, and the gradients of local weights, are loaded once
+// for all of them.
+constexpr int kMaxBundle = 4;
 
 using Arm = std::array<int, 3>;
 
@@ -87,27 +92,39 @@ struct StencilWeights {
     T at(int arm, std::int64_t flat) const { return w[arm][is_local ? flat : 0]; }
 };
 
-// pre_i += sum_k w_k(i) z_{i + off_k}, cut arms included; pre, block scratch, holds
-// -b_i on entry. flops 2 K, bytes read (1 + K [local]) sizeof(T) per cell.
+// Gradient of local weights and, where not null, of a local bias: a padded field each.
 template <class T>
-void apply_stencil(const StencilGeometry& geometry, const StencilWeights<T>& weights, const T* z,
-                   T* pre, std::int64_t flat, std::int64_t n);
+struct WeightFields {
+    T* const* w = nullptr;
+    T* bias = nullptr;
+};
 
-// sum_j = sum_k w_k(j - off_k) s_{j - off_k} for every padded position j of the block, ghosts
-// included: W^T in gather form, to be folded by the layout. s is zero at ghosts and masked cells;
-// sum is block scratch. flops 2 K, bytes read (1 + K [local]) sizeof(T) per cell.
+// pre_i = sum_k w_k(i) z_{i + off_k} - b_i, cut arms included; pre is block scratch, sample g at
+// g * kBlock. flops 2 K, bytes read (1 + (K [local] + 1 [local bias]) / bundle) sizeof(T) per cell.
 template <class T>
-void gather_stencil(const StencilGeometry& geometry, const StencilWeights<T>& weights, const T* s,
-                    T* sum, std::int64_t flat, std::int64_t n);
+void apply_stencil(const StencilGeometry& geometry, const StencilWeights<T>& weights,
+                   const Coefficient<T>& bias, ReadFields<T> z, int n_samples, T* pre,
+                   std::int64_t flat, std::int64_t n);
 
-// Local weights: bar_k(i) += s_i z_{i + off_k}; flops 2 K, bytes 3 K sizeof(T) per cell.
+// out_j = (1 - omega_j - growth) lambda_j + sum_k w_k(j - off_k) s_{j - off_k} for every padded
+// position j of the block, ghosts included: W^T in gather form, to be folded by the layout. s is
+// zero at ghosts and masked cells. flops 2 K + 2, bytes (3 + K [local] / bundle) sizeof(T) per
+// cell.
 template <class T>
-void accumulate_stencil(const StencilGeometry& geometry, const T* s, const T* z, T* const* bar,
-                        std::int64_t flat, std::int64_t n);
+void gather_stencil(const StencilGeometry& geometry, const StencilWeights<T>& weights,
+                    const Coefficient<T>& omega, T growth, ReadFields<T> lambda, ReadFields<T> s,
+                    int n_samples, WriteFields<T> out, std::int64_t flat, std::int64_t n);
 
-// Homogeneous weights: bar_k += sum_i s_i z_{i + off_k}; flops 2 K per cell.
+// Local weights: bar_k(i) += s_i z_{i + off_k}, bias_bar(i) -= s_i, samples one after the other.
+// flops 2 K, bytes (2 + 2 K / bundle) sizeof(T) per cell.
 template <class T>
-void accumulate_stencil(const StencilGeometry& geometry, const T* s, const T* z, OrderedSum* bar,
-                        std::int64_t flat, std::int64_t n);
+void accumulate_stencil(const StencilGeometry& geometry, ReadFields<T> s, ReadFields<T> z,
+                        int n_samples, const WeightFields<T>& bar, std::int64_t flat,
+                        std::int64_t n);
+
+// Homogeneous weights: bar_k += sum_i s_i z_{i + off_k}; flops 2 K, bytes 2 sizeof(T) per cell.
+template <class T>
+void accumulate_stencil(const StencilGeometry& geometry, ReadFields<T> s, ReadFields<T> z,
+                        int n_samples, OrderedSum* bar, std::int64_t flat, std::int64_t n);
 
 }  // namespace relaxon
