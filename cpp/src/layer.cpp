@@ -119,76 +119,98 @@ void pull_omega(const T* f, const T* z, const T* lambda, std::int64_t flat, std:
     if (gradient.omega_sum) gradient.omega_sum->add(static_cast<double>(horizontal_sum(sum)));
 }
 
-}  // namespace
-
+// s = omega f'(Z) lambda of a block; f recovered from z' where that is given.
 template <class T>
 void pull_source(const StencilGeometry& geometry, const Layer<T>& layer, Activation activation,
-                 ReadFields<T> z, ReadFields<T> z_next, ReadFields<T> lambda, int n_samples,
-                 WriteFields<T> s, Rows rows, const LayerGradient<T>& gradient) {
+                 const ReverseFields<T>& fields, std::int64_t flat, std::int64_t n,
+                 const LayerGradient<T>& gradient) {
     alignas(64) T pre[kMaxBundle * kBlock], f[kBlock], slope[kBlock];
     const bool pulls_omega = gradient.omega_sum || gradient.omega_field;
+    if (!fields.z_next) {
+        apply_stencil(geometry, layer.weights, layer.bias, fields.z, fields.n_samples, pre, flat,
+                      n);
+    }
     const DerivativeOfValue<T> derivative(activation);
-    for_each_block(geometry.layout(), rows, [&](std::int64_t flat, std::int64_t n) {
-        if (!z_next) apply_stencil(geometry, layer.weights, layer.bias, z, n_samples, pre, flat, n);
-        for (int g = 0; g < n_samples; ++g) {
-            const T* state = z[g] + flat;
-            const T* cotangent = lambda[g] + flat;
-            T* source = s[g] + flat;
-            if (z_next) {
-                const T* next = z_next[g] + flat;
-                const T omega = layer.omega.data[0];
-                const Pack<T> inverse = broadcast(T(1) / omega);
-                for_each_pack_of<T>(n, [&](std::int64_t i, std::int64_t rest) {
-                    const Pack<T> from = load(state + i);
-                    const Pack<T> value = from + inverse * (load(next + i) - from);
-                    if (pulls_omega) store(f + i, value);
-                    store_up_to(
-                        source + i,
-                        source_of<T>(broadcast(omega), derivative(value), load(cotangent + i)),
-                        rest);
-                });
-            } else {
-                activate_with_derivative(activation, pre + g * kBlock, f, slope,
-                                         static_cast<std::size_t>(n));
-                for_each_pack_of<T>(n, [&](std::int64_t i, std::int64_t rest) {
-                    store_up_to(source + i,
-                                source_of<T>(at(layer.omega, flat + i), load(slope + i),
-                                             load(cotangent + i)),
-                                rest);
-                });
-            }
-            if (pulls_omega) pull_omega(f, state, cotangent, flat, n, gradient);
-        }
-    });
-}
-
-template <class T>
-void pull_state(const StencilGeometry& geometry, const Layer<T>& layer, T growth,
-                ReadFields<T> lambda, ReadFields<T> s, int n_samples, WriteFields<T> out,
-                Rows rows) {
-    for_each_block(geometry.layout(), rows, [&](std::int64_t flat, std::int64_t n) {
-        gather_stencil(geometry, layer.weights, layer.omega, growth, lambda, s, n_samples, out,
-                       flat, n);
-    });
-}
-
-template <class T>
-void pull_coefficients(const StencilGeometry& geometry, ReadFields<T> s, ReadFields<T> z,
-                       int n_samples, Rows rows, const LayerGradient<T>& gradient) {
-    const WeightFields<T> fields{gradient.weights_field, gradient.bias_field};
-    for_each_block(geometry.layout(), rows, [&](std::int64_t flat, std::int64_t n) {
-        if (fields.w) {
-            accumulate_stencil(geometry, s, z, n_samples, fields, flat, n);
+    for (int g = 0; g < fields.n_samples; ++g) {
+        const T* state = fields.z[g] + flat;
+        const T* cotangent = fields.lambda[g] + flat;
+        T* source = fields.s[g] + flat;
+        if (fields.z_next) {
+            const T* next = fields.z_next[g] + flat;
+            const Pack<T> omega = broadcast(layer.omega.data[0]);
+            const Pack<T> inverse = broadcast(T(1) / layer.omega.data[0]);
+            for_each_pack_of<T>(n, [&](std::int64_t i, std::int64_t rest) {
+                const Pack<T> from = load(state + i);
+                const Pack<T> value = from + inverse * (load(next + i) - from);
+                if (pulls_omega) store(f + i, value);
+                store_up_to(source + i, source_of<T>(omega, derivative(value), load(cotangent + i)),
+                            rest);
+            });
         } else {
-            accumulate_stencil<T>(geometry, s, z, n_samples, gradient.weights_sum, flat, n);
-            for (int g = 0; fields.bias && g < n_samples; ++g) {
-                subtract(s[g] + flat, fields.bias + flat, n);
-            }
+            activate_with_derivative(activation, pre + g * kBlock, f, slope,
+                                     static_cast<std::size_t>(n));
+            for_each_pack_of<T>(n, [&](std::int64_t i, std::int64_t rest) {
+                store_up_to(
+                    source + i,
+                    source_of<T>(at(layer.omega, flat + i), load(slope + i), load(cotangent + i)),
+                    rest);
+            });
         }
-        for (int g = 0; gradient.bias_sum && g < n_samples; ++g) {
-            gradient.bias_sum->add(-sum_of(s[g] + flat, n));
+        if (pulls_omega) pull_omega(f, state, cotangent, flat, n, gradient);
+    }
+}
+
+// Gradients of the stencil weights and the bias from a block of s and z.
+template <class T>
+void pull_coefficients(const StencilGeometry& geometry, const ReverseFields<T>& fields,
+                       std::int64_t flat, std::int64_t n, const LayerGradient<T>& gradient) {
+    const WeightFields<T> bars{gradient.weights_field, gradient.bias_field};
+    const Fields<T> s = fields.s;
+    if (bars.w) {
+        accumulate_stencil(geometry, s, fields.z, fields.n_samples, bars, flat, n);
+    } else {
+        accumulate_stencil<T>(geometry, s, fields.z, fields.n_samples, gradient.weights_sum, flat,
+                              n);
+        for (int g = 0; bars.bias && g < fields.n_samples; ++g) {
+            subtract(s[g] + flat, bars.bias + flat, n);
         }
-    });
+    }
+    for (int g = 0; gradient.bias_sum && g < fields.n_samples; ++g) {
+        gradient.bias_sum->add(-sum_of(s[g] + flat, n));
+    }
+}
+
+}  // namespace
+
+// The source of a block is used while it lies in the first-level cache: by the weights at once, by
+// the state as far as the stencil's reach allows.
+template <class T>
+void pull_back(const StencilGeometry& geometry, const Layer<T>& layer, Activation activation,
+               T growth, const ReverseFields<T>& fields, const ReverseRows& rows,
+               const LayerGradient<T>& gradient) {
+    const Layout& layout = geometry.layout();
+    const std::int64_t reach = layout.radius() * layout.row_length() + layout.inner_reach();
+    std::int64_t pulled = layout.begin(rows.out.begin);
+    const auto pull_state_to = [&](std::int64_t end) {
+        if (end <= pulled) return;
+        gather_stencil(geometry, layer.weights, layer.omega, growth, fields.lambda, fields.s,
+                       fields.n_samples, fields.out, pulled, end - pulled);
+        pulled = end;
+    };
+    const std::int64_t out_end = layout.begin(rows.out.end);
+    const auto pull = [&](Rows part, const LayerGradient<T>* to) {
+        for_each_block(layout, part, [&](std::int64_t flat, std::int64_t n) {
+            pull_source(geometry, layer, activation, fields, flat, n,
+                        to ? *to : LayerGradient<T>());
+            if (to) pull_coefficients(geometry, fields, flat, n, *to);
+            const std::int64_t known = (flat + n - reach) / kAlignedEntries * kAlignedEntries;
+            pull_state_to(std::min(known, out_end));
+        });
+    };
+    pull({rows.sources.begin, rows.own.begin}, nullptr);
+    pull(rows.own, &gradient);
+    pull({rows.own.end, rows.sources.end}, nullptr);
+    pull_state_to(out_end);
 }
 
 template <class T>
@@ -225,13 +247,9 @@ void relax_tangent(const StencilGeometry& geometry, const StencilGeometry& linea
     template void relax<T>(const StencilGeometry&, const Layer<T>&, Activation, T, ReadFields<T>,  \
                            int, WriteFields<T>, Rows);                                             \
     template bool recovers_activation<T>(const Layer<T>&, Activation);                             \
-    template void pull_source<T>(const StencilGeometry&, const Layer<T>&, Activation,              \
-                                 ReadFields<T>, ReadFields<T>, ReadFields<T>, int, WriteFields<T>, \
-                                 Rows, const LayerGradient<T>&);                                   \
-    template void pull_state<T>(const StencilGeometry&, const Layer<T>&, T, ReadFields<T>,         \
-                                ReadFields<T>, int, WriteFields<T>, Rows);                         \
-    template void pull_coefficients<T>(const StencilGeometry&, ReadFields<T>, ReadFields<T>, int,  \
-                                       Rows, const LayerGradient<T>&);                             \
+    template void pull_back<T>(const StencilGeometry&, const Layer<T>&, Activation, T,             \
+                               const ReverseFields<T>&, const ReverseRows&,                        \
+                               const LayerGradient<T>&);                                           \
     template void relax_tangent<T>(const StencilGeometry&, const StencilGeometry&,                 \
                                    const Layer<T>&, const Layer<T>&, Activation, T, T, const T*,   \
                                    const T*, T*, Rows);

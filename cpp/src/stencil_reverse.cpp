@@ -136,49 +136,43 @@ void StencilSweep<T>::reverse_tile(const Context& context, int worker, std::int6
     Fields<const T> lambda = fields(static_cast<const T*>(context.lambda[0]));
     for (std::int64_t j = n_layers - 1; j >= 0; --j) {
         const Layer<T> layer = coefficients_->layer(begin + j);
-        const LayerGradient<T> sums = gradient.layer(begin + j, tile);
-        const Rows sources = clip(own, r * (j + 1));
-        const LayerGradient<T> no_sums;
         const bool recovers = model_.config.beta == 0.0 && recovers_activation(layer, activation);
-        const Fields<const T> z_next = recovers ? state(j + 1) : Fields<const T>();
-        const auto pull_source_rows = [&](Rows rows, const LayerGradient<T>& to) {
-            pull_source(geometry, layer, activation, state(j), z_next, lambda, n_samples, s, rows,
-                        to);
-        };
-        pull_source_rows({sources.begin, own.begin}, no_sums);
-        pull_source_rows(own, sums);
-        pull_source_rows({own.end, sources.end}, no_sums);
-
         const Fields<T> next =
             j == 0 ? fields(context.lambda[1]) : local_fields(context, worker, k + j % 2, tile);
-        pull_back_rows(layer, growth, lambda, s, n_samples, next, sources, clip(own, r * j));
-        pull_coefficients(geometry, s, state(j), n_samples, own, sums);
+        pull_back_tile(layer, growth,
+                       {state(j), recovers ? state(j + 1) : Fields<const T>(), lambda, s, next,
+                        context.n_samples},
+                       {clip(own, r * (j + 1)), own, clip(own, r * j)},
+                       gradient.layer(begin + j, tile));
         lambda = next;
     }
 }
 
-// The cotangent on `rows`, whose neighbours are the rows of s. Ghost rows are pulled back too where
-// they follow from these.
+// One layer. Ghost rows are pulled back too where they follow from the tile's rows.
 template <class T>
-void StencilSweep<T>::pull_back_rows(const Layer<T>& layer, T growth, Fields<const T> lambda,
-                                     Fields<T> s, int n_samples, Fields<T> out, Rows sources,
-                                     Rows rows) const {
+void StencilSweep<T>::pull_back_tile(const Layer<T>& layer, T growth,
+                                     const ReverseFields<T>& fields, ReverseRows rows,
+                                     const LayerGradient<T>& gradient) const {
     const Layout& layout = model_.geometry.layout();
     const std::int64_t r = layout.radius();
-    const bool at_low = ends_at(0, rows), at_high = ends_at(1, rows);
-    for (int g = 0; g < n_samples; ++g) {
-        T* source_begin = s[g] + layout.begin(sources.begin - (at_low ? 2 * r : 0));
-        std::fill(source_begin - layout.inner_reach(), s[g] + layout.begin(sources.begin), T(0));
-        T* source_end = s[g] + layout.begin(sources.end + (at_high ? 2 * r : 0));
-        std::fill(s[g] + layout.begin(sources.end), source_end + layout.inner_reach(), T(0));
+    const Rows kept = rows.out;
+    const bool at_low = ends_at(0, kept), at_high = ends_at(1, kept);
+    for (int g = 0; g < fields.n_samples; ++g) {
+        T* s = fields.s[g];
+        T* begin = s + layout.begin(rows.sources.begin - (at_low ? 2 * r : 0));
+        std::fill(begin - layout.inner_reach(), s + layout.begin(rows.sources.begin), T(0));
+        T* end = s + layout.begin(rows.sources.end + (at_high ? 2 * r : 0));
+        std::fill(s + layout.begin(rows.sources.end), end + layout.inner_reach(), T(0));
     }
-    const Rows with_ghosts{rows.begin - (at_low ? r : 0), rows.end + (at_high ? r : 0)};
-    pull_state(model_.geometry, layer, growth, lambda, s, n_samples, out, with_ghosts);
-    for (int g = 0; g < n_samples; ++g) {
-        layout.fold_inner(out[g], with_ghosts.begin, with_ghosts.end);
-        if (at_low) layout.fold_rows(out[g], 0);
-        if (at_high) layout.fold_rows(out[g], 1);
-        layout.zero_masked(out[g], rows.begin, rows.end);
+    if (at_low) rows.out.begin -= r;
+    if (at_high) rows.out.end += r;
+    pull_back(model_.geometry, layer, model_.config.activation, growth, fields, rows, gradient);
+    for (int g = 0; g < fields.n_samples; ++g) {
+        T* out = fields.out[g];
+        layout.fold_inner(out, rows.out.begin, rows.out.end);
+        if (at_low) layout.fold_rows(out, 0);
+        if (at_high) layout.fold_rows(out, 1);
+        layout.zero_masked(out, kept.begin, kept.end);
     }
 }
 

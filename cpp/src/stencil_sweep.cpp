@@ -15,7 +15,7 @@ constexpr std::int64_t kChunkBytes = std::int64_t{64} << 20;
 // Cells of work between two looks at the stop token.
 constexpr std::int64_t kPollCells = 16384;
 // States of a bundle of whole fields, to stay in the second-level cache.
-constexpr std::int64_t kBundleBytes = std::int64_t{1} << 20;
+constexpr std::int64_t kBundleBytes = std::int64_t{1} << 22;
 
 template <class T>
 Tiling tiling_for(const NetworkConfig& config, std::int64_t batch) {

@@ -35,6 +35,15 @@ public:
         for (const int side : {0, 1}) layout.fill_rows(origin(padded), side);
         return padded;
     }
+    ReverseFields<T> reverse_fields(std::vector<T>& z, std::vector<T>& lambda, std::vector<T>& s,
+                                    std::vector<T>& out) const {
+        ReverseFields<T> fields;
+        fields.z = origin(z);
+        fields.lambda = origin(lambda);
+        fields.s = origin(s);
+        fields.out = origin(out);
+        return fields;
+    }
     double inner(std::vector<T>& a, std::vector<T>& b) const {
         return inner_product(layout, origin(a), origin(b), Rows{0, kCells}).value();
     }
@@ -134,11 +143,8 @@ TYPED_TEST(LayerTest, ReversePassIsTheTransposeOfTheTangent) {
             gradient.bias_sum = &sums[3];
             gradient.omega_sum = &sums[4];
         }
-        pull_source(line.geometry, c.layer, Activation::tanh, line.origin(z), {},
-                    line.origin(lambda), 1, line.origin(s), all, gradient);
-        pull_coefficients<T>(line.geometry, line.origin(s), line.origin(z), 1, all, gradient);
-        pull_state(line.geometry, c.layer, growth, line.origin(lambda), line.origin(s), 1,
-                   line.origin(z_bar), with_ghosts);
+        pull_back(line.geometry, c.layer, Activation::tanh, growth,
+                  line.reverse_fields(z, lambda, s, z_bar), {all, all, with_ghosts}, gradient);
         for (const int side : {0, 1}) line.layout.fold_rows(line.origin(z_bar), side);
 
         const double forward = line.inner(lambda, out_dot);
@@ -163,13 +169,14 @@ TYPED_TEST(LayerTest, ActivationIsRecoveredFromTheNextState) {
         EXPECT_FALSE(recovers_activation(c.layer, Activation::silu));
         std::vector<T> z = line.state(1), z_next = line.field();
         std::vector<T> lambda = line.pack(random_values<T>(Line<T>::kCells, 3));
-        std::vector<T> evaluated = line.field(), recovered = line.field();
+        std::vector<T> evaluated = line.field(), recovered = line.field(), z_bar = line.field();
         relax(line.geometry, c.layer, activation, T(0), line.origin(z), 1, line.origin(z_next),
               all);
-        pull_source(line.geometry, c.layer, activation, line.origin(z), {}, line.origin(lambda), 1,
-                    line.origin(evaluated), all, {});
-        pull_source(line.geometry, c.layer, activation, line.origin(z), line.origin(z_next),
-                    line.origin(lambda), 1, line.origin(recovered), all, {});
+        ReverseFields<T> fields = line.reverse_fields(z, lambda, evaluated, z_bar);
+        pull_back(line.geometry, c.layer, activation, T(0), fields, {all, {0, 0}, all}, {});
+        fields = line.reverse_fields(z, lambda, recovered, z_bar);
+        fields.z_next = line.origin(z_next);
+        pull_back(line.geometry, c.layer, activation, T(0), fields, {all, {0, 0}, all}, {});
         const double bound = 16 * std::numeric_limits<T>::epsilon() / c.layer.omega.data[0];
         for (std::int64_t cell = 0; cell < Line<T>::kCells; ++cell) {
             const std::int64_t flat = line.layout.begin(cell);
@@ -187,12 +194,13 @@ TYPED_TEST(LayerTest, SourceIsZeroWhereTheCotangentIs) {
     using T = TypeParam;
     const Line<T> line;
     const Coefficients<T> c(line, false, 10, 0.5);
-    std::vector<T> z = line.state(1), lambda = line.field(), s = line.field();
+    std::vector<T> z = line.state(1), lambda = line.field(), s = line.field(), z_bar = line.field();
     const std::int64_t flat = line.layout.begin(5);
     line.origin(z)[flat] = std::numeric_limits<T>::infinity();
     std::fill(s.begin(), s.end(), T(3));
-    pull_source(line.geometry, c.layer, Activation::square, line.origin(z), {}, line.origin(lambda),
-                1, line.origin(s), {0, Line<T>::kCells}, {});
+    const Rows all{0, Line<T>::kCells};
+    pull_back(line.geometry, c.layer, Activation::square, T(0),
+              line.reverse_fields(z, lambda, s, z_bar), {all, {0, 0}, all}, {});
     for (std::int64_t cell = 0; cell < Line<T>::kCells; ++cell) {
         EXPECT_EQ(line.origin(s)[line.layout.begin(cell)], T(0)) << cell;
     }

@@ -52,28 +52,34 @@ void relax(const StencilGeometry& geometry, const Layer<T>& layer, Activation ac
 template <class T>
 bool recovers_activation(const Layer<T>& layer, Activation activation);
 
-// s = omega f'(Z) lambda on the rows, where lambda is the cotangent of z' (zero at ghosts and
-// masked cells); sums the gradient of omega where `gradient` asks for it. z' is null unless f may
-// be recovered from it (g is zero then).
-// flops 2 K + 6 and one f with f', bytes (3 + K [local] / bundle) sizeof(T) per cell; recovered:
-// flops 8, bytes 4 sizeof(T).
+// What a layer is pulled back from and to, a bundle each.
 template <class T>
-void pull_source(const StencilGeometry& geometry, const Layer<T>& layer, Activation activation,
-                 ReadFields<T> z, ReadFields<T> z_next, ReadFields<T> lambda, int n_samples,
-                 WriteFields<T> s, Rows rows, const LayerGradient<T>& gradient);
+struct ReverseFields {
+    Fields<const T> z;
+    Fields<const T> z_next;  // z', from which f is recovered; null: Z is evaluated again
+    Fields<const T> lambda;  // cotangent of z', zero at ghosts and masked cells
+    Fields<T> s;             // scratch; zero on all that `out` reads beyond the sources
+    Fields<T> out;           // cotangent of z, ghosts included (to be folded by the layout)
+    int n_samples = 1;
+};
 
-// out = (1 - omega - g) lambda + W^T s on the rows, ghosts included (to be folded by the layout).
-// flops 2 K + 2, bytes (3 + K [local] / bundle) sizeof(T) per cell.
-template <class T>
-void pull_state(const StencilGeometry& geometry, const Layer<T>& layer, T growth,
-                ReadFields<T> lambda, ReadFields<T> s, int n_samples, WriteFields<T> out,
-                Rows rows);
+struct ReverseRows {
+    Rows sources;  // where s is made
+    Rows own;      // those of them that count for the gradients
+    Rows out;      // where the cotangent of z is wanted
+};
 
-// Gradients of the stencil weights and the bias from s and z on the rows.
-// flops 2 K, bytes (2 + 2 K [local] / bundle) sizeof(T) per cell.
+// The transpose of relax:
+//
+//     s = omega f'(Z) lambda,   out = (1 - omega - g) lambda + W^T s,
+//
+// and the sums that `gradient` asks for. g is not zero only where z' is not given.
+// flops 6 K + 10 and one f with f' (4 K + 12 where f is recovered), bytes
+// (6 + (3 K [local weights] + 1 [local bias]) / bundle) sizeof(T) per cell.
 template <class T>
-void pull_coefficients(const StencilGeometry& geometry, ReadFields<T> s, ReadFields<T> z,
-                       int n_samples, Rows rows, const LayerGradient<T>& gradient);
+void pull_back(const StencilGeometry& geometry, const Layer<T>& layer, Activation activation,
+               T growth, const ReverseFields<T>& fields, const ReverseRows& rows,
+               const LayerGradient<T>& gradient);
 
 // Tangent of relax: (z_dot, layer_dot) to out_dot; what is absent from layer_dot is zero, and
 // growth_dot is beta times the derivative of |z|. The linear geometry has zero for every Dirichlet

@@ -108,8 +108,8 @@ private:
                  std::int64_t end);
     void reverse_tile(const Context& context, int worker, std::int64_t tile, std::int64_t begin,
                       std::int64_t end, T growth, StencilGradient<T>& gradient);
-    void pull_back_rows(const Layer<T>& layer, T growth, Fields<const T> lambda, Fields<T> s,
-                        int n_samples, Fields<T> out, Rows sources, Rows rows) const;
+    void pull_back_tile(const Layer<T>& layer, T growth, const ReverseFields<T>& fields,
+                        ReverseRows rows, const LayerGradient<T>& gradient) const;
     void start_cotangent(Context& context, Crew& crew, const Cotangent& cotangent);
     void add_loss(Context& context, Crew& crew, const Cotangent& cotangent, std::int64_t layer,
                   const T* z, bool wants_cotangent);
