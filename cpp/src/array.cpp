@@ -1,5 +1,7 @@
 #include "relaxon/array.hpp"
 
+#include <cstring>
+
 #ifdef __linux__
 #include <sys/mman.h>
 #endif
@@ -23,12 +25,18 @@ Block::Block(std::int64_t n_bytes) {
         madvise(mapped, size, MADV_HUGEPAGE);
         data_ = {static_cast<std::byte*>(mapped), detail::FreeBlock{size}};
         is_zeroed_ = true;
-        return;
     }
 #endif
-    data_.reset(
-        static_cast<std::byte*>(std::aligned_alloc(static_cast<std::size_t>(kAlignment), size)));
+    if (!data_) {
+        data_.reset(static_cast<std::byte*>(
+            std::aligned_alloc(static_cast<std::size_t>(kAlignment), size)));
+    }
     if (!data_) throw std::bad_alloc();
+#ifndef NDEBUG
+    // What no one has written is no number: a sum that reads it shows.
+    std::memset(data_.get(), 0xff, size);
+    is_zeroed_ = false;
+#endif
 }
 
 void detail::FreeBlock::operator()(std::byte* p) const {

@@ -3,39 +3,138 @@
 #include <Eigen/Core>
 #include <algorithm>
 
+#include "relaxon/simd.hpp"
+
 namespace relaxon {
 
 namespace {
 
-// Eigen's panel sizes: rows (a multiple of every register tile) and depth of the left panel, which
-// stays in the second-level cache, and columns of the right one.
-constexpr Eigen::Index kPanelRows = 144, kPanelDepth = 256, kPanelColumns = 512;
+// Terms of a sum that a tile runs through at a time: its panels stay in the caches meanwhile.
+constexpr std::int64_t kSlice = 256;
 
-// Eigen's product kernel with our block sizes and our memory.
+// A tile: three packs of rows times as many columns as there are registers for.
+constexpr std::int64_t kTilePacks = 3;
+#if defined(__AVX512F__) || defined(__aarch64__)
+constexpr std::int64_t kTileColumns = 8;
+#else
+constexpr std::int64_t kTileColumns = 4;
+#endif
 template <class T>
-struct FixedBlocking : Eigen::internal::level3_blocking<T, T> {
-    FixedBlocking(const PanelWorkspace<T>& workspace, Eigen::Index rows, Eigen::Index columns,
-                  Eigen::Index depth) {
-        this->m_blockA = workspace.left();
-        this->m_blockB = workspace.right();
-        this->m_mc = std::min(kPanelRows, rows);
-        this->m_nc = std::min(kPanelColumns, columns);
-        this->m_kc = std::min(kPanelDepth, depth);
+constexpr std::int64_t kTileRows = kTilePacks* static_cast<std::int64_t>(kPackWidth<T>);
+static_assert(kProductRows % kTileRows<float> == 0 && kProductRows % kTileRows<double> == 0);
+static_assert(kProductRows % kTileColumns == 0);
+
+// f(k, depth) for the slices of a sum of n terms.
+template <class F>
+void for_each_slice(std::int64_t n, const F& f) {
+    for (std::int64_t k = 0; k < n; k += kSlice) f(k, std::min(kSlice, n - k));
+}
+
+// out[rows, columns] = or += sum_k left_k right_k^T for one tile; left: [k][kTileRows<T>], right:
+// [k][kTileColumns], padded with zeros; the columns of out are `stride` apart.
+template <class T>
+void multiply_tile(const T* left, const T* right, std::int64_t depth, T* out, std::int64_t stride,
+                   std::int64_t rows, std::int64_t columns, bool adds) {
+    constexpr std::int64_t width = kPackWidth<T>;
+    Pack<T> sum[kTileColumns][kTilePacks];
+    for (auto& column : sum) {
+        for (Pack<T>& pack : column) pack = broadcast(T(0));
     }
-};
+    for (std::int64_t k = 0; k < depth; ++k) {
+        Pack<T> entries[kTilePacks];
+        for (std::int64_t m = 0; m < kTilePacks; ++m) entries[m] = load(left + m * width);
+        for (std::int64_t j = 0; j < kTileColumns; ++j) {
+            const Pack<T> factor = broadcast(right[j]);
+            for (std::int64_t m = 0; m < kTilePacks; ++m) sum[j][m] += entries[m] * factor;
+        }
+        left += kTileRows<T>;
+        right += kTileColumns;
+    }
+    // With a bound known to the compiler, or the sums would not stay in registers.
+    for (std::int64_t j = 0; j < kTileColumns; ++j) {
+        for (std::int64_t m = 0; m < kTilePacks; ++m) {
+            T* to = out + j * stride + m * width;
+            const std::int64_t rest = rows - m * width;
+            if (j >= columns || rest <= 0) continue;
+            store_up_to(to, adds ? load_up_to(to, rest) + sum[j][m] : sum[j][m], rest);
+        }
+    }
+}
 
-constexpr int kRowMajor = Eigen::RowMajor, kColumnMajor = Eigen::ColMajor;
+// All tiles of a block for one slice; panels of `left` and `right` follow each other.
+template <class T>
+void multiply_slice(const T* left, const T* right, std::int64_t left_step, std::int64_t right_step,
+                    std::int64_t depth, T* out, std::int64_t stride, std::int64_t rows,
+                    std::int64_t columns, bool adds) {
+    for (std::int64_t i = 0; i < rows; i += kTileRows<T>) {
+        for (std::int64_t j = 0; j < columns; j += kTileColumns) {
+            multiply_tile(left + i / kTileRows<T> * left_step,
+                          right + j / kTileColumns * right_step, depth, out + j * stride + i,
+                          stride, rows - i, columns - j, adds);
+        }
+    }
+}
 
-// c += a b; a: (rows, depth), b: (depth, columns), c column-major.
-template <class T, int LeftOrder, int RightOrder>
-void add_product(const T* a, std::int64_t a_stride, const T* b, std::int64_t b_stride, T* c,
-                 std::int64_t c_stride, std::int64_t rows, std::int64_t columns, std::int64_t depth,
-                 const PanelWorkspace<T>& workspace) {
-    using Product =
-        Eigen::internal::general_matrix_matrix_product<Eigen::Index, T, LeftOrder, false, T,
-                                                       RightOrder, false, kColumnMajor, 1>;
-    FixedBlocking<T> blocking(workspace, rows, columns, depth);
-    Product::run(rows, columns, depth, a, a_stride, b, b_stride, c, 1, c_stride, T(1), blocking);
+// The transpose of entry(i, k), i < n, padded with zeros: panels of `width`, [panel][k][width].
+template <class T, class Entry>
+void pack_panels(std::int64_t n, std::int64_t depth, std::int64_t width, T* packed,
+                 const Entry& entry) {
+    for (std::int64_t i = 0; i < n; i += width) {
+        const std::int64_t length = std::min(width, n - i);
+        for (std::int64_t k = 0; k < depth; ++k) {
+            for (std::int64_t m = 0; m < length; ++m) packed[m] = entry(i + m, k);
+            std::fill(packed + length, packed + width, T(0));
+            packed += width;
+        }
+    }
+}
+
+// A slice of the rows, or columns, [begin, end) of W.
+template <class T>
+void pack_rows_slice(const T* w, std::int64_t n, std::int64_t begin, std::int64_t end,
+                     std::int64_t k, std::int64_t depth, T* packed) {
+    const T* block = w + begin * n + k;
+    pack_panels(end - begin, depth, kTileRows<T>, packed,
+                [=](std::int64_t i, std::int64_t j) { return block[i * n + j]; });
+}
+
+template <class T>
+void pack_columns_slice(const T* w, std::int64_t n, std::int64_t begin, std::int64_t end,
+                        std::int64_t k, std::int64_t depth, T* packed) {
+    const T* block = w + k * n + begin;
+    pack_panels(end - begin, depth, kTileRows<T>, packed,
+                [=](std::int64_t i, std::int64_t j) { return block[j * n + i]; });
+}
+
+// Where slice k of the block from `begin` on lies in a packed matrix.
+template <class T>
+T* packed_slice(T* packed, std::int64_t n, std::int64_t begin, std::int64_t end, std::int64_t k) {
+    return packed + begin * n + round_up(end - begin, kTileRows<std::remove_const_t<T>>) * k;
+}
+
+// out[rows, samples] = or += a z, where left_of(k, depth) is a slice of a block of rows of a.
+template <class T, class LeftOf>
+void multiply_block(std::int64_t n, std::int64_t rows, const States<T>& states, T* out, bool adds,
+                    const LeftOf& left_of) {
+    const std::int64_t columns = round_up(states.n_samples, kTileColumns);
+    for_each_slice(n, [&](std::int64_t k, std::int64_t depth) {
+        multiply_slice(left_of(k, depth), states.packed + k * columns, depth * kTileRows<T>,
+                       depth * kTileColumns, depth, out, n, rows, states.n_samples, adds || k > 0);
+    });
+}
+
+// One sample's cells as number `sample` of panels that are a whole slice apart.
+template <class T>
+void pack_outer(const T* cells, std::int64_t n, std::int64_t begin, std::int64_t end,
+                std::int64_t sample, std::int64_t width, T* packed) {
+    const std::int64_t slice_length = round_up(n, width) * kSlice;
+    T* to = packed + sample / kSlice * slice_length + sample % kSlice * width;
+    for (std::int64_t i = begin; i < end; i += width) {
+        T* panel = to + i * kSlice;
+        const std::int64_t length = std::min(width, end - i);
+        std::copy(cells + i, cells + i + length, panel);
+        std::fill(panel + length, panel + width, T(0));
+    }
 }
 
 template <class T>
@@ -49,59 +148,126 @@ using ConstMatrix = Eigen::Map<const Eigen::Matrix<T, Eigen::Dynamic, Eigen::Dyn
 }  // namespace
 
 template <class T>
-PanelWorkspace<T>::PanelWorkspace(Arena& arena)
-    : left_(arena.take<T>(kPanelRows * kPanelDepth)),
-      right_(arena.take<T>(kPanelDepth * kPanelColumns)) {}
+PanelWorkspace<T>::PanelWorkspace(Arena& arena) : block_(arena.take<T>(kProductRows * kSlice)) {}
+
+std::int64_t packed_matrix_length(std::int64_t n) { return round_up(n, kProductRows) * n; }
 
 template <class T>
-void multiply(const T* w, std::int64_t n, std::int64_t begin, std::int64_t end, const T* z, T* out,
-              std::int64_t n_samples, const PanelWorkspace<T>& workspace) {
-    const std::int64_t rows = end - begin;
-    const T* block = w + begin * n;
-    if (n_samples == 1) {
-        Vector<T>(out + begin, rows).noalias() =
-            ConstMatrix<T, kRowMajor>(block, rows, n, Eigen::OuterStride<>(n)) *
-            ConstVector<T>(z, n);
-        return;
-    }
-    for (std::int64_t sample = 0; sample < n_samples; ++sample) {
-        std::fill(out + sample * n + begin, out + sample * n + end, T(0));
-    }
-    add_product<T, kRowMajor, kColumnMajor>(block, n, z, n, out + begin, n, rows, n_samples, n,
-                                            workspace);
+void pack_rows(const T* w, std::int64_t n, std::int64_t begin, std::int64_t end, T* packed) {
+    for_each_slice(n, [&](std::int64_t k, std::int64_t depth) {
+        pack_rows_slice(w, n, begin, end, k, depth, packed_slice(packed, n, begin, end, k));
+    });
 }
 
 template <class T>
-void add_transposed_product(const T* w, std::int64_t n, std::int64_t begin, std::int64_t end,
-                            const T* s, T* out, std::int64_t n_samples,
-                            const PanelWorkspace<T>& workspace) {
-    const std::int64_t rows = end - begin;
-    if (n_samples == 1) {
-        Vector<T>(out + begin, rows).noalias() +=
-            ConstMatrix<T, kColumnMajor>(w + begin, rows, n, Eigen::OuterStride<>(n)) *
-            ConstVector<T>(s, n);
-        return;
-    }
-    add_product<T, kColumnMajor, kColumnMajor>(w + begin, n, s, n, out + begin, n, rows, n_samples,
-                                               n, workspace);
+void pack_columns(const T* w, std::int64_t n, std::int64_t begin, std::int64_t end, T* packed) {
+    for_each_slice(n, [&](std::int64_t k, std::int64_t depth) {
+        pack_columns_slice(w, n, begin, end, k, depth, packed_slice(packed, n, begin, end, k));
+    });
+}
+
+std::int64_t packed_states_length(std::int64_t n, std::int64_t n_samples) {
+    return n * round_up(n_samples, kTileColumns);
+}
+
+std::int64_t n_state_slices(std::int64_t n, std::int64_t n_samples) {
+    return n_samples == 1 ? 0 : (n + kSlice - 1) / kSlice;
 }
 
 template <class T>
-void add_outer_product(T* w_bar, std::int64_t n, std::int64_t begin, std::int64_t end, const T* s,
-                       const T* z, std::int64_t n_samples, const PanelWorkspace<T>& workspace) {
-    // Rows of W in C order are columns of its transpose, which is z s^T.
-    add_product<T, kColumnMajor, kRowMajor>(z, n, s + begin, n, w_bar + begin * n, n, n,
-                                            end - begin, n_samples, workspace);
+void pack_states(const T* z, std::int64_t n, std::int64_t n_samples, std::int64_t slice,
+                 T* packed) {
+    const T* cells = z + slice * kSlice;
+    pack_panels(n_samples, std::min(kSlice, n - slice * kSlice), kTileColumns,
+                packed + slice * kSlice * round_up(n_samples, kTileColumns),
+                [=](std::int64_t sample, std::int64_t k) { return cells[sample * n + k]; });
+}
+
+template <class T>
+void multiply(const Matrix<T>& matrix, std::int64_t begin, std::int64_t end,
+              const States<T>& states, T* out, const PanelWorkspace<T>& workspace) {
+    const std::int64_t n = matrix.n;
+    if (states.n_samples == 1) {
+        Vector<T>(out + begin, end - begin).noalias() =
+            ConstMatrix<T, Eigen::RowMajor>(matrix.w + begin * n, end - begin, n,
+                                            Eigen::OuterStride<>(n)) *
+            ConstVector<T>(states.z, n);
+        return;
+    }
+    multiply_block(n, end - begin, states, out + begin, false,
+                   [&](std::int64_t k, std::int64_t depth) -> const T* {
+                       if (matrix.packed_rows) {
+                           return packed_slice(matrix.packed_rows, n, begin, end, k);
+                       }
+                       pack_rows_slice(matrix.w, n, begin, end, k, depth, workspace.block());
+                       return workspace.block();
+                   });
+}
+
+template <class T>
+void add_transposed_product(const Matrix<T>& matrix, std::int64_t begin, std::int64_t end,
+                            const States<T>& states, T* out, const PanelWorkspace<T>& workspace) {
+    const std::int64_t n = matrix.n;
+    if (states.n_samples == 1) {
+        Vector<T>(out + begin, end - begin).noalias() +=
+            ConstMatrix<T, Eigen::ColMajor>(matrix.w + begin, end - begin, n,
+                                            Eigen::OuterStride<>(n)) *
+            ConstVector<T>(states.z, n);
+        return;
+    }
+    multiply_block(n, end - begin, states, out + begin, true,
+                   [&](std::int64_t k, std::int64_t depth) -> const T* {
+                       if (matrix.packed_columns) {
+                           return packed_slice(matrix.packed_columns, n, begin, end, k);
+                       }
+                       pack_columns_slice(matrix.w, n, begin, end, k, depth, workspace.block());
+                       return workspace.block();
+                   });
+}
+
+std::int64_t packed_outer_length(std::int64_t n, std::int64_t n_samples) {
+    return round_up(n, kProductRows) * round_up(n_samples, kSlice);
+}
+
+template <class T>
+void pack_outer_state(const T* z, std::int64_t n, std::int64_t begin, std::int64_t end,
+                      std::int64_t sample, T* packed) {
+    pack_outer(z, n, begin, end, sample, kTileRows<T>, packed);
+}
+
+template <class T>
+void pack_outer_source(const T* s, std::int64_t n, std::int64_t begin, std::int64_t end,
+                       std::int64_t sample, T* packed) {
+    pack_outer(s, n, begin, end, sample, kTileColumns, packed);
+}
+
+// Rows of W in C order are columns of its transpose, which is z s^T.
+template <class T>
+void outer_product(T* w_bar, std::int64_t n, std::int64_t begin, std::int64_t end, const T* sources,
+                   const T* states, std::int64_t n_samples, bool adds) {
+    for_each_slice(n_samples, [&](std::int64_t k, std::int64_t depth) {
+        multiply_slice(states + k * round_up(n, kTileRows<T>),
+                       sources + k * round_up(n, kTileColumns) + begin * kSlice,
+                       kTileRows<T> * kSlice, kTileColumns * kSlice, depth, w_bar + begin * n, n, n,
+                       end - begin, adds || k > 0);
+    });
 }
 
 #define RELAXON_INSTANTIATE(T)                                                                     \
     template class PanelWorkspace<T>;                                                              \
-    template void multiply<T>(const T*, std::int64_t, std::int64_t, std::int64_t, const T*, T*,    \
-                              std::int64_t, const PanelWorkspace<T>&);                             \
-    template void add_transposed_product<T>(const T*, std::int64_t, std::int64_t, std::int64_t,    \
-                                            const T*, T*, std::int64_t, const PanelWorkspace<T>&); \
-    template void add_outer_product<T>(T*, std::int64_t, std::int64_t, std::int64_t, const T*,     \
-                                       const T*, std::int64_t, const PanelWorkspace<T>&);
+    template void pack_rows<T>(const T*, std::int64_t, std::int64_t, std::int64_t, T*);            \
+    template void pack_columns<T>(const T*, std::int64_t, std::int64_t, std::int64_t, T*);         \
+    template void pack_states<T>(const T*, std::int64_t, std::int64_t, std::int64_t, T*);          \
+    template void multiply<T>(const Matrix<T>&, std::int64_t, std::int64_t, const States<T>&, T*,  \
+                              const PanelWorkspace<T>&);                                           \
+    template void add_transposed_product<T>(const Matrix<T>&, std::int64_t, std::int64_t,          \
+                                            const States<T>&, T*, const PanelWorkspace<T>&);       \
+    template void pack_outer_state<T>(const T*, std::int64_t, std::int64_t, std::int64_t,          \
+                                      std::int64_t, T*);                                           \
+    template void pack_outer_source<T>(const T*, std::int64_t, std::int64_t, std::int64_t,         \
+                                       std::int64_t, T*);                                          \
+    template void outer_product<T>(T*, std::int64_t, std::int64_t, std::int64_t, const T*,         \
+                                   const T*, std::int64_t, bool);
 RELAXON_INSTANTIATE(float)
 RELAXON_INSTANTIATE(double)
 #undef RELAXON_INSTANTIATE

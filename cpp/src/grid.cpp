@@ -3,6 +3,7 @@
 #include <numeric>
 #include <utility>
 
+#include "relaxon/array.hpp"
 #include "relaxon/error.hpp"
 
 namespace relaxon {
@@ -56,8 +57,8 @@ GhostSource resolve(const Grid& grid, std::array<std::int64_t, 3> position) {
 
 Layout::Layout(const Grid& grid, int radius, std::int64_t overlap)
     : ndim_(grid.ndim()), is_periodic_(grid.is_periodic(0)), radius_(radius),
-      overlap_(std::max<std::int64_t>(overlap, radius)), n_rows_(grid.shape()[0]), row_length_(1),
-      row_sides_(grid.sides(0)) {
+      overlap_(is_periodic_ ? std::max<std::int64_t>(overlap, radius) : radius),
+      n_rows_(grid.shape()[0]), row_length_(1), row_sides_(grid.sides(0)) {
     for (int axis = ndim_ - 1; axis >= 1; --axis) {
         const std::int64_t n = grid.shape()[static_cast<std::size_t>(axis)];
         inner_axes_.insert(inner_axes_.begin(), {n, row_length_, grid.sides(axis)});
@@ -65,7 +66,7 @@ Layout::Layout(const Grid& grid, int radius, std::int64_t overlap)
         row_length_ *= n + 2 * radius_;
     }
     const std::int64_t ghosts = overlap_ * row_length_;
-    lead_ = (ghosts + kAlignedEntries - 1) / kAlignedEntries * kAlignedEntries - ghosts;
+    lead_ = round_up(ghosts, kAlignedEntries) - ghosts;
     if (ndim_ >= 2) {
         line_cells_ = inner_axes_.back().n;
         line_length_ = line_cells_ + 2 * radius_;

@@ -88,10 +88,10 @@ void relax(const StencilGeometry& geometry, const Layer<T>& layer, Activation ac
 }
 
 template <class T>
-bool recovers_activation(const Layer<T>& layer, Activation activation) {
+bool recovers_activation(Activation activation, const Coefficient<T>& omega, double beta) {
     constexpr T least_omega = T(0.1);
-    return has_derivative_of_value(activation) && !layer.omega.is_local &&
-           layer.omega.data[0] >= least_omega;
+    return has_derivative_of_value(activation) && beta == 0.0 && !omega.is_local &&
+           omega.data[0] >= least_omega;
 }
 
 namespace {
@@ -246,7 +246,7 @@ void relax_tangent(const StencilGeometry& geometry, const StencilGeometry& linea
     template OrderedSum inner_product<T>(const Layout&, const T*, const T*, Rows);                 \
     template void relax<T>(const StencilGeometry&, const Layer<T>&, Activation, T, ReadFields<T>,  \
                            int, WriteFields<T>, Rows);                                             \
-    template bool recovers_activation<T>(const Layer<T>&, Activation);                             \
+    template bool recovers_activation<T>(Activation, const Coefficient<T>&, double);               \
     template void pull_back<T>(const StencilGeometry&, const Layer<T>&, Activation, T,             \
                                const ReverseFields<T>&, const ReverseRows&,                        \
                                const LayerGradient<T>&);                                           \

@@ -136,7 +136,7 @@ void StencilSweep<T>::reverse_tile(const Context& context, int worker, std::int6
     Fields<const T> lambda = fields(static_cast<const T*>(context.lambda[0]));
     for (std::int64_t j = n_layers - 1; j >= 0; --j) {
         const Layer<T> layer = coefficients_->layer(begin + j);
-        const bool recovers = model_.config.beta == 0.0 && recovers_activation(layer, activation);
+        const bool recovers = recovers_activation(activation, layer.omega, model_.config.beta);
         const Fields<T> next =
             j == 0 ? fields(context.lambda[1]) : local_fields(context, worker, k + j % 2, tile);
         pull_back_tile(layer, growth,

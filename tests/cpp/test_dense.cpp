@@ -27,14 +27,40 @@ struct Bench {
         return matrix[static_cast<std::size_t>(i * n + j)];
     }
 
-    // f(begin, end) for uneven blocks of rows.
+    // f(begin, end) for blocks of rows, the last one uneven.
     template <class F>
     void for_each_block(const F& f) const {
-        for (std::int64_t begin = 0; begin < n; begin += 100) f(begin, std::min(begin + 100, n));
+        for (std::int64_t begin = 0; begin < n; begin += kProductRows) {
+            f(begin, std::min(begin + kProductRows, n));
+        }
+    }
+
+    // W as it is, or packed ahead.
+    Matrix<T> matrix(bool is_packed) {
+        Matrix<T> view{w.data(), n};
+        if (!is_packed) return view;
+        for (std::vector<T>* packed : {&packed_rows, &packed_columns}) {
+            packed->assign(static_cast<std::size_t>(packed_matrix_length(n)), T(99));
+        }
+        for_each_block([&](std::int64_t begin, std::int64_t end) {
+            pack_rows(w.data(), n, begin, end, packed_rows.data());
+            pack_columns(w.data(), n, begin, end, packed_columns.data());
+        });
+        view.packed_rows = packed_rows.data();
+        view.packed_columns = packed_columns.data();
+        return view;
+    }
+
+    States<T> states(const std::vector<T>& values) {
+        packed_states.assign(static_cast<std::size_t>(packed_states_length(n, n_samples)), T(99));
+        for (std::int64_t slice = 0; slice < n_state_slices(n, n_samples); ++slice) {
+            pack_states(values.data(), n, n_samples, slice, packed_states.data());
+        }
+        return {values.data(), packed_states.data(), n_samples};
     }
 
     std::int64_t n, n_samples;
-    std::vector<T> w, z, s;
+    std::vector<T> w, z, s, packed_rows, packed_columns, packed_states;
     Block block;
     Arena arena;
     PanelWorkspace<T> workspace;
@@ -52,12 +78,14 @@ TYPED_TEST(DenseTest, MultiplyIsTheProduct) {
     using T = TypeParam;
     for (const std::int64_t n : kCells) {
         for (const std::int64_t samples : kSamples) {
-            const Bench<T> bench(n, samples);
-            std::vector<T> out(bench.z.size(), T(99));
+            Bench<T> bench(n, samples);
+            std::vector<T> out(bench.z.size(), T(99)), ahead = out;
+            const States<T> states = bench.states(bench.z);
             bench.for_each_block([&](std::int64_t begin, std::int64_t end) {
-                multiply(bench.w.data(), n, begin, end, bench.z.data(), out.data(), samples,
-                         bench.workspace);
+                multiply(bench.matrix(false), begin, end, states, out.data(), bench.workspace);
+                multiply(bench.matrix(true), begin, end, states, ahead.data(), bench.workspace);
             });
+            EXPECT_EQ(ahead, out) << n << " cells, " << samples << " samples, packed ahead";
             for (std::int64_t sample = 0; sample < samples; ++sample) {
                 for (std::int64_t i = 0; i < n; ++i) {
                     double expected = 0.0;
@@ -76,12 +104,16 @@ TYPED_TEST(DenseTest, TransposedProductIsAdded) {
     using T = TypeParam;
     for (const std::int64_t n : kCells) {
         for (const std::int64_t samples : kSamples) {
-            const Bench<T> bench(n, samples);
-            std::vector<T> out = bench.z;
+            Bench<T> bench(n, samples);
+            std::vector<T> out = bench.z, ahead = out;
+            const States<T> states = bench.states(bench.s);
             bench.for_each_block([&](std::int64_t begin, std::int64_t end) {
-                add_transposed_product(bench.w.data(), n, begin, end, bench.s.data(), out.data(),
-                                       samples, bench.workspace);
+                add_transposed_product(bench.matrix(false), begin, end, states, out.data(),
+                                       bench.workspace);
+                add_transposed_product(bench.matrix(true), begin, end, states, ahead.data(),
+                                       bench.workspace);
             });
+            EXPECT_EQ(ahead, out) << n << " cells, " << samples << " samples, packed ahead";
             for (std::int64_t sample = 0; sample < samples; ++sample) {
                 for (std::int64_t i = 0; i < n; ++i) {
                     double expected = bench.at(bench.z, sample, i);
@@ -96,24 +128,37 @@ TYPED_TEST(DenseTest, TransposedProductIsAdded) {
     }
 }
 
-TYPED_TEST(DenseTest, OuterProductsAreAdded) {
+// More samples than a slice holds, too, as when the products of many layers are collected.
+TYPED_TEST(DenseTest, OuterProductsAreSetOrAdded) {
     using T = TypeParam;
     for (const std::int64_t n : kCells) {
-        for (const std::int64_t samples : kSamples) {
+        for (const std::int64_t samples : {1, 13, 300}) {
             const Bench<T> bench(n, samples);
-            std::vector<T> out = bench.w;
+            const auto length = static_cast<std::size_t>(packed_outer_length(n, samples));
+            std::vector<T> sources(length, T(99)), states(length, T(99));
             bench.for_each_block([&](std::int64_t begin, std::int64_t end) {
-                add_outer_product(out.data(), n, begin, end, bench.s.data(), bench.z.data(),
-                                  samples, bench.workspace);
+                for (std::int64_t sample = 0; sample < samples; ++sample) {
+                    pack_outer_source(bench.s.data() + sample * n, n, begin, end, sample,
+                                      sources.data());
+                    pack_outer_state(bench.z.data() + sample * n, n, begin, end, sample,
+                                     states.data());
+                }
             });
-            for (std::int64_t i = 0; i < n; ++i) {
-                for (std::int64_t j = 0; j < n; ++j) {
-                    double expected = bench.at(bench.w, i, j);
-                    for (std::int64_t sample = 0; sample < samples; ++sample) {
-                        expected += bench.at(bench.s, sample, i) * bench.at(bench.z, sample, j);
+            for (const bool adds : {false, true}) {
+                std::vector<T> out = bench.w;
+                bench.for_each_block([&](std::int64_t begin, std::int64_t end) {
+                    outer_product(out.data(), n, begin, end, sources.data(), states.data(), samples,
+                                  adds);
+                });
+                for (std::int64_t i = 0; i < n; ++i) {
+                    for (std::int64_t j = 0; j < n; ++j) {
+                        double expected = adds ? bench.at(bench.w, i, j) : 0.0;
+                        for (std::int64_t sample = 0; sample < samples; ++sample) {
+                            expected += bench.at(bench.s, sample, i) * bench.at(bench.z, sample, j);
+                        }
+                        ASSERT_EQ(bench.at(out, i, j), static_cast<T>(expected))
+                            << n << " cells, " << samples << " samples, entry " << i << ' ' << j;
                     }
-                    ASSERT_EQ(bench.at(out, i, j), static_cast<T>(expected))
-                        << n << " cells, " << samples << " samples, entry " << i << ' ' << j;
                 }
             }
         }

@@ -7,6 +7,7 @@
 #include <set>
 
 #include "grids.hpp"
+#include "relaxon/array.hpp"
 #include "relaxon/error.hpp"
 
 namespace relaxon {

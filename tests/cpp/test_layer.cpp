@@ -165,8 +165,7 @@ TYPED_TEST(LayerTest, ActivationIsRecoveredFromTheNextState) {
     const Rows all{0, Line<T>::kCells};
     for (const Activation activation : {Activation::tanh, Activation::logistic}) {
         const Coefficients<T> c(line, false, 10, 0.5);
-        ASSERT_TRUE(recovers_activation(c.layer, activation));
-        EXPECT_FALSE(recovers_activation(c.layer, Activation::silu));
+        ASSERT_TRUE(recovers_activation(activation, c.layer.omega, 0.0));
         std::vector<T> z = line.state(1), z_next = line.field();
         std::vector<T> lambda = line.pack(random_values<T>(Line<T>::kCells, 3));
         std::vector<T> evaluated = line.field(), recovered = line.field(), z_bar = line.field();
@@ -183,10 +182,16 @@ TYPED_TEST(LayerTest, ActivationIsRecoveredFromTheNextState) {
             EXPECT_NEAR(line.origin(evaluated)[flat], line.origin(recovered)[flat], bound) << cell;
         }
     }
-    Coefficients<T> slow(line, false, 10, 0.5);
-    const T small = T(0.01);
-    slow.layer.omega.data = &small;
-    EXPECT_FALSE(recovers_activation(slow.layer, Activation::tanh));
+}
+
+TYPED_TEST(LayerTest, ActivationIsRecoveredOnlyWhereTheErrorIsBounded) {
+    using T = TypeParam;
+    const T fast = T(0.5), slow = T(0.05);
+    EXPECT_TRUE(recovers_activation<T>(Activation::logistic, {&fast, false}, 0.0));
+    EXPECT_FALSE(recovers_activation<T>(Activation::logistic, {&slow, false}, 0.0));
+    EXPECT_FALSE(recovers_activation<T>(Activation::logistic, {&fast, true}, 0.0));
+    EXPECT_FALSE(recovers_activation<T>(Activation::logistic, {&fast, false}, 0.1));
+    EXPECT_FALSE(recovers_activation<T>(Activation::silu, {&fast, false}, 0.0));
 }
 
 // Ghosts and masked cells may hold anything where the cotangent is zero, infinities included.

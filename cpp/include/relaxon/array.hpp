@@ -12,6 +12,8 @@
 namespace relaxon {
 
 constexpr std::int64_t kAlignment = 64;
+// Entries of a cache line in the narrower precision.
+constexpr std::int64_t kAlignedEntries = 16;
 
 inline std::int64_t round_up(std::int64_t n, std::int64_t multiple) {
     return (n + multiple - 1) / multiple * multiple;
@@ -61,7 +63,7 @@ using WriteFields = Fields<typename detail::Same<T>::type>;
 // Owner of one aligned block. Large ones are mapped, which gives zeros that no one had to write (so
 // that every worker is the first to touch what it works on) and huge pages: a sweep touches every
 // page once, and page faults took a sixth of the processor time of a gradient of 10^6 cells and 100
-// layers. What that rounds up stays below a part in sixteen.
+// layers. What that rounds up stays below a part in sixteen. Debug builds fill blocks with NaN.
 class Block {
 public:
     Block() = default;

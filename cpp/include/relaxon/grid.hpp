@@ -66,9 +66,6 @@ struct GhostSource {
 // lies outside decides.
 GhostSource resolve(const Grid& grid, std::array<std::int64_t, 3> position);
 
-// Entries of a cache line in the narrower precision.
-constexpr std::int64_t kAlignedEntries = 16;
-
 // A range of indices of axis 0.
 struct Rows {
     std::int64_t begin, end;
@@ -77,7 +74,7 @@ struct Rows {
 class Layout {
 public:
     // radius: of the stencil. overlap: ghost rows kept on each side of a periodic axis 0, so that
-    // tiles can read beyond the ends; at least the radius.
+    // tiles can read beyond the ends; at least the radius, and no more than that elsewhere.
     Layout(const Grid& grid, int radius, std::int64_t overlap);
 
     std::int64_t n_rows() const { return n_rows_; }

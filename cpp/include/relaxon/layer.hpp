@@ -50,7 +50,7 @@ void relax(const StencilGeometry& geometry, const Layer<T>& layer, Activation ac
 // hand. The quotient costs eps / omega, so omega must not be small; the rule knows nothing of
 // budgets and threads.
 template <class T>
-bool recovers_activation(const Layer<T>& layer, Activation activation);
+bool recovers_activation(Activation activation, const Coefficient<T>& omega, double beta);
 
 // What a layer is pulled back from and to, a bundle each.
 template <class T>
