@@ -29,8 +29,8 @@ Fields = NDArray[Any]
 
 SECONDS_PER_MONTH = 365.25 * 86400.0 / 12.0
 TRAINING_MONTHS = 40
-# Of 0, 0.3, 1, 3, 10, 30 and 100 the one with the least error on the validation months; patience
-# long enough for the slow waves of barzilai-borwein there. Held-out months played no part.
+# Least error on the validation months within the steps that are asked for, of seven strengths and
+# four patiences (bench/sst_options.py); held-out months played no part.
 LOCAL_SMOOTHNESS = 10.0
 LOCAL_PATIENCE = 100
 OPERATORS: dict[str, type[ADR] | type[Dense]] = {"adr": ADR, "dense": Dense}

@@ -6,146 +6,12 @@
 #include <cstring>
 #include <limits>
 
+#include "networks.hpp"
 #include "problem.hpp"
 #include "relaxon/tiling.hpp"
 
 namespace relaxon {
 namespace {
-
-struct Case {
-    const char* name;
-    Shape shape;
-    std::vector<Sides> sides;
-    MaskKind mask;
-    bool is_local, is_layered;
-    AdrScheme scheme;
-    OmegaKind omega;
-    double beta;
-    bool is_tiled;
-};
-
-NetworkConfig config_of(const Case& c) {
-    NetworkConfig config;
-    config.grid = make_grid(c.shape, c.sides, c.mask);
-    config.scheme = c.scheme;
-    config.is_local = c.is_local;
-    config.is_layered = c.is_layered;
-    config.depth = 11;
-    config.activation = Activation::tanh;
-    config.bias = c.is_local ? BiasKind::local : BiasKind::homogeneous;
-    config.omega = c.omega;
-    config.beta = c.beta;
-    return config;
-}
-
-const Condition kFixed = dirichlet(0.25);
-
-std::vector<Case> cases() {
-    const AdrScheme central = AdrScheme::central;
-    const AdrScheme upwind = AdrScheme::upwind;
-    const AdrScheme lax_wendroff = AdrScheme::lax_wendroff;
-    const Shape line{20000}, plane{300, 60}, solid{40, 24, 24};
-    const auto sides = [](const Shape& shape, Condition low, Condition high) {
-        return all_axes(shape, low, high);
-    };
-    const std::vector<Sides> mixed2{{kNeumann, kFixed}, {kPeriodic, kPeriodic}};
-    const std::vector<Sides> mixed3{{kPeriodic, kPeriodic}, {kNeumann, kFixed}, {kFixed, kNeumann}};
-    return {
-        {"small 1-D",
-         {37},
-         sides({37}, kNeumann, kFixed),
-         MaskKind::none,
-         false,
-         false,
-         central,
-         OmegaKind::scalar,
-         0.0,
-         false},
-        {"small 2-D",
-         {9, 14},
-         mixed2,
-         MaskKind::neumann,
-         true,
-         false,
-         lax_wendroff,
-         OmegaKind::cell,
-         0.1,
-         false},
-        {"small 3-D",
-         {5, 6, 7},
-         mixed3,
-         MaskKind::dirichlet,
-         false,
-         true,
-         upwind,
-         OmegaKind::layer,
-         0.0,
-         false},
-        {"line, periodic", line, sides(line, kPeriodic, kPeriodic), MaskKind::none, false, false,
-         central, OmegaKind::scalar, 0.0, true},
-        {"line, Neumann, mask, local", line, sides(line, kNeumann, kNeumann), MaskKind::neumann,
-         true, false, upwind, OmegaKind::cell, 0.0, true},
-        {"line, periodic, mask, layered", line, sides(line, kPeriodic, kPeriodic),
-         MaskKind::dirichlet, false, true, lax_wendroff, OmegaKind::layer, 0.0, true},
-        {"line, Dirichlet, beta", line, sides(line, kFixed, kFixed), MaskKind::none, false, false,
-         central, OmegaKind::scalar, 0.01, true},
-        {"plane, periodic", plane, sides(plane, kPeriodic, kPeriodic), MaskKind::none, false, false,
-         central, OmegaKind::scalar, 0.0, true},
-        {"plane, Neumann and Dirichlet, mask, local", plane, mixed2, MaskKind::neumann, true, false,
-         lax_wendroff, OmegaKind::scalar, 0.0, true},
-        {"solid, periodic", solid, sides(solid, kPeriodic, kPeriodic), MaskKind::none, false, false,
-         central, OmegaKind::scalar, 0.0, true},
-        {"solid, mixed, mask, local", solid, mixed3, MaskKind::dirichlet, true, false, upwind,
-         OmegaKind::layer, 0.0, true},
-        {"solid, Neumann, beta", solid, sides(solid, kNeumann, kNeumann), MaskKind::none, false,
-         false, central, OmegaKind::cell, 0.01, true},
-    };
-}
-
-NetworkConfig dense_config(bool has_mask, bool is_layered) {
-    NetworkConfig config;
-    config.grid = make_grid({6, 5}, all_axes({6, 5}, kNeumann, kNeumann),
-                            has_mask ? MaskKind::neumann : MaskKind::none);
-    config.op = OperatorKind::dense;
-    config.is_layered = is_layered;
-    config.depth = 11;
-    config.activation = Activation::softplus;
-    config.bias = BiasKind::local;
-    config.omega = has_mask ? OmegaKind::cell : OmegaKind::layer;
-    config.beta = 0.05;
-    return config;
-}
-
-struct Named {
-    std::string name;
-    NetworkConfig config;
-    std::int64_t batch;
-    std::vector<std::int64_t> at;
-};
-
-std::vector<Named> networks() {
-    std::vector<Named> list;
-    for (const Case& c : cases()) {
-        list.push_back({c.name, config_of(c), c.is_tiled ? 1 : 3, {4, 11}});
-    }
-    for (const bool has_mask : {false, true}) {
-        for (const bool is_layered : {false, true}) {
-            const std::string name =
-                std::string("dense") + (has_mask ? ", mask" : "") + (is_layered ? ", layered" : "");
-            list.push_back({name, dense_config(has_mask, is_layered), 3, {4, 11}});
-        }
-    }
-    for (const OperatorKind op : {OperatorKind::moments, OperatorKind::banded}) {
-        NetworkConfig config;
-        config.grid = make_grid({20000}, {{kNeumann, kFixed}}, MaskKind::neumann);
-        config.op = op;
-        config.order = op == OperatorKind::moments ? 4 : 2;
-        config.depth = 11;
-        config.activation = Activation::tanh;
-        list.push_back({op == OperatorKind::moments ? "moments" : "banded", config, 1, {4, 11}});
-    }
-    return list;
-}
 
 template <class T>
 void expect_same_bits(const std::vector<T>& a, const std::vector<T>& b, const std::string& what) {
@@ -229,6 +95,46 @@ TYPED_TEST(NetworkTest, GradientHasTheSameBitsForEveryBudgetAndThreadCount) {
         }
         const SweepRequest too_small = problem.request(SweepKind::gradient, 1, least - 1);
         EXPECT_THROW(make_sweep<TypeParam>(network.config, too_small), BudgetError) << network.name;
+    }
+}
+
+TYPED_TEST(NetworkTest, GradientOfABundleIsTheMeanOverItsSamples) {
+    using T = TypeParam;
+    for (const Named& network : bundled_networks()) {
+        const Problem<T> problem(network.config, network.batch, network.at);
+        const GradientResult<T> together = problem.gradient(2, -1);
+        const auto n = static_cast<std::ptrdiff_t>(network.config.grid->n_cells());
+        const auto n_at = static_cast<std::ptrdiff_t>(network.at.size());
+        const auto share = 1.0 / static_cast<double>(network.batch);
+        double loss = 0.0;
+        std::vector<std::vector<double>> mean;
+        for (const std::vector<T>& bar : together.bars) mean.emplace_back(bar.size());
+        const double bound = 64 * std::numeric_limits<T>::epsilon();
+        for (std::ptrdiff_t sample = 0; sample < network.batch; ++sample) {
+            Problem<T> alone(network.config, 1, network.at);
+            std::copy_n(problem.x.begin() + sample * n, n, alone.x.begin());
+            std::copy_n(problem.y.begin() + sample * n_at * n, n_at * n, alone.y.begin());
+            const GradientResult<T> result = alone.gradient(1, -1);
+            loss += share * result.loss;
+            for (std::size_t i = 0; i < mean.size(); ++i) {
+                for (std::size_t k = 0; k < mean[i].size(); ++k) {
+                    mean[i][k] += share * result.bars[i][k];
+                }
+            }
+            for (std::ptrdiff_t k = 0; k < n; ++k) {
+                const double expected = share * result.x_bar[static_cast<std::size_t>(k)];
+                const T found = together.x_bar[static_cast<std::size_t>(sample * n + k)];
+                ASSERT_NEAR(found, expected, bound * (share + std::abs(expected)))
+                    << network.name << ", sample " << sample << ", cell " << k;
+            }
+        }
+        EXPECT_NEAR(together.loss, loss, 1e-6 * loss) << network.name;
+        for (std::size_t i = 0; i < mean.size(); ++i) {
+            for (std::size_t k = 0; k < mean[i].size(); ++k) {
+                ASSERT_NEAR(together.bars[i][k], mean[i][k], bound * (1.0 + std::abs(mean[i][k])))
+                    << network.name << ", " << problem.arrays[i].name << ", entry " << k;
+            }
+        }
     }
 }
 

@@ -1,0 +1,169 @@
+// Networks of every kind of sweep: small fields as a whole, large ones in tiles, bundles of
+// samples, and free matrices.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "grids.hpp"
+#include "relaxon/network.hpp"
+
+namespace relaxon {
+
+struct Case {
+    const char* name;
+    Shape shape;
+    std::vector<Sides> sides;
+    MaskKind mask;
+    bool is_local, is_layered;
+    AdrScheme scheme;
+    OmegaKind omega;
+    double beta;
+    bool is_tiled;
+};
+
+inline NetworkConfig config_of(const Case& c) {
+    NetworkConfig config;
+    config.grid = make_grid(c.shape, c.sides, c.mask);
+    config.scheme = c.scheme;
+    config.is_local = c.is_local;
+    config.is_layered = c.is_layered;
+    config.depth = 11;
+    config.activation = Activation::tanh;
+    config.bias = c.is_local ? BiasKind::local : BiasKind::homogeneous;
+    config.omega = c.omega;
+    config.beta = c.beta;
+    return config;
+}
+
+const Condition kFixed = dirichlet(0.25);
+
+inline std::vector<Case> cases() {
+    const AdrScheme central = AdrScheme::central;
+    const AdrScheme upwind = AdrScheme::upwind;
+    const AdrScheme lax_wendroff = AdrScheme::lax_wendroff;
+    const Shape line{20000}, plane{300, 60}, solid{40, 24, 24};
+    const auto sides = [](const Shape& shape, Condition low, Condition high) {
+        return all_axes(shape, low, high);
+    };
+    const std::vector<Sides> mixed2{{kNeumann, kFixed}, {kPeriodic, kPeriodic}};
+    const std::vector<Sides> mixed3{{kPeriodic, kPeriodic}, {kNeumann, kFixed}, {kFixed, kNeumann}};
+    return {
+        {"small 1-D",
+         {37},
+         sides({37}, kNeumann, kFixed),
+         MaskKind::none,
+         false,
+         false,
+         central,
+         OmegaKind::scalar,
+         0.0,
+         false},
+        {"small 2-D",
+         {9, 14},
+         mixed2,
+         MaskKind::neumann,
+         true,
+         false,
+         lax_wendroff,
+         OmegaKind::cell,
+         0.1,
+         false},
+        {"small 3-D",
+         {5, 6, 7},
+         mixed3,
+         MaskKind::dirichlet,
+         false,
+         true,
+         upwind,
+         OmegaKind::layer,
+         0.0,
+         false},
+        {"line, periodic", line, sides(line, kPeriodic, kPeriodic), MaskKind::none, false, false,
+         central, OmegaKind::scalar, 0.0, true},
+        {"line, Neumann, mask, local", line, sides(line, kNeumann, kNeumann), MaskKind::neumann,
+         true, false, upwind, OmegaKind::cell, 0.0, true},
+        {"line, periodic, mask, layered", line, sides(line, kPeriodic, kPeriodic),
+         MaskKind::dirichlet, false, true, lax_wendroff, OmegaKind::layer, 0.0, true},
+        {"line, Dirichlet, beta", line, sides(line, kFixed, kFixed), MaskKind::none, false, false,
+         central, OmegaKind::scalar, 0.01, true},
+        {"plane, periodic", plane, sides(plane, kPeriodic, kPeriodic), MaskKind::none, false, false,
+         central, OmegaKind::scalar, 0.0, true},
+        {"plane, Neumann and Dirichlet, mask, local", plane, mixed2, MaskKind::neumann, true, false,
+         lax_wendroff, OmegaKind::scalar, 0.0, true},
+        {"solid, periodic", solid, sides(solid, kPeriodic, kPeriodic), MaskKind::none, false, false,
+         central, OmegaKind::scalar, 0.0, true},
+        {"solid, mixed, mask, local", solid, mixed3, MaskKind::dirichlet, true, false, upwind,
+         OmegaKind::layer, 0.0, true},
+        {"solid, Neumann, beta", solid, sides(solid, kNeumann, kNeumann), MaskKind::none, false,
+         false, central, OmegaKind::cell, 0.01, true},
+    };
+}
+
+inline NetworkConfig dense_config(bool has_mask, bool is_layered) {
+    NetworkConfig config;
+    config.grid = make_grid({6, 5}, all_axes({6, 5}, kNeumann, kNeumann),
+                            has_mask ? MaskKind::neumann : MaskKind::none);
+    config.op = OperatorKind::dense;
+    config.is_layered = is_layered;
+    config.depth = 11;
+    config.activation = Activation::softplus;
+    config.bias = BiasKind::local;
+    config.omega = has_mask ? OmegaKind::cell : OmegaKind::layer;
+    config.beta = 0.05;
+    return config;
+}
+
+struct Named {
+    std::string name;
+    NetworkConfig config;
+    std::int64_t batch;
+    std::vector<std::int64_t> at;
+};
+
+// Local coefficients and samples enough for bundles, the last of them not full.
+inline std::vector<Named> bundled_networks() {
+    NetworkConfig plane;
+    plane.grid =
+        make_grid({9, 14}, {{kNeumann, kFixed}, {kPeriodic, kPeriodic}}, MaskKind::neumann);
+    plane.is_local = true;
+    plane.depth = 11;
+    plane.activation = Activation::tanh;
+    plane.bias = BiasKind::local;
+    NetworkConfig line = plane;
+    line.grid = make_grid({20000}, {{kPeriodic, kPeriodic}}, MaskKind::neumann);
+    line.omega = OmegaKind::cell;
+    return {{"bundles of whole fields", plane, 70, {4, 11}},
+            {"bundles of cut fields", line, 5, {4, 11}}};
+}
+
+inline std::vector<Named> networks() {
+    std::vector<Named> list = bundled_networks();
+    for (const Case& c : cases()) {
+        list.push_back({c.name, config_of(c), c.is_tiled ? 1 : 3, {4, 11}});
+    }
+    NetworkConfig recovered = dense_config(true, false);
+    recovered.activation = Activation::tanh;
+    recovered.omega = OmegaKind::scalar;
+    recovered.beta = 0.0;
+    list.push_back({"dense, f recovered", recovered, 3, {4, 11}});
+    for (const bool has_mask : {false, true}) {
+        for (const bool is_layered : {false, true}) {
+            const std::string name =
+                std::string("dense") + (has_mask ? ", mask" : "") + (is_layered ? ", layered" : "");
+            list.push_back({name, dense_config(has_mask, is_layered), 3, {4, 11}});
+        }
+    }
+    for (const OperatorKind op : {OperatorKind::moments, OperatorKind::banded}) {
+        NetworkConfig config;
+        config.grid = make_grid({20000}, {{kNeumann, kFixed}}, MaskKind::neumann);
+        config.op = op;
+        config.order = op == OperatorKind::moments ? 4 : 2;
+        config.depth = 11;
+        config.activation = Activation::tanh;
+        list.push_back({op == OperatorKind::moments ? "moments" : "banded", config, 1, {4, 11}});
+    }
+    return list;
+}
+
+}  // namespace relaxon
