@@ -90,20 +90,12 @@ void pack_panels(std::int64_t n, std::int64_t depth, std::int64_t width, T* pack
 }
 
 // A slice of the rows, or columns, [begin, end) of W.
-template <class T>
-void pack_rows_slice(const T* w, std::int64_t n, std::int64_t begin, std::int64_t end,
-                     std::int64_t k, std::int64_t depth, T* packed) {
-    const T* block = w + begin * n + k;
-    pack_panels(end - begin, depth, kTileRows<T>, packed,
-                [=](std::int64_t i, std::int64_t j) { return block[i * n + j]; });
-}
-
-template <class T>
-void pack_columns_slice(const T* w, std::int64_t n, std::int64_t begin, std::int64_t end,
-                        std::int64_t k, std::int64_t depth, T* packed) {
-    const T* block = w + k * n + begin;
-    pack_panels(end - begin, depth, kTileRows<T>, packed,
-                [=](std::int64_t i, std::int64_t j) { return block[j * n + i]; });
+template <bool OfColumns, class T>
+void pack_slice(const T* w, std::int64_t n, std::int64_t begin, std::int64_t end, std::int64_t k,
+                std::int64_t depth, T* packed) {
+    pack_panels(end - begin, depth, kTileRows<T>, packed, [=](std::int64_t i, std::int64_t j) {
+        return OfColumns ? w[(k + j) * n + begin + i] : w[(begin + i) * n + k + j];
+    });
 }
 
 // Where slice k of the block from `begin` on lies in a packed matrix.
@@ -112,14 +104,10 @@ T* packed_slice(T* packed, std::int64_t n, std::int64_t begin, std::int64_t end,
     return packed + begin * n + round_up(end - begin, kTileRows<std::remove_const_t<T>>) * k;
 }
 
-// out[rows, samples] = or += a z, where left_of(k, depth) is a slice of a block of rows of a.
-template <class T, class LeftOf>
-void multiply_block(std::int64_t n, std::int64_t rows, const States<T>& states, T* out, bool adds,
-                    const LeftOf& left_of) {
-    const std::int64_t columns = round_up(states.n_samples, kTileColumns);
+template <bool OfColumns, class T>
+void pack_block(const T* w, std::int64_t n, std::int64_t begin, std::int64_t end, T* packed) {
     for_each_slice(n, [&](std::int64_t k, std::int64_t depth) {
-        multiply_slice(left_of(k, depth), states.packed + k * columns, depth * kTileRows<T>,
-                       depth * kTileColumns, depth, out, n, rows, states.n_samples, adds || k > 0);
+        pack_slice<OfColumns>(w, n, begin, end, k, depth, packed_slice(packed, n, begin, end, k));
     });
 }
 
@@ -145,6 +133,38 @@ template <class T, int Order>
 using ConstMatrix = Eigen::Map<const Eigen::Matrix<T, Eigen::Dynamic, Eigen::Dynamic, Order>, 0,
                                Eigen::OuterStride<>>;
 
+// out[rows, samples] = W[rows, :] z, or += (W^T)[rows, :] z with the columns of W.
+template <bool OfColumns, class T>
+void multiply_block(const Matrix<T>& matrix, std::int64_t begin, std::int64_t end,
+                    const States<T>& states, T* out, const PanelWorkspace<T>& workspace) {
+    const std::int64_t n = matrix.n, rows = end - begin;
+    if (states.n_samples == 1) {
+        constexpr int order = OfColumns ? Eigen::ColMajor : Eigen::RowMajor;
+        const T* block = matrix.w + begin * (OfColumns ? 1 : n);
+        const ConstMatrix<T, order> a(block, rows, n, Eigen::OuterStride<>(n));
+        Vector<T> target(out + begin, rows);
+        if constexpr (OfColumns) {
+            target.noalias() += a * ConstVector<T>(states.z, n);
+        } else {
+            target.noalias() = a * ConstVector<T>(states.z, n);
+        }
+        return;
+    }
+    const T* packed = OfColumns ? matrix.packed_columns : matrix.packed_rows;
+    const std::int64_t columns = round_up(states.n_samples, kTileColumns);
+    for_each_slice(n, [&](std::int64_t k, std::int64_t depth) {
+        const T* left = workspace.block();
+        if (packed) {
+            left = packed_slice(packed, n, begin, end, k);
+        } else {
+            pack_slice<OfColumns>(matrix.w, n, begin, end, k, depth, workspace.block());
+        }
+        multiply_slice(left, states.packed + k * columns, depth * kTileRows<T>,
+                       depth * kTileColumns, depth, out + begin, n, rows, states.n_samples,
+                       OfColumns || k > 0);
+    });
+}
+
 }  // namespace
 
 template <class T>
@@ -154,16 +174,12 @@ std::int64_t packed_matrix_length(std::int64_t n) { return round_up(n, kProductR
 
 template <class T>
 void pack_rows(const T* w, std::int64_t n, std::int64_t begin, std::int64_t end, T* packed) {
-    for_each_slice(n, [&](std::int64_t k, std::int64_t depth) {
-        pack_rows_slice(w, n, begin, end, k, depth, packed_slice(packed, n, begin, end, k));
-    });
+    pack_block<false>(w, n, begin, end, packed);
 }
 
 template <class T>
 void pack_columns(const T* w, std::int64_t n, std::int64_t begin, std::int64_t end, T* packed) {
-    for_each_slice(n, [&](std::int64_t k, std::int64_t depth) {
-        pack_columns_slice(w, n, begin, end, k, depth, packed_slice(packed, n, begin, end, k));
-    });
+    pack_block<true>(w, n, begin, end, packed);
 }
 
 std::int64_t packed_states_length(std::int64_t n, std::int64_t n_samples) {
@@ -186,43 +202,13 @@ void pack_states(const T* z, std::int64_t n, std::int64_t n_samples, std::int64_
 template <class T>
 void multiply(const Matrix<T>& matrix, std::int64_t begin, std::int64_t end,
               const States<T>& states, T* out, const PanelWorkspace<T>& workspace) {
-    const std::int64_t n = matrix.n;
-    if (states.n_samples == 1) {
-        Vector<T>(out + begin, end - begin).noalias() =
-            ConstMatrix<T, Eigen::RowMajor>(matrix.w + begin * n, end - begin, n,
-                                            Eigen::OuterStride<>(n)) *
-            ConstVector<T>(states.z, n);
-        return;
-    }
-    multiply_block(n, end - begin, states, out + begin, false,
-                   [&](std::int64_t k, std::int64_t depth) -> const T* {
-                       if (matrix.packed_rows) {
-                           return packed_slice(matrix.packed_rows, n, begin, end, k);
-                       }
-                       pack_rows_slice(matrix.w, n, begin, end, k, depth, workspace.block());
-                       return workspace.block();
-                   });
+    multiply_block<false>(matrix, begin, end, states, out, workspace);
 }
 
 template <class T>
 void add_transposed_product(const Matrix<T>& matrix, std::int64_t begin, std::int64_t end,
                             const States<T>& states, T* out, const PanelWorkspace<T>& workspace) {
-    const std::int64_t n = matrix.n;
-    if (states.n_samples == 1) {
-        Vector<T>(out + begin, end - begin).noalias() +=
-            ConstMatrix<T, Eigen::ColMajor>(matrix.w + begin, end - begin, n,
-                                            Eigen::OuterStride<>(n)) *
-            ConstVector<T>(states.z, n);
-        return;
-    }
-    multiply_block(n, end - begin, states, out + begin, true,
-                   [&](std::int64_t k, std::int64_t depth) -> const T* {
-                       if (matrix.packed_columns) {
-                           return packed_slice(matrix.packed_columns, n, begin, end, k);
-                       }
-                       pack_columns_slice(matrix.w, n, begin, end, k, depth, workspace.block());
-                       return workspace.block();
-                   });
+    multiply_block<true>(matrix, begin, end, states, out, workspace);
 }
 
 std::int64_t packed_outer_length(std::int64_t n, std::int64_t n_samples) {

@@ -39,7 +39,9 @@ CPP_LAYERS = [
     {
         "plan",
         "network",
+        "stencil_model",
         "stencil_coefficients",
+        "stencil_gradient",
         "stencil_sweep",
         "dense_sweep",
         "tiling",

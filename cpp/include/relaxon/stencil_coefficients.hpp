@@ -1,43 +1,15 @@
 // The coefficients of a stencil network, prepared once per sweep: physical parameters become
-// stencil weights in the padded layout, and sums of weight gradients become parameter gradients.
+// stencil weights in the padded layout.
 #pragma once
 
 #include <cstdint>
-#include <memory>
 #include <vector>
 
 #include "relaxon/array.hpp"
 #include "relaxon/layer.hpp"
-#include "relaxon/network.hpp"
+#include "relaxon/stencil_model.hpp"
 
 namespace relaxon {
-
-// How the parameters of a configuration meet the stencil: what is a field, what is a set per layer.
-// Lax-Wendroff weights follow omega, so they may be local or layered where R, U, D are not.
-struct StencilShape {
-    StencilShape(const NetworkConfig& config, int n_arms, bool uses_omega);
-
-    bool weights_are_local, bias_is_local, omega_is_local;
-    bool has_bias;
-    std::int64_t n_weight_sets, n_bias_sets, n_omega_sets;
-    int n_arms;
-
-    std::int64_t weight_set(std::int64_t layer) const { return n_weight_sets > 1 ? layer : 0; }
-    std::int64_t bias_set(std::int64_t layer) const { return n_bias_sets > 1 ? layer : 0; }
-    std::int64_t omega_set(std::int64_t layer) const { return n_omega_sets > 1 ? layer : 0; }
-};
-
-// Shared by the three classes below and by the sweep; lives as long as they do.
-template <class T>
-struct StencilModel {
-    StencilModel(const NetworkConfig& config, std::int64_t overlap);
-
-    NetworkConfig config;
-    std::unique_ptr<StencilOperator<T>> op;
-    std::unique_ptr<StencilOperator<double>> wide_op;  // for sums, which are kept in double
-    StencilGeometry geometry;
-    StencilShape shape;
-};
 
 // Pointers and values of one worker while it maps a block of cells between parameters and weights.
 template <class T>
@@ -85,50 +57,6 @@ private:
     T** bias_;                  // [set], local bias
     T* omega_ = nullptr;        // local omega
     std::vector<MapScratch<T>> scratch_;
-};
-
-// Gradient sums of one chunk of samples.
-template <class T>
-class StencilGradient {
-public:
-    StencilGradient(const StencilModel<T>& model, std::int64_t n_tiles, bool wants_omega,
-                    Arena& arena);
-
-    // Targets of one layer and tile; tiles share fields (their own rows) but not sums.
-    LayerGradient<T> layer(std::int64_t layer, std::int64_t tile) const;
-
-    void clear(Team& team);
-    // Adds the others to the first, in order.
-    static void combine(std::vector<StencilGradient>& chunks, Team& team);
-    // From the sums to the caller's arrays, which are set. Consumes the sums of omega.
-    void pull_back(const Parameters<T>& parameters, const Gradients<T>& gradients,
-                   std::vector<MapScratch<T>>& scratch, Team& team);
-
-private:
-    void pull_back_fields(const Parameters<T>& parameters, const Gradients<T>& gradients,
-                          std::vector<MapScratch<T>>& scratch, Team& team);
-    void pull_back_sums(const Parameters<T>& parameters, const Gradients<T>& gradients);
-    void pull_back_bias(const Gradients<T>& gradients) const;
-    void pull_back_omega(const Gradients<T>& gradients) const;
-    void write_components(std::int64_t set, const Gradients<T>& gradients);
-    OrderedSum* omega_sum(std::int64_t weight_set);
-    T sum_tiles(const OrderedSum* sums) const;
-
-    const StencilModel<T>* model_;
-    std::int64_t n_tiles_;
-    std::int64_t n_fields_ = 0;
-    T** fields_ = nullptr;  // all of them, for clear and combine
-    std::int64_t n_sums_ = 0;
-    OrderedSum* sums_ = nullptr;
-    T** weight_fields_ = nullptr;        // [set][arm]
-    OrderedSum* weight_sums_ = nullptr;  // [set][tile][arm]
-    T** bias_fields_ = nullptr;          // [set]
-    OrderedSum* bias_sums_ = nullptr;    // [set][tile]
-    T* omega_field_ = nullptr;
-    OrderedSum* omega_sums_ = nullptr;  // [set][tile]
-    OrderedSum* component_sums_ = nullptr;
-    double* wide_ = nullptr;  // scratch of pull_back_sums
-    double** wide_pointers_ = nullptr;
 };
 
 }  // namespace relaxon

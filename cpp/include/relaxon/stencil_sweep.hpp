@@ -11,6 +11,7 @@
 #include "relaxon/loss.hpp"
 #include "relaxon/state_pool.hpp"
 #include "relaxon/stencil_coefficients.hpp"
+#include "relaxon/stencil_gradient.hpp"
 #include "relaxon/tiling.hpp"
 
 namespace relaxon {
