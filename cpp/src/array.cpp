@@ -1,9 +1,14 @@
 #include "relaxon/array.hpp"
 
+#include <algorithm>
 #include <cstring>
+#include <fstream>
+
+#include "relaxon/error.hpp"
 
 #ifdef __linux__
 #include <sys/mman.h>
+#include <unistd.h>
 #endif
 
 namespace relaxon {
@@ -13,12 +18,27 @@ namespace {
 constexpr std::int64_t kHugePage = std::int64_t{2} << 20;
 constexpr std::int64_t kLarge = 16 * kHugePage;
 
+#ifdef __linux__
+// What the machine has, or the container is allowed.
+std::int64_t machine_bytes() {
+    std::int64_t bytes = static_cast<std::int64_t>(sysconf(_SC_PHYS_PAGES)) *
+                         static_cast<std::int64_t>(sysconf(_SC_PAGESIZE));
+    for (const char* path :
+         {"/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"}) {
+        std::int64_t limit = 0;
+        if (std::ifstream(path) >> limit && limit > 0) bytes = std::min(bytes, limit);
+    }
+    return bytes;
+}
+#endif
+
 }  // namespace
 
 Block::Block(std::int64_t n_bytes) {
     const auto size = static_cast<std::size_t>(round_up(n_bytes > 0 ? n_bytes : 1, kAlignment));
 #ifdef __linux__
     if (n_bytes >= kLarge) {
+        if (n_bytes > machine_bytes()) throw MemoryShortage(n_bytes, machine_bytes());
         void* mapped =
             mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
         if (mapped == MAP_FAILED) throw std::bad_alloc();

@@ -288,6 +288,8 @@ class Relaxation(Network):
         ------
         TypeError, ValueError
             As :meth:`loss`; or if the budget is unreadable or below the minimum, which is stated.
+        MemoryError
+            If the sweep would take more than the machine has; nothing has been computed then.
 
         Notes
         -----
@@ -372,7 +374,7 @@ class Relaxation(Network):
 
         Raises
         ------
-        TypeError, ValueError
+        TypeError, ValueError, MemoryError
             As :meth:`value_and_grad`.
 
         Examples

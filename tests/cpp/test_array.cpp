@@ -3,7 +3,10 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <limits>
 #include <vector>
+
+#include "relaxon/error.hpp"
 
 namespace relaxon {
 namespace {
@@ -64,6 +67,12 @@ TEST(Block, IsAlignedAndWritableToTheEnd) {
         std::fill(block.data(), block.data() + n, std::byte{1});
     }
 }
+
+#ifdef __linux__
+TEST(Block, SaysWhatTheMachineLacks) {
+    EXPECT_THROW(Block(std::numeric_limits<std::int64_t>::max() / 2), MemoryShortage);
+}
+#endif
 
 }  // namespace
 }  // namespace relaxon

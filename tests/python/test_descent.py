@@ -338,6 +338,9 @@ def run_interrupted(script: str) -> str:
 
         import relaxon as rx
 
+        # A test run in the background of a shell passes on that SIGINT is ignored.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
         def interrupt_in(*delays):
             for delay in delays:
                 timer = threading.Timer(delay, os.kill, (os.getpid(), signal.SIGINT))

@@ -344,6 +344,13 @@ def test_plans(options: dict[str, Any], error: Error, word: str) -> None:
     refuse(lambda: rx.plan(make_model(), **{"memory": None, **options}), error, word)
 
 
+def test_a_sweep_beyond_the_machine_says_so_before_it_starts() -> None:
+    """All states of 10^9 layers are some terabytes; a budget makes the same call possible."""
+    deep = rx.Relaxation(rx.ADR(rx.Grid((1000,))), depth=10**9)
+    x = np.ones((1, 1000))
+    refuse(lambda: deep.value_and_grad(x, x), MemoryError, "MiB of this machine", "'memory'")
+
+
 def test_losses_are_objects_not_names() -> None:
     x = np.ones((2, 4, 6))
     refuse(lambda: make_model().loss(x, x, loss="squared"), TypeError, "loss")

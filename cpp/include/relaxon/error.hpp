@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <new>
 #include <sstream>
 #include <stdexcept>
 #include <string>
@@ -32,6 +33,26 @@ private:
     }
 
     std::int64_t minimum_bytes_;
+};
+
+// More memory than there is; found out before a sweep starts.
+class MemoryShortage : public std::bad_alloc {
+public:
+    MemoryShortage(std::int64_t needed_bytes, std::int64_t machine_bytes) {
+        std::ostringstream message;
+        message << "this sweep needs " << mebibytes(needed_bytes) << " MiB, more than the "
+                << mebibytes(machine_bytes)
+                << " MiB of this machine; bound it with the argument 'memory', or lower the batch "
+                   "size";
+        text_ = message.str();
+    }
+
+    const char* what() const noexcept override { return text_.c_str(); }
+
+private:
+    static std::int64_t mebibytes(std::int64_t n_bytes) { return n_bytes >> 20; }
+
+    std::string text_;
 };
 
 // The caller's stop function asked for an end; the bindings turn it into the pending exception.
