@@ -7,10 +7,12 @@ namespace relaxon {
 
 namespace {
 
-// Gradient sums of chunks of samples: at most this many, and at most this many bytes beyond two.
+// Gradient sums of chunks of samples: at most this many, and at most this many bytes beyond two,
+// since clearing and adding up large ones costs more than a few workers bring.
 constexpr std::int64_t kMaxChunks = 16;
-constexpr std::int64_t kChunkBytes = std::int64_t{64} << 20;
-// States of a bundle of whole fields, to stay in the second-level cache.
+constexpr std::int64_t kChunkBytes = std::int64_t{16} << 20;
+// States of a bundle of whole fields, at most: beyond the second-level cache, but within what is
+// left of the third one to every core.
 constexpr std::int64_t kBundleBytes = std::int64_t{1} << 22;
 
 template <class T>
@@ -29,7 +31,7 @@ std::int64_t overlap_for(const NetworkConfig& config, const Tiling& tiling) {
 
 // Samples that go through the layers together: by configuration and shape alone, since sums over
 // samples and layers follow the bundles. Only local coefficients are worth sharing; whole fields
-// leave samples for every chunk and keep all their states in the second-level cache.
+// leave samples for every chunk and keep all their states close.
 template <class T>
 int choose_bundle(const StencilModel<T>& model, const SweepRequest& request, const Tiling& tiling) {
     if (!model.shape.weights_are_local || model.config.beta != 0.0) return 1;

@@ -157,7 +157,8 @@ void StencilSweep<T>::pull_back_tile(const Layer<T>& layer, T growth,
     const std::int64_t r = layout.radius();
     const Rows kept = rows.out;
     const bool at_low = ends_at(0, kept), at_high = ends_at(1, kept);
-    for (int g = 0; g < fields.n_samples; ++g) {
+    // Whole fields keep the zeros that their memory began with.
+    for (int g = 0; !tiling_.is_whole() && g < fields.n_samples; ++g) {
         T* s = fields.s[g];
         T* begin = s + layout.begin(rows.sources.begin - (at_low ? 2 * r : 0));
         std::fill(begin - layout.inner_reach(), s + layout.begin(rows.sources.begin), T(0));

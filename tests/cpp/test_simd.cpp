@@ -47,6 +47,34 @@ TYPED_TEST(SimdTest, LoadsAndStoresAtAnyAddress) {
     }
 }
 
+// As a load one entry before or after would have given.
+TYPED_TEST(SimdTest, PacksSlideOverTwoThatFollowEachOther) {
+    using T = TypeParam;
+    constexpr std::size_t width = kPackWidth<T>;
+    std::vector<T> line(2 * width);
+    std::iota(line.begin(), line.end(), T(1));
+    const Pack<T> low = load(line.data()), high = load(line.data() + width);
+    const Pack<T> before = pack_before<T>(low, high), after = pack_after<T>(low, high);
+    for (std::size_t i = 0; i < width; ++i) {
+        EXPECT_EQ(before[i], line[width - 1 + i]);
+        EXPECT_EQ(after[i], line[1 + i]);
+    }
+}
+
+TYPED_TEST(SimdTest, PartOrWholeFollowsFromWhatIsLeft) {
+    using T = TypeParam;
+    constexpr std::size_t width = kPackWidth<T>;
+    for (std::size_t n = 1; n <= width; ++n) {
+        std::vector<T> from(n, T(2)), to(n, T(0));
+        store_up_to(to.data(), load_up_to(from.data(), static_cast<std::int64_t>(n)),
+                    static_cast<std::int64_t>(n));
+        EXPECT_EQ(to, from);
+    }
+    std::vector<T> from(width + 3, T(2)), to(width + 3, T(0));
+    store_up_to(to.data(), load_up_to(from.data(), width + 3), width + 3);
+    for (std::size_t i = 0; i < to.size(); ++i) EXPECT_EQ(to[i], i < width ? T(2) : T(0));
+}
+
 // Arrays as short as the part: the address sanitizer sees any access beyond.
 TYPED_TEST(SimdTest, PartialAccessTouchesItsPartOnly) {
     using T = TypeParam;

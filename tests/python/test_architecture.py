@@ -29,6 +29,7 @@ CPP_LAYERS = [
     {"activation", "activation_exponential", "coefficient", "moments", "grid", "loss", "penalty"},
     {
         "operators/stencil",
+        "operators/stencil_loops",
         "operators/coordinates",
         "operators/adr",
         "operators/moments_operator",

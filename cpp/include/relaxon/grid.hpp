@@ -193,19 +193,19 @@ template <class T, class Copy, class Set>
 void Layout::visit_ghosts(const InnerAxis& axis, T* field, std::int64_t begin, std::int64_t end,
                           const Copy& copy, const Set& set) const {
     const std::int64_t length = (axis.n + 2 * radius_) * axis.stride;
-    for (T* base = field + begin; base < field + end; base += length) {
-        for (int side = 0; side < 2; ++side) {
-            const Condition& condition = axis.sides[static_cast<std::size_t>(side)];
-            for (std::int64_t g = 1; g <= radius_; ++g) {
-                const std::int64_t at = side == 0 ? radius_ - g : radius_ + axis.n - 1 + g;
-                T* ghost = base + at * axis.stride;
-                if (condition.kind == BoundaryKind::dirichlet) {
-                    set(ghost, static_cast<T>(condition.value), axis.stride);
-                } else {
-                    const std::int64_t from = ghost_cell(condition.kind, side, g, axis.n);
-                    copy(ghost, base + (radius_ + from) * axis.stride, axis.stride);
-                }
+    for (int side = 0; side < 2; ++side) {
+        const Condition& condition = axis.sides[static_cast<std::size_t>(side)];
+        for (std::int64_t g = 1; g <= radius_; ++g) {
+            const std::int64_t at = side == 0 ? radius_ - g : radius_ + axis.n - 1 + g;
+            T* ghost = field + begin + at * axis.stride;
+            if (condition.kind == BoundaryKind::dirichlet) {
+                const T value = static_cast<T>(condition.value);
+                for (; ghost < field + end; ghost += length) set(ghost, value, axis.stride);
+                continue;
             }
+            const std::int64_t from = radius_ + ghost_cell(condition.kind, side, g, axis.n);
+            const std::int64_t shift = (from - at) * axis.stride;
+            for (; ghost < field + end; ghost += length) copy(ghost, ghost + shift, axis.stride);
         }
     }
 }

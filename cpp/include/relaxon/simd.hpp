@@ -127,6 +127,29 @@ template <class T>
     return value - Pack<T>{};
 }
 
+namespace detail {
+
+template <class T, int first, std::size_t... lane>
+[[gnu::always_inline]] inline Pack<T> window(Pack<T> low, Pack<T> high,
+                                             std::index_sequence<lane...>) {
+    return __builtin_shufflevector(low, high, static_cast<int>(lane) + first...);
+}
+
+}  // namespace detail
+
+// Of two packs that follow each other: the pack that begins one lane before `high`, and the one
+// that begins one lane after `low`.
+template <class T>
+[[gnu::always_inline]] inline Pack<T> pack_before(Pack<T> low, Pack<T> high) {
+    constexpr int width = kPackWidth<T>;
+    return detail::window<T, width - 1>(low, high, std::make_index_sequence<kPackWidth<T>>());
+}
+
+template <class T>
+[[gnu::always_inline]] inline Pack<T> pack_after(Pack<T> low, Pack<T> high) {
+    return detail::window<T, 1>(low, high, std::make_index_sequence<kPackWidth<T>>());
+}
+
 // The same bits, read as To.
 template <class To, class From>
 [[gnu::always_inline]] inline To bit_cast(const From& from) {
