@@ -152,8 +152,10 @@ void gather_stencil(const StencilGeometry& geometry, const StencilWeights<T>& we
         geometry, weights, s, n_samples, flat, n,
         [&](int first) {
             return [&, first](int g, std::int64_t i) {
-                const Pack<T> keep = broadcast(T(1)) - at(omega, flat + i) - broadcast(growth);
-                return keep * load(lambda[first + g] + flat + i);
+                // A sum that begins with two products has two ways to contract; this one has one.
+                const Pack<T> cotangent = load(lambda[first + g] + flat + i);
+                const Pack<T> lost = at(omega, flat + i) + broadcast(growth);
+                return cotangent - lost * cotangent;
             };
         },
         [&](int first) {
