@@ -128,7 +128,7 @@ TYPED_TEST(NetworkTest, GradientOfABundleIsTheMeanOverItsSamples) {
                     << network.name << ", sample " << sample << ", cell " << k;
             }
         }
-        EXPECT_NEAR(together.loss, loss, 1e-6 * loss) << network.name;
+        EXPECT_NEAR(together.loss, loss, 1e-12 * loss) << network.name;
         for (std::size_t i = 0; i < mean.size(); ++i) {
             for (std::size_t k = 0; k < mean[i].size(); ++k) {
                 ASSERT_NEAR(together.bars[i][k], mean[i][k], bound * (1.0 + std::abs(mean[i][k])))
