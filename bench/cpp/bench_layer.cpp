@@ -11,18 +11,18 @@ constexpr const char* kGoal = "goal: share 0.67";
 template <class T>
 void forward(benchmark::State& state) {
     StencilCase<T> c({1024});
-    const int n_samples = static_cast<int>(state.range(0));
-    std::vector<T> z = c.make_memory(n_samples, 0.5), out = z;
+    const int n_fields = static_cast<int>(state.range(0));
+    std::vector<T> z = c.make_memory(n_fields, 0.5), out = z;
     for (auto _ : state) {
-        relax<T>(c.geometry, c.layer, Activation::tanh, T(0), c.fields(z), n_samples, c.fields(out),
+        relax<T>(c.geometry, c.layer, Activation::tanh, T(0), c.fields(z), n_fields, c.fields(out),
                  c.rows());
         benchmark::ClobberMemory();
     }
     const int k = c.geometry.n_arms();
     Work work;
-    work.n_cells = work.n_activations = static_cast<double>(c.n_cells()) * n_samples;
+    work.n_cells = work.n_activations = static_cast<double>(c.n_cells()) * n_fields;
     work.flops = (2.0 * k + 4.0) * work.n_cells;
-    work.bytes = (2.0 + static_cast<double>(k) / n_samples) * work.n_cells * sizeof(T);
+    work.bytes = (2.0 + static_cast<double>(k) / n_fields) * work.n_cells * sizeof(T);
     work.working_set = static_cast<std::int64_t>(work.bytes);
     report<T>(state, work, kGoal);
 }
@@ -30,10 +30,10 @@ void forward(benchmark::State& state) {
 template <class T>
 void reverse(benchmark::State& state) {
     StencilCase<T> c({1024});
-    const int n_samples = static_cast<int>(state.range(0));
-    std::vector<T> z = c.make_memory(n_samples, 0.5), z_next = z, lambda = z, s = z, out = z;
+    const int n_fields = static_cast<int>(state.range(0));
+    std::vector<T> z = c.make_memory(n_fields, 0.5), z_next = z, lambda = z, s = z, out = z;
     const ReverseFields<T> fields{c.fields(z), c.fields(z_next), c.fields(lambda),
-                                  c.fields(s), c.fields(out),    n_samples};
+                                  c.fields(s), c.fields(out),    n_fields};
     for (auto _ : state) {
         pull_back(c.geometry, c.layer, Activation::tanh, T(0), fields,
                   {c.rows(), c.rows(), c.rows()}, c.gradient);
@@ -41,9 +41,9 @@ void reverse(benchmark::State& state) {
     }
     const int k = c.geometry.n_arms();
     Work work;
-    work.n_cells = static_cast<double>(c.n_cells()) * n_samples;
+    work.n_cells = static_cast<double>(c.n_cells()) * n_fields;
     work.flops = (4.0 * k + 12.0) * work.n_cells;
-    work.bytes = (6.0 + 3.0 * k / n_samples) * work.n_cells * sizeof(T);
+    work.bytes = (6.0 + 3.0 * k / n_fields) * work.n_cells * sizeof(T);
     work.working_set = static_cast<std::int64_t>(work.bytes);
     report<T>(state, work, kGoal);
 }

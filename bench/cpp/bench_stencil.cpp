@@ -14,29 +14,29 @@ template <class T, Pass pass, int ndim>
 void stencil(benchmark::State& state) {
     StencilCase<T> c(ndim == 1 ? std::vector<std::int64_t>{1024}
                                : std::vector<std::int64_t>{33, 49});
-    const int n_samples = static_cast<int>(state.range(0));
-    std::vector<T> z = c.make_memory(n_samples, 0.5), s = z, lambda = z, out = z;
+    const int n_fields = static_cast<int>(state.range(0));
+    std::vector<T> z = c.make_memory(n_fields, 0.5), s = z, lambda = z, out = z;
     alignas(64) static T pre[kMaxBundle * kBlock];
     for (auto _ : state) {
         c.for_each_block([&](std::int64_t flat, std::int64_t n) {
             if constexpr (pass == Pass::apply) {
-                apply_stencil(c.geometry, c.layer.weights, c.layer.bias, c.fields(z), n_samples,
-                              pre, flat, n);
+                apply_stencil(c.geometry, c.layer.weights, c.layer.bias, c.fields(z), n_fields, pre,
+                              flat, n);
             } else if constexpr (pass == Pass::gather) {
                 gather_stencil(c.geometry, c.layer.weights, c.layer.omega, T(0), c.fields(lambda),
-                               c.fields(s), n_samples, c.fields(out), flat, n);
+                               c.fields(s), n_fields, c.fields(out), flat, n);
             } else {
                 const WeightFields<T> bars{c.gradient.weights_field, nullptr};
-                accumulate_stencil(c.geometry, c.fields(s), c.fields(z), n_samples, bars, flat, n);
+                accumulate_stencil(c.geometry, c.fields(s), c.fields(z), n_fields, bars, flat, n);
             }
         });
         benchmark::ClobberMemory();
     }
     const int k = c.geometry.n_arms();
     Work work;
-    work.n_cells = static_cast<double>(c.n_cells()) * n_samples;
+    work.n_cells = static_cast<double>(c.n_cells()) * n_fields;
     work.flops = 2.0 * k * work.n_cells;
-    const double shared = static_cast<double>(k) / n_samples;
+    const double shared = static_cast<double>(k) / n_fields;
     const double per_cell = pass == Pass::apply    ? 1.0 + shared
                             : pass == Pass::gather ? 3.0 + shared
                                                    : 2.0 + 2.0 * shared;

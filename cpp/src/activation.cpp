@@ -1,12 +1,13 @@
 // Activations: one switch per call, then a loop over packs with the function inlined.
-// gelu and sin call the standard library element by element, gelu on double for both precisions.
+// gelu and sin are computed in double for both precisions.
 #include "relaxon/activation.hpp"
 
-#include <algorithm>
-#include <cmath>
 #include <cstddef>
+#include <cstring>
 
 #include "relaxon/activation_exponential.hpp"
+#include "relaxon/activation_gelu.hpp"
+#include "relaxon/activation_sine.hpp"
 #include "relaxon/simd.hpp"
 
 namespace relaxon {
@@ -49,36 +50,24 @@ struct HardTanh {
     }
 };
 
-// The same for one element.
-template <class T>
-struct EvaluatedElement {
-    T f;
-    T derivative;
-};
-
-template <class T>
-struct Sin {
-    static EvaluatedElement<T> evaluate(T x) { return {std::sin(x), std::cos(x)}; }
-};
-
-// Phi(x) = erfc(-x / sqrt(2)) / 2; gelu = x Phi(x), gelu' = Phi(x) + x phi(x).
-template <class T>
-struct Gelu {
-    static EvaluatedElement<T> evaluate(T element) {
-        // Beyond 40, Phi and phi times x are below the smallest number: infinities get limits.
-        const double x = element;
-        const double bounded = std::min(std::max(x, -40.0), 40.0);
-        const double bell = std::exp(-0.5 * bounded * bounded);
-        // erfc multiplies a relative error of its argument y by 2 y^2, 1500 at the end: the
-        // rounding error of y is taken back to first order.
-        constexpr double high = 0x1.6a09e667f3bcdp-1;
-        constexpr double low = -0x1.bdd3413b26456p-55;
-        const double y = -bounded * high;
-        const double error = std::fma(-bounded, high, -y) - bounded * low;
-        const double twice = std::erfc(y) - 1.1283791670955126 * error * bell;
-        const double f = (x < 0 ? bounded : x) * (0.5 * twice);
-        const double derivative = 0.5 * twice + bounded * (0.3989422804014327 * bell);
-        return {static_cast<T>(f), static_cast<T>(derivative)};
+// A function of packs of double, for float too: each half of a pack is widened.
+template <class T, class Function>
+struct InDouble {
+    [[gnu::always_inline]] static Evaluated<T> evaluate(Pack<T> x) {
+        if constexpr (sizeof(T) == sizeof(double)) {
+            return Function::evaluate(x);
+        } else {
+            typedef float Half __attribute__((vector_size(kPackBytes / 2)));
+            Half in[2], f[2], derivative[2];
+            std::memcpy(in, &x, sizeof x);
+            for (int half = 0; half < 2; ++half) {
+                const Evaluated<double> at =
+                    Function::evaluate(__builtin_convertvector(in[half], Pack<double>));
+                f[half] = __builtin_convertvector(at.f, Half);
+                derivative[half] = __builtin_convertvector(at.derivative, Half);
+            }
+            return {bit_cast<Pack<T>>(f), bit_cast<Pack<T>>(derivative)};
+        }
     }
 };
 
@@ -100,20 +89,6 @@ void map_packs_with_derivative(const T* pre, T* f, T* derivative, std::size_t n)
             store_partial(f + i, at.f, count);
             store_partial(derivative + i, at.derivative, count);
         });
-}
-
-template <class T, class Function>
-void map_elements(const T* pre, T* f, std::size_t n) {
-    for (std::size_t i = 0; i < n; ++i) f[i] = Function::evaluate(pre[i]).f;
-}
-
-template <class T, class Function>
-void map_elements_with_derivative(const T* pre, T* f, T* derivative, std::size_t n) {
-    for (std::size_t i = 0; i < n; ++i) {
-        const EvaluatedElement<T> at = Function::evaluate(pre[i]);
-        f[i] = at.f;
-        derivative[i] = at.derivative;
-    }
 }
 
 struct Description {
@@ -169,9 +144,9 @@ void activate(Activation kind, const T* pre, T* f, std::size_t n) {
     case Activation::silu:
         return map_packs<T, exponential::Silu<T>>(pre, f, n);
     case Activation::gelu:
-        return map_elements<T, Gelu<T>>(pre, f, n);
+        return map_packs<T, InDouble<T, Gelu>>(pre, f, n);
     case Activation::sin:
-        return map_elements<T, Sin<T>>(pre, f, n);
+        return map_packs<T, InDouble<T, Sine>>(pre, f, n);
     case Activation::square:
         return map_packs<T, Square<T>>(pre, f, n);
     case Activation::hard_tanh:
@@ -197,9 +172,9 @@ void activate_with_derivative(Activation kind, const T* pre, T* f, T* derivative
     case Activation::silu:
         return map_packs_with_derivative<T, exponential::Silu<T>>(pre, f, derivative, n);
     case Activation::gelu:
-        return map_elements_with_derivative<T, Gelu<T>>(pre, f, derivative, n);
+        return map_packs_with_derivative<T, InDouble<T, Gelu>>(pre, f, derivative, n);
     case Activation::sin:
-        return map_elements_with_derivative<T, Sin<T>>(pre, f, derivative, n);
+        return map_packs_with_derivative<T, InDouble<T, Sine>>(pre, f, derivative, n);
     case Activation::square:
         return map_packs_with_derivative<T, Square<T>>(pre, f, derivative, n);
     case Activation::hard_tanh:

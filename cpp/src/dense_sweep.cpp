@@ -351,7 +351,7 @@ Extreme DenseSweep<T>::find_extreme(const Parameters<T>& parameters, const T* x,
             ExtremeSearch& search = searches[static_cast<std::size_t>(sample)];
             if (!search.goes_on()) continue;
             search.start_layer(layer);
-            search.look(states_.current + sample * n_, 0, n_);
+            search.look(states_.current + sample * n_, 1, 0, n_);
         }
     }
     Extreme worst;

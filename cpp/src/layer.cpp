@@ -12,12 +12,21 @@ namespace {
 template <class T>
 constexpr std::int64_t kWidth = kPackWidth<T>;
 
+// f(flat, n), n <= kBlock, over the entries of the rows. Lanes make lines long enough for blocks of
+// their own, which leave out the inner ghosts.
 template <class F>
 void for_each_block(const Layout& layout, Rows rows, const F& f) {
-    const std::int64_t end = layout.begin(rows.end);
-    for (std::int64_t flat = layout.begin(rows.begin); flat < end; flat += kBlock) {
-        f(flat, std::min(kBlock, end - flat));
+    const auto cut = [&](std::int64_t flat, std::int64_t end) {
+        for (; flat < end; flat += kBlock) f(flat, std::min(kBlock, end - flat));
+    };
+    if (layout.n_lanes() == 1) {
+        cut(layout.begin(rows.begin), layout.begin(rows.end));
+        return;
     }
+    layout.for_each_pencil(rows.begin, rows.end,
+                           [&](std::int64_t, std::int64_t flat, std::int64_t n_cells) {
+                               cut(flat, flat + n_cells * layout.n_lanes());
+                           });
 }
 
 // body(i, rest): pack number i / width of a block, `rest` of its entries left.
@@ -67,12 +76,14 @@ OrderedSum inner_product(const Layout& layout, const T* a, const T* b, Rows rows
 
 template <class T>
 void relax(const StencilGeometry& geometry, const Layer<T>& layer, Activation activation, T growth,
-           ReadFields<T> z, int n_samples, WriteFields<T> out, Rows rows) {
-    alignas(64) T pre[kMaxBundle * kBlock], f[kBlock];
+           ReadFields<T> z, int n_fields, WriteFields<T> out, Rows rows) {
+    alignas(64) T values[kMaxBundle * kBlock];
     for_each_block(geometry.layout(), rows, [&](std::int64_t flat, std::int64_t n) {
-        apply_stencil(geometry, layer.weights, layer.bias, z, n_samples, pre, flat, n);
-        for (int g = 0; g < n_samples; ++g) {
-            activate(activation, pre + g * kBlock, f, static_cast<std::size_t>(n));
+        const std::int64_t stride = block_stride<T>(n);
+        apply_stencil(geometry, layer.weights, layer.bias, z, n_fields, values, flat, n);
+        activate(activation, values, values, static_cast<std::size_t>(n_fields * stride));
+        for (int g = 0; g < n_fields; ++g) {
+            const T* f = values + g * stride;
             const T* from = z[g] + flat;
             T* to = out[g] + flat;
             for_each_pack_of<T>(n, [&](std::int64_t i, std::int64_t rest) {
@@ -82,7 +93,7 @@ void relax(const StencilGeometry& geometry, const Layer<T>& layer, Activation ac
             });
         }
     });
-    for (int g = 0; g < n_samples; ++g) {
+    for (int g = 0; g < n_fields; ++g) {
         geometry.layout().zero_masked(out[g], rows.begin, rows.end);
     }
 }
@@ -124,17 +135,22 @@ template <class T>
 void pull_source(const StencilGeometry& geometry, const Layer<T>& layer, Activation activation,
                  const ReverseFields<T>& fields, std::int64_t flat, std::int64_t n,
                  const LayerGradient<T>& gradient) {
-    alignas(64) T pre[kMaxBundle * kBlock], f[kBlock], slope[kBlock];
+    alignas(64) T values[kMaxBundle * kBlock], slopes[kMaxBundle * kBlock];
+    const std::int64_t stride = block_stride<T>(n);
     const bool pulls_omega = gradient.omega_sum || gradient.omega_field;
     if (!fields.z_next) {
-        apply_stencil(geometry, layer.weights, layer.bias, fields.z, fields.n_samples, pre, flat,
+        apply_stencil(geometry, layer.weights, layer.bias, fields.z, fields.n_fields, values, flat,
                       n);
+        activate_with_derivative(activation, values, values, slopes,
+                                 static_cast<std::size_t>(fields.n_fields * stride));
     }
     const DerivativeOfValue<T> derivative(activation);
-    for (int g = 0; g < fields.n_samples; ++g) {
+    for (int g = 0; g < fields.n_fields; ++g) {
         const T* state = fields.z[g] + flat;
         const T* cotangent = fields.lambda[g] + flat;
         T* source = fields.s[g] + flat;
+        T* f = values + g * stride;
+        const T* slope = slopes + g * stride;
         if (fields.z_next) {
             const T* next = fields.z_next[g] + flat;
             const Pack<T> omega = broadcast(layer.omega.data[0]);
@@ -147,8 +163,6 @@ void pull_source(const StencilGeometry& geometry, const Layer<T>& layer, Activat
                             rest);
             });
         } else {
-            activate_with_derivative(activation, pre + g * kBlock, f, slope,
-                                     static_cast<std::size_t>(n));
             for_each_pack_of<T>(n, [&](std::int64_t i, std::int64_t rest) {
                 store_up_to(
                     source + i,
@@ -167,15 +181,15 @@ void pull_coefficients(const StencilGeometry& geometry, const ReverseFields<T>& 
     const WeightFields<T> bars{gradient.weights_field, gradient.bias_field};
     const Fields<T> s = fields.s;
     if (bars.w) {
-        accumulate_stencil(geometry, s, fields.z, fields.n_samples, bars, flat, n);
+        accumulate_stencil(geometry, s, fields.z, fields.n_fields, bars, flat, n);
     } else {
-        accumulate_stencil<T>(geometry, s, fields.z, fields.n_samples, gradient.weights_sum, flat,
+        accumulate_stencil<T>(geometry, s, fields.z, fields.n_fields, gradient.weights_sum, flat,
                               n);
-        for (int g = 0; bars.bias && g < fields.n_samples; ++g) {
+        for (int g = 0; bars.bias && g < fields.n_fields; ++g) {
             subtract(s[g] + flat, bars.bias + flat, n);
         }
     }
-    for (int g = 0; gradient.bias_sum && g < fields.n_samples; ++g) {
+    for (int g = 0; gradient.bias_sum && g < fields.n_fields; ++g) {
         gradient.bias_sum->add(-sum_of(s[g] + flat, n));
     }
 }
@@ -194,7 +208,7 @@ void pull_back(const StencilGeometry& geometry, const Layer<T>& layer, Activatio
     const auto pull_state_to = [&](std::int64_t end) {
         if (end <= pulled) return;
         gather_stencil(geometry, layer.weights, layer.omega, growth, fields.lambda, fields.s,
-                       fields.n_samples, fields.out, pulled, end - pulled);
+                       fields.n_fields, fields.out, pulled, end - pulled);
         pulled = end;
     };
     const std::int64_t out_end = layout.begin(rows.out.end);

@@ -97,19 +97,22 @@ void sum_line(const T* const* w, Fields<const T> fields, std::int64_t flat, std:
 // start_of(first), finish_of(first): what `sum_arms` is given for the group at sample `first`.
 template <class T, int Direction, class StartOf, class FinishOf>
 void sum_arms(const StencilGeometry& geometry, const StencilWeights<T>& weights,
-              Fields<const T> fields, int n_samples, std::int64_t flat, std::int64_t n,
+              Fields<const T> fields, int n_fields, std::int64_t flat, std::int64_t n,
               const StartOf& start_of, const FinishOf& finish_of) {
-    for_each_group(n_samples, [&](int first, auto group_size) {
+    for_each_group(n_fields, [&](int first, auto group_size) {
         with_arms(geometry.n_arms(), [&](auto n_arms) {
             const auto run = [&](auto is_local) {
                 if constexpr (n_arms.value == 3) {
-                    sum_line<T, is_local.value, Direction, group_size.value>(
-                        weights.w, fields.from(first), flat, n, start_of(first), finish_of(first));
-                } else {
-                    sum_arms<T, is_local.value, Direction, n_arms.value, group_size.value>(
-                        geometry, weights.w, fields.from(first), flat, n, start_of(first),
-                        finish_of(first));
+                    if (geometry.is_line()) {
+                        sum_line<T, is_local.value, Direction, group_size.value>(
+                            weights.w, fields.from(first), flat, n, start_of(first),
+                            finish_of(first));
+                        return;
+                    }
                 }
+                sum_arms<T, is_local.value, Direction, n_arms.value, group_size.value>(
+                    geometry, weights.w, fields.from(first), flat, n, start_of(first),
+                    finish_of(first));
             };
             if (weights.is_local) {
                 run(std::true_type());
@@ -124,22 +127,23 @@ void sum_arms(const StencilGeometry& geometry, const StencilWeights<T>& weights,
 
 template <class T>
 void apply_stencil(const StencilGeometry& geometry, const StencilWeights<T>& weights,
-                   const Coefficient<T>& bias, ReadFields<T> z, int n_samples, T* pre,
+                   const Coefficient<T>& bias, ReadFields<T> z, int n_fields, T* pre,
                    std::int64_t flat, std::int64_t n) {
     const T none = T(0);
+    const std::int64_t stride = block_stride<T>(n);
     const Coefficient<T> subtracted = bias.data ? bias : Coefficient<T>{&none, false};
     sum_arms<T, 1>(
-        geometry, weights, z, n_samples, flat, n,
+        geometry, weights, z, n_fields, flat, n,
         [&](int) { return [&](int, std::int64_t i) { return -at(subtracted, flat + i); }; },
         [&](int first) {
             return [=](int g, std::int64_t i, Pack<T> sum) {
-                store(pre + (first + g) * kBlock + i, sum);
+                store(pre + (first + g) * stride + i, sum);
             };
         });
     geometry.for_each_cut_arm(flat, flat + n, [&](std::int64_t cell, int arm) {
         const T weight = weights.at(arm, cell);
-        for (int g = 0; g < n_samples; ++g) {
-            pre[g * kBlock + cell - flat] += weight * seen_by_cut(geometry, z[g], cell);
+        for (int g = 0; g < n_fields; ++g) {
+            pre[g * stride + cell - flat] += weight * seen_by_cut(geometry, z[g], cell);
         }
     });
 }
@@ -147,9 +151,9 @@ void apply_stencil(const StencilGeometry& geometry, const StencilWeights<T>& wei
 template <class T>
 void gather_stencil(const StencilGeometry& geometry, const StencilWeights<T>& weights,
                     const Coefficient<T>& omega, T growth, ReadFields<T> lambda, ReadFields<T> s,
-                    int n_samples, WriteFields<T> out, std::int64_t flat, std::int64_t n) {
+                    int n_fields, WriteFields<T> out, std::int64_t flat, std::int64_t n) {
     sum_arms<T, -1>(
-        geometry, weights, s, n_samples, flat, n,
+        geometry, weights, s, n_fields, flat, n,
         [&](int first) {
             return [&, first](int g, std::int64_t i) {
                 // A sum that begins with two products has two ways to contract; this one has one.
@@ -166,7 +170,7 @@ void gather_stencil(const StencilGeometry& geometry, const StencilWeights<T>& we
     if (!geometry.cut_sees_centre()) return;
     geometry.for_each_cut_arm(flat, flat + n, [&](std::int64_t cell, int arm) {
         const T weight = weights.at(arm, cell);
-        for (int g = 0; g < n_samples; ++g) out[g][cell] += weight * s[g][cell];
+        for (int g = 0; g < n_fields; ++g) out[g][cell] += weight * s[g][cell];
     });
 }
 

@@ -105,20 +105,23 @@ void accumulate_sums(const StencilGeometry& geometry, const T* s, const T* z, Or
 
 template <class T>
 void accumulate_stencil(const StencilGeometry& geometry, ReadFields<T> s, ReadFields<T> z,
-                        int n_samples, const WeightFields<T>& bar, std::int64_t flat,
+                        int n_fields, const WeightFields<T>& bar, std::int64_t flat,
                         std::int64_t n) {
-    for_each_group(n_samples, [&](int first, auto group_size) {
+    for_each_group(n_fields, [&](int first, auto group_size) {
         with_arms(geometry.n_arms(), [&](auto n_arms) {
             if constexpr (n_arms.value == 3) {
-                accumulate_line<T, group_size.value>(s.from(first), z.from(first), bar, flat, n);
-            } else {
-                accumulate_fields<T, n_arms.value, group_size.value>(geometry, s.from(first),
-                                                                     z.from(first), bar, flat, n);
+                if (geometry.is_line()) {
+                    accumulate_line<T, group_size.value>(s.from(first), z.from(first), bar, flat,
+                                                         n);
+                    return;
+                }
             }
+            accumulate_fields<T, n_arms.value, group_size.value>(geometry, s.from(first),
+                                                                 z.from(first), bar, flat, n);
         });
     });
     geometry.for_each_cut_arm(flat, flat + n, [&](std::int64_t cell, int arm) {
-        for (int g = 0; g < n_samples; ++g) {
+        for (int g = 0; g < n_fields; ++g) {
             bar.w[arm][cell] += s[g][cell] * seen_by_cut(geometry, z[g], cell);
         }
     });
@@ -126,8 +129,8 @@ void accumulate_stencil(const StencilGeometry& geometry, ReadFields<T> s, ReadFi
 
 template <class T>
 void accumulate_stencil(const StencilGeometry& geometry, ReadFields<T> s, ReadFields<T> z,
-                        int n_samples, OrderedSum* bar, std::int64_t flat, std::int64_t n) {
-    for (int g = 0; g < n_samples; ++g) {
+                        int n_fields, OrderedSum* bar, std::int64_t flat, std::int64_t n) {
+    for (int g = 0; g < n_fields; ++g) {
         int arm = 0;
         for (; arm + 3 <= geometry.n_arms(); arm += 3) {
             accumulate_sums<T, 3>(geometry, s[g], z[g], bar, arm, flat, n);

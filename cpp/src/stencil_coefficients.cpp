@@ -76,10 +76,15 @@ void StencilCoefficients<T>::map_weights(const Parameters<T>& parameters,
     }
     team.parallel_for(shape.n_weight_sets * kRowTasks, [&](std::int64_t task, int worker) {
         const Rows rows = row_task(layout, task % kRowTasks);
-        for_each_cell_block(
-            layout, rows, [&](std::int64_t cell, std::int64_t flat, std::int64_t n) {
-                map(task / kRowTasks, cell, flat, n, scratch_[static_cast<std::size_t>(worker)]);
-            });
+        for_each_cell_block(layout, rows,
+                            [&](std::int64_t cell, std::int64_t flat, std::int64_t n) {
+                                MapScratch<T>& scratch = scratch_[static_cast<std::size_t>(worker)];
+                                const std::int64_t set = task / kRowTasks;
+                                map(set, cell, flat, n, scratch);
+                                for (int k = 0; k < shape.n_arms; ++k) {
+                                    layout.spread(weights_[set * shape.n_arms + k], flat, n);
+                                }
+                            });
     });
     team.parallel_for(shape.n_weight_sets * shape.n_arms,
                       [&](std::int64_t i, int) { finish_field(weights_[i]); });
@@ -92,13 +97,13 @@ void StencilCoefficients<T>::pack_fields(const Parameters<T>& parameters, Team& 
     const std::int64_t n_cells = model_.config.grid->n_cells();
     if (shape.bias_is_local) {
         team.parallel_for(shape.n_bias_sets, [&](std::int64_t set, int) {
-            layout.pack(bias_of(model_, parameters) + set * n_cells, bias_[set], 0,
-                        layout.n_rows());
+            layout.pack<T>({bias_of(model_, parameters) + set * n_cells}, bias_[set], 0,
+                           layout.n_rows());
             finish_field(bias_[set]);
         });
     }
     if (shape.omega_is_local) {
-        layout.pack(parameters.back(), omega_, 0, layout.n_rows());
+        layout.pack<T>({parameters.back()}, omega_, 0, layout.n_rows());
         finish_field(omega_);
     }
 }

@@ -7,8 +7,8 @@
 namespace relaxon {
 
 StencilGeometry::StencilGeometry(const Grid& grid, const std::vector<Arm>& arms, int radius,
-                                 std::int64_t overlap)
-    : layout_(grid, radius, overlap),
+                                 std::int64_t overlap, std::int64_t n_lanes)
+    : layout_(grid, radius, overlap, n_lanes),
       cut_sees_centre_(grid.mask_condition().kind == BoundaryKind::neumann),
       cut_value_(grid.mask_condition().value) {
     for (int axis = 0; axis < grid.ndim(); ++axis) {
@@ -48,7 +48,10 @@ StencilGeometry::StencilGeometry(const Grid& grid, const std::vector<Arm>& arms,
                     const GhostSource source =
                         resolve(grid, {at[0] + arms[k][0], at[1] + arms[k][1], at[2] + arms[k][2]});
                     if (!source.is_open && !grid.exists(source.cell)) {
-                        cut_arms_.push_back({flat + i, static_cast<int>(k)});
+                        const std::int64_t entry = flat + i * n_lanes;
+                        for (std::int64_t lane = 0; lane < n_lanes; ++lane) {
+                            cut_arms_.push_back({entry + lane, static_cast<int>(k)});
+                        }
                     }
                 }
             }

@@ -119,10 +119,13 @@ void StencilGradient<T>::pull_back_fields(const Parameters<T>& parameters,
             std::fill(out, out + sets * coefficient.n_components * n_cells, T(0));
         }
     }
+    const Layout& layout = model.geometry.layout();
     const auto pull_block = [&](std::int64_t set, std::int64_t cell, std::int64_t flat,
                                 std::int64_t n, MapScratch<T>& work) {
         for (int k = 0; k < shape.n_arms; ++k) {
-            work.weights[k] = weight_fields_[set * shape.n_arms + k] + flat;
+            T* field = weight_fields_[set * shape.n_arms + k];
+            layout.collect(field, flat, n);
+            work.weights[k] = field + flat;
         }
         model.op->pullback(block_of(model, parameters, set, cell, work.components),
                            omega_of(model, parameters, set, cell), omega_step, work.weights, n,
@@ -137,12 +140,13 @@ void StencilGradient<T>::pull_back_fields(const Parameters<T>& parameters,
         });
         if (!model.op->uses_omega()) return;
         if (omega_field_) {
-            for (std::int64_t i = 0; i < n; ++i) omega_field_[flat + i] += work.omega_bar[i];
+            for (std::int64_t i = 0; i < n; ++i) {
+                omega_field_[flat + i * layout.n_lanes()] += work.omega_bar[i];
+            }
         } else if (OrderedSum* sum = omega_sum(set)) {
             for (std::int64_t i = 0; i < n; ++i) sum->add(work.omega_bar[i]);
         }
     };
-    const Layout& layout = model.geometry.layout();
     // Sums over cells run in one order; fields are independent row by row.
     const bool has_sums = !is_local || (model.op->uses_omega() && omega_sums_);
     const std::int64_t n_tasks = has_sums ? 1 : kRowTasks;
@@ -210,12 +214,10 @@ void StencilGradient<T>::pull_back_bias(const Gradients<T>& gradients) const {
     const StencilModel<T>& model = *model_;
     const StencilShape& shape = model.shape;
     if (!shape.has_bias) return;
-    const Layout& layout = model.geometry.layout();
     T* out = gradients.arrays[model.op->coefficients().size()];
     for (std::int64_t set = 0; set < shape.n_bias_sets; ++set) {
         if (bias_fields_) {
-            layout.unpack(bias_fields_[set], out + set * model.config.grid->n_cells(), 0,
-                          layout.n_rows());
+            unpack_sum(bias_fields_[set], out + set * model.config.grid->n_cells());
         } else {
             out[set] = sum_tiles(bias_sums_ + set * n_tiles_);
         }
@@ -226,14 +228,24 @@ template <class T>
 void StencilGradient<T>::pull_back_omega(const Gradients<T>& gradients) const {
     T* out = gradients.arrays.back();
     if (!out) return;
-    const Layout& layout = model_->geometry.layout();
     if (omega_field_) {
-        layout.unpack(omega_field_, out, 0, layout.n_rows());
+        unpack_sum(omega_field_, out);
         return;
     }
     for (std::int64_t set = 0; set < model_->shape.n_omega_sets; ++set) {
         out[set] = sum_tiles(omega_sums_ + set * n_tiles_);
     }
+}
+
+// A field of sums to the caller's cells. Consumes the field.
+template <class T>
+void StencilGradient<T>::unpack_sum(T* field, T* cells) const {
+    const Layout& layout = model_->geometry.layout();
+    for_each_cell_block(layout, {0, layout.n_rows()},
+                        [&](std::int64_t cell, std::int64_t flat, std::int64_t n) {
+                            layout.collect(field, flat, n);
+                            std::copy(field + flat, field + flat + n, cells + cell);
+                        });
 }
 
 template <class T>

@@ -14,6 +14,7 @@ constexpr std::int64_t kChunkBytes = std::int64_t{16} << 20;
 // States of a bundle of whole fields, at most: beyond the second-level cache, but within what is
 // left of the third one to every core.
 constexpr std::int64_t kBundleBytes = std::int64_t{1} << 22;
+constexpr std::int64_t kLaneBytes = std::int64_t{1} << 19;
 
 template <class T>
 Tiling tiling_for(const NetworkConfig& config, std::int64_t batch) {
@@ -29,7 +30,27 @@ std::int64_t overlap_for(const NetworkConfig& config, const Tiling& tiling) {
     return tiling.is_whole() ? radius : 2 * radius * tiling.segment;
 }
 
-// Samples that go through the layers together: by configuration and shape alone, since sums over
+// Samples that share the packs of a field: as many as make every arm of the stencil a whole number
+// of cache lines, which lets small grids do without short blocks and shifted loads. By
+// configuration and shape alone. Coefficients, their gradients and the states of a field have to
+// stay in the second-level cache, which lanes multiply; and there are fields for every chunk.
+template <class T>
+std::int64_t choose_lanes(const NetworkConfig& config, const SweepRequest& request,
+                          const Tiling& tiling) {
+    if (!tiling.is_whole() || config.beta != 0.0 || request.kind == SweepKind::tangent) return 1;
+    constexpr std::int64_t n_lanes = kAlignment / static_cast<std::int64_t>(sizeof(T));
+    if (request.batch < kMaxChunks * n_lanes) return 1;
+    const auto op = make_stencil_operator<T>(config);
+    const StencilShape shape(config, static_cast<int>(op->arms().size()), op->uses_omega());
+    std::int64_t cells = 1;
+    for (const std::int64_t n : config.grid->shape()) cells *= n + 2 * op->radius();
+    const std::int64_t n_weights = shape.weights_are_local ? shape.n_weight_sets * shape.n_arms : 0;
+    const std::int64_t n_biases = shape.bias_is_local ? shape.n_bias_sets : 0;
+    const std::int64_t n_fields = 2 * (n_weights + n_biases) + config.depth + 1;
+    return cells * kAlignment * n_fields <= kLaneBytes ? n_lanes : 1;
+}
+
+// Fields that go through the layers together: by configuration and shape alone, since sums over
 // samples and layers follow the bundles. Only local coefficients are worth sharing; whole fields
 // leave samples for every chunk and keep all their states close.
 template <class T>
@@ -40,7 +61,7 @@ int choose_bundle(const StencilModel<T>& model, const SweepRequest& request, con
         model.geometry.field_length() * static_cast<std::int64_t>(sizeof(T));
     const auto fits = [&](std::int64_t bundle) {
         if (!tiling.is_whole()) return bundle <= request.batch;
-        return bundle * kMaxChunks <= request.batch &&
+        return bundle * kMaxChunks * model.geometry.layout().n_lanes() <= request.batch &&
                bundle * model.config.depth * field_bytes <= kBundleBytes;
     };
     int bundle = kMaxBundle;
@@ -54,11 +75,14 @@ template <class T>
 StencilSweep<T>::StencilSweep(const NetworkConfig& config, const SweepRequest& request,
                               bool takes_memory)
     : request_(request), tiling_(tiling_for<T>(config, request.batch)),
-      model_(config, overlap_for<T>(config, tiling_)),
+      model_(config, overlap_for<T>(config, tiling_), choose_lanes<T>(config, request, tiling_)),
       bundle_size_(choose_bundle(model_, request, tiling_)),
       stride_(round_up(model_.geometry.field_length(), kAlignedEntries)),
-      segments_(request.at, tiling_.segment),
-      n_chunks_(tiling_.is_whole() ? (request.batch + bundle_size_ - 1) / bundle_size_ : 1) {
+      segments_(request.at, tiling_.segment), n_chunks_(1) {
+    if (tiling_.is_whole()) {
+        const std::int64_t samples = bundle_size_ * model_.geometry.layout().n_lanes();
+        n_chunks_ = (request.batch + samples - 1) / samples;
+    }
     if (request.kind == SweepKind::gradient) {
         Arena one;
         StencilGradient<T>(model_, tiling_.n_tiles, request.wants_omega, one);

@@ -6,9 +6,15 @@ namespace relaxon {
 
 template <class T>
 void StencilSweep<T>::start_cotangent(Context& context, Crew& crew, const Cotangent& cotangent) {
-    const std::int64_t length = context.n_samples * stride_ - 2 * model_.geometry.margin();
+    const std::int64_t length = context.n_fields * stride_ - 2 * model_.geometry.margin();
     for (T* first : context.lambda) std::fill(first, first + length, T(0));
-    if (cotangent.y_bar) load_fields(context, crew, cotangent.y_bar, context.lambda[0]);
+    if (!cotangent.y_bar) return;
+    load_fields(context, crew, cotangent.y_bar, context.lambda[0]);
+    // Lanes left over repeat a state, which keeps them finite, but are nobody's.
+    const Layout& layout = model_.geometry.layout();
+    const int last = context.n_fields - 1;
+    const std::int64_t used = context.n_samples - last * layout.n_lanes();
+    if (used < layout.n_lanes()) layout.zero_lanes(fields(context.lambda[0])[last], used);
 }
 
 // The steps of one bundle's schedule, a segment each.
@@ -114,7 +120,7 @@ void StencilSweep<T>::reverse_tile(const Context& context, int worker, std::int6
     const Activation activation = model_.config.activation;
     const std::int64_t r = geometry.layout().radius();
     const std::int64_t n_layers = end - begin;
-    const int n_samples = context.n_samples;
+    const int n_fields = context.n_fields;
     const Rows own = tiling_.own(tile);
     const auto inner_state = [&](std::int64_t j) {
         return local_fields(context, worker, j - 1, tile);
@@ -127,7 +133,7 @@ void StencilSweep<T>::reverse_tile(const Context& context, int worker, std::int6
     const std::int64_t k = tiling_.segment;
     for (std::int64_t j = 0; j + 1 < n_layers; ++j) {
         const Rows rows = clip(own, r * (2 * n_layers - 1 - j));
-        relax(geometry, coefficients_->layer(begin + j), activation, T(0), state(j), n_samples,
+        relax(geometry, coefficients_->layer(begin + j), activation, T(0), state(j), n_fields,
               inner_state(j + 1), rows);
         close_local(context, inner_state(j + 1), rows);
     }
@@ -139,11 +145,10 @@ void StencilSweep<T>::reverse_tile(const Context& context, int worker, std::int6
         const bool recovers = recovers_activation(activation, layer.omega, model_.config.beta);
         const Fields<T> next =
             j == 0 ? fields(context.lambda[1]) : local_fields(context, worker, k + j % 2, tile);
-        pull_back_tile(layer, growth,
-                       {state(j), recovers ? state(j + 1) : Fields<const T>(), lambda, s, next,
-                        context.n_samples},
-                       {clip(own, r * (j + 1)), own, clip(own, r * j)},
-                       gradient.layer(begin + j, tile));
+        pull_back_tile(
+            layer, growth,
+            {state(j), recovers ? state(j + 1) : Fields<const T>(), lambda, s, next, n_fields},
+            {clip(own, r * (j + 1)), own, clip(own, r * j)}, gradient.layer(begin + j, tile));
         lambda = next;
     }
 }
@@ -158,7 +163,7 @@ void StencilSweep<T>::pull_back_tile(const Layer<T>& layer, T growth,
     const Rows kept = rows.out;
     const bool at_low = ends_at(0, kept), at_high = ends_at(1, kept);
     // Whole fields keep the zeros that their memory began with.
-    for (int g = 0; !tiling_.is_whole() && g < fields.n_samples; ++g) {
+    for (int g = 0; !tiling_.is_whole() && g < fields.n_fields; ++g) {
         T* s = fields.s[g];
         T* begin = s + layout.begin(rows.sources.begin - (at_low ? 2 * r : 0));
         std::fill(begin - layout.inner_reach(), s + layout.begin(rows.sources.begin), T(0));
@@ -168,7 +173,7 @@ void StencilSweep<T>::pull_back_tile(const Layer<T>& layer, T growth,
     if (at_low) rows.out.begin -= r;
     if (at_high) rows.out.end += r;
     pull_back(model_.geometry, layer, model_.config.activation, growth, fields, rows, gradient);
-    for (int g = 0; g < fields.n_samples; ++g) {
+    for (int g = 0; g < fields.n_fields; ++g) {
         T* out = fields.out[g];
         layout.fold_inner(out, rows.out.begin, rows.out.end);
         if (at_low) layout.fold_rows(out, 0);

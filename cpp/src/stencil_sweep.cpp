@@ -54,6 +54,17 @@ T StencilSweep<T>::growth(Context& context, Crew& crew, const T* z) {
     return static_cast<T>(model_.config.beta * (norm(context, crew, z) - 1.0));
 }
 
+// Where the samples of the bundle's field g lie in the caller's array.
+template <class T>
+template <class Entry>
+Cells<Entry> StencilSweep<T>::cells_of(const Context& context, int g, Entry* cells,
+                                       std::int64_t stride) const {
+    const std::int64_t n_lanes = model_.geometry.layout().n_lanes();
+    const std::int64_t first = g * n_lanes;
+    return {cells + (context.first_sample + first) * stride, stride,
+            std::min(n_lanes, context.n_samples - first)};
+}
+
 // Cells of the bundle's samples, one behind the other, into padded fields.
 template <class T>
 void StencilSweep<T>::load_fields(const Context& context, Crew& crew, const T* cells, T* first) {
@@ -61,9 +72,8 @@ void StencilSweep<T>::load_fields(const Context& context, Crew& crew, const T* c
     const std::int64_t n_cells = model_.config.grid->n_cells();
     for_each_tile(crew, [&](std::int64_t tile, int) {
         const Rows own = tiling_.own(tile);
-        for (int g = 0; g < context.n_samples; ++g) {
-            layout.pack(cells + (context.first_sample + g) * n_cells, fields(first)[g], own.begin,
-                        own.end);
+        for (int g = 0; g < context.n_fields; ++g) {
+            layout.pack(cells_of(context, g, cells, n_cells), fields(first)[g], own.begin, own.end);
         }
     });
 }
@@ -74,9 +84,9 @@ void StencilSweep<T>::unload_fields(const Context& context, Crew& crew, const T*
     const Layout& layout = model_.geometry.layout();
     for_each_tile(crew, [&](std::int64_t tile, int) {
         const Rows own = tiling_.own(tile);
-        for (int g = 0; g < context.n_samples; ++g) {
-            layout.unpack(fields(first)[g], cells + (context.first_sample + g) * sample_stride,
-                          own.begin, own.end);
+        for (int g = 0; g < context.n_fields; ++g) {
+            layout.unpack(fields(first)[g], cells_of(context, g, cells, sample_stride), own.begin,
+                          own.end);
         }
     });
 }
@@ -88,7 +98,7 @@ void StencilSweep<T>::load_input(Context& context, Crew& crew, const T* x) {
     load_fields(context, crew, x, memory);
     for_each_tile(crew, [&](std::int64_t tile, int) {
         const Rows own = tiling_.own(tile);
-        for (int g = 0; g < context.n_samples; ++g) {
+        for (int g = 0; g < context.n_fields; ++g) {
             layout.fill_inner(fields(memory)[g], own.begin, own.end);
         }
     });
@@ -99,7 +109,7 @@ void StencilSweep<T>::load_input(Context& context, Crew& crew, const T* x) {
 // Ghost rows of a state whose own rows are complete.
 template <class T>
 void StencilSweep<T>::close_state(const Context& context, T* first) const {
-    for (int g = 0; g < context.n_samples; ++g) {
+    for (int g = 0; g < context.n_fields; ++g) {
         model_.geometry.layout().fill_rows(fields(first)[g], 0);
         model_.geometry.layout().fill_rows(fields(first)[g], 1);
     }
@@ -120,8 +130,8 @@ void StencilSweep<T>::advance(Context& context, Crew& crew, std::int64_t begin, 
         }
         const Rows own = tiling_.own(tile);
         relax(model_.geometry, coefficients_->layer(begin), model_.config.activation, growth_now,
-              fields(context.states.current), context.n_samples, fields(out), own);
-        for (int g = 0; g < context.n_samples; ++g) {
+              fields(context.states.current), context.n_fields, fields(out), own);
+        for (int g = 0; g < context.n_fields; ++g) {
             layout.fill_inner(fields(out)[g], own.begin, own.end);
         }
     });
@@ -140,11 +150,11 @@ void StencilSweep<T>::advance_tile(const Context& context, int worker, std::int6
         const Fields<T> next =
             is_last ? fields(out) : local_fields(context, worker, (layer - begin) % 2, tile);
         relax(model_.geometry, coefficients_->layer(layer), model_.config.activation, T(0), z,
-              context.n_samples, next, rows);
+              context.n_fields, next, rows);
         if (!is_last) close_local(context, next, rows);
         z = next;
     }
-    for (int g = 0; g < context.n_samples; ++g) {
+    for (int g = 0; g < context.n_fields; ++g) {
         layout.fill_inner(fields(out)[g], own.begin, own.end);
     }
 }
@@ -155,7 +165,7 @@ template <class T>
 void StencilSweep<T>::close_local(const Context& context, Fields<T> local, Rows rows) const {
     const Layout& layout = model_.geometry.layout();
     const std::int64_t reach = layout.inner_reach();
-    for (int g = 0; g < context.n_samples; ++g) {
+    for (int g = 0; g < context.n_fields; ++g) {
         T* field = local[g];
         layout.fill_inner(field, rows.begin, rows.end);
         if (ends_at(0, rows)) {
@@ -181,15 +191,15 @@ void StencilSweep<T>::add_loss(Context& context, Crew& crew, const Cotangent& co
     const auto n_at = static_cast<std::int64_t>(request_.at.size());
     const std::int64_t n_cells = model_.config.grid->n_cells();
     const Target<T>& target = *cotangent.target;
-    for (int g = 0; g < context.n_samples; ++g) {
+    for (std::int64_t i = 0; i < context.n_samples; ++i) {
         const std::int64_t index =
-            (context.first_sample + g) * n_at + (found - request_.at.begin());
+            (context.first_sample + i) * n_at + (found - request_.at.begin());
         StateTarget<T> state{target.y + index * n_cells, target.weights,
                              model_.config.grid->mask()};
         if (target.weights && !target.weights_are_shared) state.weights += index * n_cells;
-        T* lambda = wants_cotangent ? fields(context.lambda[0])[g] : nullptr;
+        T* lambda = wants_cotangent ? sample(context.lambda[0], i) : nullptr;
         losses_[index] = sum_over_tiles(context, crew, [&](Rows rows) {
-            return squared_distance(model_.geometry.layout(), state, fields(z)[g],
+            return squared_distance(model_.geometry.layout(), state, sample(z, i),
                                     1.0 / static_cast<double>(request_.batch), lambda, rows);
         });
     }
@@ -262,7 +272,7 @@ void StencilSweep<T>::apply(const Parameters<T>& parameters, std::int64_t layer,
             plain.bias = {};
             plain.omega = {&one, false};
             relax(model_.geometry, plain, Activation::identity, T(0),
-                  fields(context.states.current), context.n_samples, fields(next),
+                  fields(context.states.current), context.n_fields, fields(next),
                   tiling_.own(tile));
         });
         unload_fields(context, crew, next, out, model_.config.grid->n_cells());
@@ -277,7 +287,7 @@ Extreme StencilSweep<T>::find_extreme(const Parameters<T>& parameters, const T* 
     Extreme worst;
     Crew crew{&team, !tiling_.is_whole(), true};
     Context& context = contexts_.front();
-    context.n_samples = 1;
+    context.n_samples = context.n_fields = 1;
     for (context.first_sample = 0; context.first_sample < request_.batch; ++context.first_sample) {
         load_input(context, crew, x);
         ExtremeSearch search(context.first_sample);
@@ -288,10 +298,10 @@ Extreme StencilSweep<T>::find_extreme(const Parameters<T>& parameters, const T* 
                 context.states.current = next;
             }
             search.start_layer(layer);
-            layout.for_each_pencil(0, layout.n_rows(),
-                                   [&](std::int64_t cell, std::int64_t flat, std::int64_t n) {
-                                       search.look(context.states.current + flat, cell, n);
-                                   });
+            layout.for_each_pencil(
+                0, layout.n_rows(), [&](std::int64_t cell, std::int64_t flat, std::int64_t n) {
+                    search.look(context.states.current + flat, layout.n_lanes(), cell, n);
+                });
         }
         search.add_to(worst);
     }

@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-#include "relaxon/grid.hpp"
+#include "relaxon/layout.hpp"
 
 namespace relaxon {
 

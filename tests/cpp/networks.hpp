@@ -121,6 +121,41 @@ struct Named {
     std::vector<std::int64_t> at;
 };
 
+// Small fields with samples enough for lanes, the last of them not full.
+inline std::vector<Named> laned_networks() {
+    NetworkConfig plane;
+    plane.grid = make_grid({5, 6}, {{kNeumann, kFixed}, {kPeriodic, kPeriodic}}, MaskKind::neumann);
+    plane.is_local = true;
+    plane.depth = 11;
+    plane.activation = Activation::tanh;
+    plane.bias = BiasKind::local;
+    NetworkConfig followed = plane;  // local weights of homogeneous coefficients
+    followed.is_local = false;
+    followed.scheme = AdrScheme::lax_wendroff;
+    followed.omega = OmegaKind::cell;
+    NetworkConfig line = plane;
+    line.grid = make_grid({23}, {{kPeriodic, kPeriodic}}, MaskKind::dirichlet);
+    NetworkConfig layered;
+    layered.grid = make_grid({17}, {{kNeumann, kFixed}});
+    layered.op = OperatorKind::moments;
+    layered.order = 4;
+    layered.is_layered = true;
+    layered.depth = 11;
+    layered.activation = Activation::silu;
+    layered.bias = BiasKind::homogeneous;
+    layered.omega = OmegaKind::layer;
+    NetworkConfig solid = plane;
+    solid.grid =
+        make_grid({3, 4, 3}, {{kPeriodic, kPeriodic}, {kNeumann, kFixed}, {kFixed, kNeumann}},
+                  MaskKind::dirichlet);
+    solid.scheme = AdrScheme::upwind;
+    return {{"lanes, plane", plane, 300, {4, 11}},
+            {"lanes, omega per cell", followed, 277, {4, 11}},
+            {"lanes, line", line, 258, {4, 11}},
+            {"lanes, layered moments", layered, 258, {4, 11}},
+            {"lanes, solid", solid, 259, {4, 11}}};
+}
+
 // Local coefficients and samples enough for bundles, the last of them not full.
 inline std::vector<Named> bundled_networks() {
     NetworkConfig plane;
@@ -139,6 +174,7 @@ inline std::vector<Named> bundled_networks() {
 
 inline std::vector<Named> networks() {
     std::vector<Named> list = bundled_networks();
+    for (const Named& network : laned_networks()) list.push_back(network);
     for (const Case& c : cases()) {
         list.push_back({c.name, config_of(c), c.is_tiled ? 1 : 3, {4, 11}});
     }

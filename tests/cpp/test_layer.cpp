@@ -27,7 +27,7 @@ public:
 
     std::vector<T> pack(const std::vector<T>& cells) const {
         std::vector<T> padded = field();
-        layout.pack(cells.data(), origin(padded), 0, kCells);
+        layout.pack({cells.data()}, origin(padded), 0, kCells);
         return padded;
     }
     std::vector<T> state(unsigned seed) const {

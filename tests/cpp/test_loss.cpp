@@ -55,7 +55,7 @@ TYPED_TEST(LossTest, PaddedFieldsGiveTheSameAsCompactOnes) {
         const std::int64_t n = grid->n_cells();
         const std::vector<T> z = coarse_values<T>(n, 1), y = coarse_values<T>(n, 2);
         std::vector<T> field(static_cast<std::size_t>(layout.size())), lambda(field.size());
-        layout.pack(z.data(), field.data(), 0, layout.n_rows());
+        layout.pack({z.data()}, field.data(), 0, layout.n_rows());
         std::vector<T> expected(z.size());
         const StateTarget<T> target{y.data(), nullptr, grid->mask()};
         const double whole = squared_distance(target, z.data(), 1.0, expected.data(), n).value();
@@ -69,7 +69,7 @@ TYPED_TEST(LossTest, PaddedFieldsGiveTheSameAsCompactOnes) {
                       .value(),
                   whole);
         std::vector<T> back(z.size());
-        layout.unpack(lambda.data(), back.data(), 0, layout.n_rows());
+        layout.unpack(lambda.data(), {back.data()}, 0, layout.n_rows());
         EXPECT_EQ(back, expected);
     }
 }

@@ -98,11 +98,15 @@ TYPED_TEST(NetworkTest, GradientHasTheSameBitsForEveryBudgetAndThreadCount) {
     }
 }
 
+// A sample's states have the same bits whatever shares its layers.
 TYPED_TEST(NetworkTest, GradientOfABundleIsTheMeanOverItsSamples) {
     using T = TypeParam;
-    for (const Named& network : bundled_networks()) {
+    std::vector<Named> shared = bundled_networks();
+    for (const Named& network : laned_networks()) shared.push_back(network);
+    for (const Named& network : shared) {
         const Problem<T> problem(network.config, network.batch, network.at);
         const GradientResult<T> together = problem.gradient(2, -1);
+        const std::vector<T> outputs = problem.forward(false, 2);
         const auto n = static_cast<std::ptrdiff_t>(network.config.grid->n_cells());
         const auto n_at = static_cast<std::ptrdiff_t>(network.at.size());
         const auto share = 1.0 / static_cast<double>(network.batch);
@@ -115,6 +119,9 @@ TYPED_TEST(NetworkTest, GradientOfABundleIsTheMeanOverItsSamples) {
             std::copy_n(problem.x.begin() + sample * n, n, alone.x.begin());
             std::copy_n(problem.y.begin() + sample * n_at * n, n_at * n, alone.y.begin());
             const GradientResult<T> result = alone.gradient(1, -1);
+            const std::vector<T> output = alone.forward(false, 1);
+            ASSERT_TRUE(std::equal(output.begin(), output.end(), outputs.begin() + sample * n))
+                << network.name << ", sample " << sample;
             loss += share * result.loss;
             for (std::size_t i = 0; i < mean.size(); ++i) {
                 for (std::size_t k = 0; k < mean[i].size(); ++k) {

@@ -65,14 +65,14 @@ struct Bench {
                 coarse_values<T>(setting.grid->n_cells(), 20 + static_cast<unsigned>(k)));
             if (!is_local) std::fill(compact[k].begin(), compact[k].end(), compact[k][0]);
             padded.emplace_back(geometry);
-            layout.pack(compact[k].data(), padded[k].data(), 0, layout.n_rows());
+            layout.pack({compact[k].data()}, padded[k].data(), 0, layout.n_rows());
             if (!is_local) padded[k].data()[0] = compact[k][0];
             pointers.push_back(padded[k].data());
         }
         weights = {pointers.data(), is_local};
         bias_cells = coarse_values<T>(setting.grid->n_cells(), 3);
-        layout.pack(bias_cells.data(), bias_field.data(), 0, layout.n_rows());
-        layout.pack(cells.data(), z.data(), 0, layout.n_rows());
+        layout.pack({bias_cells.data()}, bias_field.data(), 0, layout.n_rows());
+        layout.pack({cells.data()}, z.data(), 0, layout.n_rows());
         layout.fill_inner(z.data(), 0, layout.n_rows());
         layout.fill_rows(z.data(), 0);
         layout.fill_rows(z.data(), 1);
@@ -162,7 +162,7 @@ TYPED_TEST(StencilTest, GatherFoldedIsTheTransposeOfApply) {
             const std::int64_t n_cells = setting.grid->n_cells();
             const std::vector<T> s_cells = coarse_values<T>(n_cells, 2);
             Field<T> s(bench.geometry), none(bench.geometry), pulled(bench.geometry);
-            layout.pack(s_cells.data(), s.data(), 0, layout.n_rows());
+            layout.pack({s_cells.data()}, s.data(), 0, layout.n_rows());
             double forward = 0.0, reverse = 0.0;
             bench.for_each_block(0, layout.n_rows(), [&](std::int64_t flat, std::int64_t n) {
                 alignas(64) T pre[kBlock];
@@ -182,7 +182,7 @@ TYPED_TEST(StencilTest, GatherFoldedIsTheTransposeOfApply) {
             layout.fold_rows(pulled.data(), 1);
             layout.zero_masked(pulled.data(), 0, layout.n_rows());
             std::vector<T> back(static_cast<std::size_t>(n_cells));
-            layout.unpack(pulled.data(), back.data(), 0, layout.n_rows());
+            layout.unpack(pulled.data(), {back.data()}, 0, layout.n_rows());
             for (std::size_t i = 0; i < back.size(); ++i) {
                 reverse += static_cast<double>(back[i]) * bench.cells[i];
             }
@@ -200,7 +200,7 @@ TYPED_TEST(StencilTest, AccumulateGivesTheGradientOfEveryWeight) {
         const Layout& layout = bench.layout;
         const std::vector<T> s_cells = coarse_values<T>(grid.n_cells(), 2);
         Field<T> s(bench.geometry);
-        layout.pack(s_cells.data(), s.data(), 0, layout.n_rows());
+        layout.pack({s_cells.data()}, s.data(), 0, layout.n_rows());
         std::vector<Field<T>> bars(setting.arms.size(), Field<T>(bench.geometry));
         std::vector<T*> places;
         for (Field<T>& bar : bars) places.push_back(bar.data());
@@ -239,7 +239,7 @@ TYPED_TEST(StencilTest, BitsDoNotDependOnTheCutIntoBlocks) {
     const Layout& layout = geometry.layout();
     Field<T> z(geometry);
     const std::vector<T> cells = random_values<T>(700, 3);
-    layout.pack(cells.data(), z.data(), 0, 700);
+    layout.pack({cells.data()}, z.data(), 0, 700);
     layout.fill_rows(z.data(), 0);
     layout.fill_rows(z.data(), 1);
     const std::vector<T> values = random_values<T>(3, 4);
@@ -301,7 +301,7 @@ TYPED_TEST(StencilTest, BitsOfASampleDoNotDependOnItsBundle) {
                 for (int g = 0; g < kMaxBundle; g += size) {
                     const int count = std::min(size, kMaxBundle - g);
                     apply_stencil(bench.geometry, bench.weights, bench.bias(), view(z).from(g),
-                                  count, result.pre.data() + g * kBlock, flat, n);
+                                  count, result.pre.data() + g * block_stride<T>(n), flat, n);
                     gather_stencil(bench.geometry, bench.weights, {&omega, false}, T(0.25),
                                    view(lambda).from(g), view(s).from(g), count,
                                    view(result.pulled).from(g), flat, n);
@@ -318,7 +318,7 @@ TYPED_TEST(StencilTest, BitsOfASampleDoNotDependOnItsBundle) {
             for (const int size : {2, 3, 4}) {
                 Result bundled = run(size);
                 for (int g = 0; g < kMaxBundle; ++g) {
-                    const auto begin = static_cast<std::ptrdiff_t>(g * kBlock);
+                    const auto begin = static_cast<std::ptrdiff_t>(g * block_stride<T>(n));
                     EXPECT_TRUE(std::equal(alone.pre.begin() + begin, alone.pre.begin() + begin + n,
                                            bundled.pre.begin() + begin))
                         << setting.what << ", sample " << g << " of " << size;

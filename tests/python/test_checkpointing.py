@@ -95,6 +95,7 @@ SETTINGS = {
     "stencil-float32": lambda: Setting(relaxation(ring(), 90, dtype="float32", bias="local"), 21),
     "single-sample": lambda: Setting(relaxation(ring(n=700, space="local"), 60), 1),
     "batch-of-64": lambda: Setting(relaxation(ring(space="local"), 30), 64),
+    "lanes": lambda: Setting(relaxation(sea(5, 6), 20, trainable_omega=True), 270),
     "masked-2d": lambda: Setting(relaxation(sea(), 25, activation="silu"), 7),
     "layered": lambda: Setting(
         relaxation(sea(time="layered"), 20, bias="homogeneous", trainable_omega=True), 3

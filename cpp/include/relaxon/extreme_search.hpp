@@ -20,10 +20,11 @@ public:
         largest_ = 0.0;
     }
 
+    // n cells, `step` entries apart.
     template <class T>
-    void look(const T* z, std::int64_t cell, std::int64_t n) {
+    void look(const T* z, std::int64_t step, std::int64_t cell, std::int64_t n) {
         for (std::int64_t i = 0; i < n && found_.is_finite; ++i) {
-            const double size = std::abs(static_cast<double>(z[i]));
+            const double size = std::abs(static_cast<double>(z[i * step]));
             const bool is_finite = std::isfinite(size);
             largest_ = is_finite && size > largest_ ? size : largest_;
             if (is_finite && size <= found_.magnitude) continue;

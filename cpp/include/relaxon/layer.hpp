@@ -44,7 +44,7 @@ OrderedSum inner_product(const Layout& layout, const T* a, const T* b, Rows rows
 // cell.
 template <class T>
 void relax(const StencilGeometry& geometry, const Layer<T>& layer, Activation activation, T growth,
-           ReadFields<T> z, int n_samples, WriteFields<T> out, Rows rows);
+           ReadFields<T> z, int n_fields, WriteFields<T> out, Rows rows);
 
 // Whether f(Z) = z + (z' - z) / omega may stand for an evaluation of f where both states are at
 // hand. The quotient costs eps / omega, so omega must not be small; the rule knows nothing of
@@ -60,7 +60,7 @@ struct ReverseFields {
     Fields<const T> lambda;  // cotangent of z', zero at ghosts and masked cells
     Fields<T> s;             // scratch; zero on all that `out` reads beyond the sources
     Fields<T> out;           // cotangent of z, ghosts included (to be folded by the layout)
-    int n_samples = 1;
+    int n_fields = 1;
 };
 
 struct ReverseRows {

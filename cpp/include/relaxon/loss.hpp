@@ -3,7 +3,7 @@
 
 #include <cstdint>
 
-#include "relaxon/grid.hpp"
+#include "relaxon/layout.hpp"
 #include "relaxon/sum.hpp"
 
 namespace relaxon {
@@ -18,7 +18,7 @@ struct StateTarget {
 };
 
 // sum_i w_i (z_i - y_i)^2 over the rows; lambda_i += 2 scale w_i (z_i - y_i) where lambda is given.
-// z and lambda are padded fields. flops 5, bytes 5 sizeof(T) per cell.
+// z and lambda are padded fields, or one lane of them. flops 5, bytes 5 sizeof(T) per cell.
 template <class T>
 OrderedSum squared_distance(const Layout& layout, const StateTarget<T>& target, const T* z,
                             double scale, T* lambda, Rows rows);

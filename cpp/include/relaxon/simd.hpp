@@ -164,6 +164,14 @@ template <class V, IfPack<V> = 0>
     return where ? a : b;
 }
 
+// Whether any lane of a comparison holds.
+template <class M>
+[[gnu::always_inline]] inline bool any(M mask) {
+    Lane<M> found = 0;
+    for (std::size_t lane = 0; lane < sizeof(M) / sizeof(Lane<M>); ++lane) found |= mask[lane];
+    return found != 0;
+}
+
 // The second operand where either is NaN, as the processors' own instructions do it: clamp by
 // max(limit, x) to let NaN through.
 template <class V, IfPack<V> = 0>

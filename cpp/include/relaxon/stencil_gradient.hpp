@@ -34,6 +34,7 @@ private:
     void pull_back_omega(const Gradients<T>& gradients) const;
     void write_components(std::int64_t set, const Gradients<T>& gradients);
     OrderedSum* omega_sum(std::int64_t weight_set);
+    void unpack_sum(T* field, T* cells) const;
     T sum_tiles(const OrderedSum* sums) const;
 
     const StencilModel<T>* model_;

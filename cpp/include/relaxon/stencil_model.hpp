@@ -30,7 +30,7 @@ struct StencilShape {
 // Shared by coefficients, gradient and sweep; lives as long as they do.
 template <class T>
 struct StencilModel {
-    StencilModel(const NetworkConfig& config, std::int64_t overlap);
+    StencilModel(const NetworkConfig& config, std::int64_t overlap, std::int64_t n_lanes);
 
     NetworkConfig config;
     std::unique_ptr<StencilOperator<T>> op;
@@ -46,15 +46,15 @@ inline Rows row_task(const Layout& layout, std::int64_t task) {
     return {layout.n_rows() * task / kRowTasks, layout.n_rows() * (task + 1) / kRowTasks};
 }
 
-// f(cell, flat, n), n <= kBlock, over the cells of the rows.
+// f(cell, flat, n) over the cells of the rows, n <= kBlock at a time.
 template <class F>
 void for_each_cell_block(const Layout& layout, Rows rows, const F& f) {
-    layout.for_each_pencil(rows.begin, rows.end,
-                           [&](std::int64_t cell, std::int64_t flat, std::int64_t length) {
-                               for (std::int64_t i = 0; i < length; i += kBlock) {
-                                   f(cell + i, flat + i, std::min(kBlock, length - i));
-                               }
-                           });
+    layout.for_each_pencil(
+        rows.begin, rows.end, [&](std::int64_t cell, std::int64_t flat, std::int64_t length) {
+            for (std::int64_t i = 0; i < length; i += kBlock) {
+                f(cell + i, flat + i * layout.n_lanes(), std::min(kBlock, length - i));
+            }
+        });
 }
 
 // f(c, offset, array): component c of the operator starts at `offset` in parameter array `array`.

@@ -39,11 +39,11 @@ public:
     void apply(const Parameters<T>& parameters, std::int64_t layer, const T* z, T* out, Team& team);
 
 private:
-    // Memory of one bundle of samples in flight: where a field is named, the fields of all its
-    // samples are meant.
+    // Memory of one bundle of samples in flight: where a field is named, all fields of the bundle
+    // are meant.
     struct Context {
-        std::int64_t first_sample = 0;
-        int n_samples = 1;
+        std::int64_t first_sample = 0, n_samples = 1;
+        int n_fields = 1;  // each holds as many samples as the layout has lanes
         StatePool<T> states;
         T* scratch_dot[2] = {};           // tangent sweeps
         T* lambda[2] = {};                // cotangents: this step's and the next one's
@@ -75,6 +75,14 @@ private:
     // Padded fields of a bundle, given the first.
     Fields<T> fields(T* first) const { return {first, stride_}; }
     Fields<const T> fields(const T* first) const { return {first, stride_}; }
+    // The entries of sample i of a bundle.
+    template <class Entry>
+    Entry* sample(Entry* first, std::int64_t i) const {
+        const std::int64_t n_lanes = model_.geometry.layout().n_lanes();
+        return first + i / n_lanes * stride_ + i % n_lanes;
+    }
+    template <class Entry>
+    Cells<Entry> cells_of(const Context& context, int g, Entry* cells, std::int64_t stride) const;
     std::int64_t local_length() const;
     std::int64_t n_local() const;
     Fields<T> local_fields(const Context& context, int worker, std::int64_t buffer,
@@ -121,8 +129,8 @@ private:
     SweepRequest request_;
     Tiling tiling_;
     StencilModel<T> model_;
-    int bundle_size_;      // most samples of a bundle
-    std::int64_t stride_;  // entries between the fields of its samples
+    int bundle_size_;      // most fields of a bundle
+    std::int64_t stride_;  // entries between them
     SegmentMap segments_;
     std::int64_t n_chunks_;
     Plan plan_;
@@ -137,12 +145,14 @@ private:
 template <class T>
 template <class Body>
 void StencilSweep<T>::for_each_bundle(Team& team, const Body& body) {
+    const std::int64_t n_lanes = model_.geometry.layout().n_lanes();
+    const std::int64_t most = bundle_size_ * n_lanes;
     const auto run = [&](std::int64_t begin, std::int64_t end, std::int64_t chunk, Context& context,
                          Crew& crew) {
         for (context.first_sample = begin; context.first_sample < end;
              context.first_sample += context.n_samples) {
-            context.n_samples =
-                static_cast<int>(std::min<std::int64_t>(bundle_size_, end - context.first_sample));
+            context.n_samples = std::min(most, end - context.first_sample);
+            context.n_fields = static_cast<int>((context.n_samples + n_lanes - 1) / n_lanes);
             body(chunk, context, crew);
         }
     };
@@ -151,10 +161,12 @@ void StencilSweep<T>::for_each_bundle(Team& team, const Body& body) {
         run(0, request_.batch, 0, contexts_[0], crew);
         return;
     }
+    const std::int64_t n_bundles = (request_.batch + most - 1) / most;
     const auto limit = static_cast<int>(plan_.blocks_in_flight);
     team.parallel_for(n_chunks_, limit, [&](std::int64_t chunk, int worker) {
         Crew crew{&team, false, worker == 0};
-        run(request_.batch * chunk / n_chunks_, request_.batch * (chunk + 1) / n_chunks_, chunk,
+        run(n_bundles * chunk / n_chunks_ * most,
+            std::min(n_bundles * (chunk + 1) / n_chunks_ * most, request_.batch), chunk,
             contexts_[static_cast<std::size_t>(worker)], crew);
     });
 }

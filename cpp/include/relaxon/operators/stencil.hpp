@@ -16,7 +16,7 @@
 
 #include "relaxon/array.hpp"
 #include "relaxon/coefficient.hpp"
-#include "relaxon/grid.hpp"
+#include "relaxon/layout.hpp"
 #include "relaxon/sum.hpp"
 
 namespace relaxon {
@@ -28,6 +28,12 @@ constexpr std::int64_t kBlock = 256;
 // for all of them.
 constexpr int kMaxBundle = 4;
 
+// Entries from one field to the next in the scratch of a block of n: whole pairs of packs.
+template <class T>
+constexpr std::int64_t block_stride(std::int64_t n) {
+    return round_up(n, 2 * static_cast<std::int64_t>(kPackWidth<T>));
+}
+
 using Arm = std::array<int, 3>;
 
 struct CutArm {
@@ -38,9 +44,11 @@ struct CutArm {
 class StencilGeometry {
 public:
     StencilGeometry(const Grid& grid, const std::vector<Arm>& arms, int radius,
-                    std::int64_t overlap);
+                    std::int64_t overlap, std::int64_t n_lanes = 1);
 
     const Layout& layout() const { return layout_; }
+    // Arms at entries -1, 0 and 1.
+    bool is_line() const { return offsets_.size() == 3 && offsets_.back() == 1; }
     int n_arms() const { return static_cast<int>(offsets_.size()); }
     std::int64_t offset(int arm) const { return offsets_[static_cast<std::size_t>(arm)]; }
     // What a cut arm sees is the centre's own value; otherwise cut_value().
@@ -99,11 +107,12 @@ struct WeightFields {
     T* bias = nullptr;
 };
 
-// pre_i = sum_k w_k(i) z_{i + off_k} - b_i, cut arms included; pre is block scratch, sample g at
-// g * kBlock. flops 2 K, bytes read (1 + (K [local] + 1 [local bias]) / bundle) sizeof(T) per cell.
+// pre_i = sum_k w_k(i) z_{i + off_k} - b_i, cut arms included; pre is block scratch, field g at
+// g * block_stride(n), written up to the next one. flops 2 K, bytes read (1 + (K [local] + 1 [local
+// bias]) / bundle) sizeof(T) per cell.
 template <class T>
 void apply_stencil(const StencilGeometry& geometry, const StencilWeights<T>& weights,
-                   const Coefficient<T>& bias, ReadFields<T> z, int n_samples, T* pre,
+                   const Coefficient<T>& bias, ReadFields<T> z, int n_fields, T* pre,
                    std::int64_t flat, std::int64_t n);
 
 // out_j = (1 - omega_j - growth) lambda_j + sum_k w_k(j - off_k) s_{j - off_k} for every padded
@@ -113,18 +122,18 @@ void apply_stencil(const StencilGeometry& geometry, const StencilWeights<T>& wei
 template <class T>
 void gather_stencil(const StencilGeometry& geometry, const StencilWeights<T>& weights,
                     const Coefficient<T>& omega, T growth, ReadFields<T> lambda, ReadFields<T> s,
-                    int n_samples, WriteFields<T> out, std::int64_t flat, std::int64_t n);
+                    int n_fields, WriteFields<T> out, std::int64_t flat, std::int64_t n);
 
 // Local weights: bar_k(i) += s_i z_{i + off_k}, bias_bar(i) -= s_i, samples one after the other.
 // flops 2 K, bytes (2 + 2 K / bundle) sizeof(T) per cell.
 template <class T>
 void accumulate_stencil(const StencilGeometry& geometry, ReadFields<T> s, ReadFields<T> z,
-                        int n_samples, const WeightFields<T>& bar, std::int64_t flat,
+                        int n_fields, const WeightFields<T>& bar, std::int64_t flat,
                         std::int64_t n);
 
 // Homogeneous weights: bar_k += sum_i s_i z_{i + off_k}; flops 2 K, bytes 2 sizeof(T) per cell.
 template <class T>
 void accumulate_stencil(const StencilGeometry& geometry, ReadFields<T> s, ReadFields<T> z,
-                        int n_samples, OrderedSum* bar, std::int64_t flat, std::int64_t n);
+                        int n_fields, OrderedSum* bar, std::int64_t flat, std::int64_t n);
 
 }  // namespace relaxon

@@ -45,11 +45,11 @@ using Constant = std::integral_constant<int, N>;
 
 // f(first, Constant<size>) for groups of samples that have a kernel of their own.
 template <class F>
-void for_each_group(int n_samples, const F& f) {
+void for_each_group(int n_fields, const F& f) {
     int first = 0;
-    for (; first + 4 <= n_samples; first += 4) f(first, Constant<4>());
-    for (; first + 2 <= n_samples; first += 2) f(first, Constant<2>());
-    if (first < n_samples) f(first, Constant<1>());
+    for (; first + 4 <= n_fields; first += 4) f(first, Constant<4>());
+    for (; first + 2 <= n_fields; first += 2) f(first, Constant<2>());
+    if (first < n_fields) f(first, Constant<1>());
 }
 
 template <class F>
