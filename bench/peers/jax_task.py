@@ -13,13 +13,13 @@ from jax import lax
 
 from bench.measure import Array
 from bench.peers import stencil
-from bench.peers.tasks import OMEGA, Inputs, Task
+from bench.peers.tasks import OMEGA, RATE, Inputs, Task
 
 
 def build(
     task: Task, inputs: Inputs, threads: int, checkpoint: bool
 ) -> Callable[[], tuple[float, dict[str, Array]]]:
-    """Return the compiled gradient as a call without arguments.
+    """Return the task, compiled, as a call without arguments.
 
     XLA sizes its pool by the process's CPU affinity, which the worker has set, so `threads` needs
     no second setting.
@@ -29,11 +29,12 @@ def build(
     jax.config.update("jax_enable_x64", inputs.x.dtype == np.float64)
     x, y = jnp.asarray(inputs.x), jnp.asarray(inputs.y)
     params = {name: jnp.asarray(array) for name, array in inputs.params.items()}
-    gradient = jax.jit(jax.value_and_grad(partial(_loss, task, checkpoint)))
+    gradient = jax.value_and_grad(partial(_loss, task, checkpoint))
+    compiled = jax.jit(partial(_descend, gradient, task.n_steps) if task.n_steps else gradient)
 
     def evaluate() -> tuple[float, dict[str, Array]]:
-        loss, grads = jax.block_until_ready(gradient(params, x, y))
-        return float(loss), {name: np.asarray(array) for name, array in grads.items()}
+        loss, arrays = jax.block_until_ready(compiled(params, x, y))
+        return float(loss), {name: np.asarray(array) for name, array in arrays.items()}
 
     return evaluate
 
@@ -49,6 +50,17 @@ def _loss(task: Task, checkpoint: bool, params: dict[str, Any], x: Any, y: Any) 
     body = jax.checkpoint(step) if checkpoint else step
     z, _ = lax.scan(body, x, operator if layered else None, length=task.depth)
     return jnp.sum(jnp.square(z - y)) / task.batch
+
+
+def _descend(gradient: Any, n_steps: int, start: dict[str, Any], x: Any, y: Any) -> Any:
+    """First loss of `n_steps` steps of steepest descent, and what they add to the parameters."""
+
+    def step(params: dict[str, Any], _: None) -> tuple[dict[str, Any], Any]:
+        loss, grads = gradient(params, x, y)
+        return {name: value - RATE * grads[name] for name, value in params.items()}, loss
+
+    end, losses = lax.scan(step, start, None, length=n_steps)
+    return losses[0], {name: value - start[name] for name, value in end.items()}
 
 
 def _operator(task: Task, params: dict[str, Any]) -> dict[str, Any]:

@@ -3,8 +3,8 @@
     python -m bench.peers.run --tasks P2,P3 --dtypes float64 --rounds 6 --out DIR
 
 Before a task is timed, loss and gradients of all sides are compared on the same inputs (to 1e-9 in
-float64 and 1e-3 in float32), and the loss with a plain NumPy forward pass. The table is printed and
-written to DIR as `peers.md` and `peers.json`.
+float64 and 1e-3 in float32), and the loss with a plain NumPy forward pass. The table, with the
+ratios aimed at, is printed and written to DIR as `peers.md` and `peers.json`.
 """
 
 from __future__ import annotations
@@ -47,6 +47,12 @@ class Row:
         if self.best_peer is None or "relaxon" not in self.seconds:
             return None
         return self.seconds[self.best_peer].median / self.seconds["relaxon"].median
+
+    @property
+    def target(self) -> float | None:
+        """What the ratio aims at."""
+        targets = TASKS[self.task].targets
+        return targets[self.dtype] if targets else None
 
 
 def difference(a: Array, b: Array) -> float:
@@ -97,7 +103,7 @@ def compare(task: str, dtype: str, sides: list[str], rounds: int, threads: int) 
 
 
 def physical_rate(row: Row, side: str) -> str:
-    """ns per cell and layer of a sample, or GFLOP/s of the dense products."""
+    """ns per cell and layer of a sample (and step), or GFLOP/s of the dense products."""
     task, seconds = TASKS[row.task], row.seconds[side].median
     if task.n_flops is not None:
         return f"{task.n_flops / seconds * 1e-9:.3g} GFLOP/s"
@@ -108,8 +114,8 @@ def markdown(header: list[str], rows: list[Row], sides: list[str]) -> str:
     """The report: machine on top, then times, then peak memory."""
     lines = [f"* {line}" for line in header]
     lines += ["", "One loss and gradient: median [min, max], rate, peak MiB above the inputs.", ""]
-    lines += ["| task | dtype | " + " | ".join(sides) + " | best peer / relaxon | agreement |"]
-    lines += ["| --- " * (len(sides) + 4) + "|"]
+    columns = ["task", "dtype", *sides, "best peer / relaxon", "target", "agreement"]
+    lines += ["| " + " | ".join(columns) + " |", "| --- " * len(columns) + "|"]
     for row in rows:
         cells = [
             f"{row.seconds[side]}, {physical_rate(row, side)}, {row.peak_bytes[side] / MIB:.1f} MiB"
@@ -118,21 +124,22 @@ def markdown(header: list[str], rows: list[Row], sides: list[str]) -> str:
             for side in sides
         ]
         cells.append("-" if row.ratio is None else f"{row.ratio:.2f} ({row.best_peer})")
-        cells.append(f"{row.disagreement:.0e}")
+        cells += ["-" if row.target is None else f"{row.target:g}", f"{row.disagreement:.0e}"]
         lines.append(f"| {row.task} | {row.dtype} | " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n"
 
 
 def as_json(header: list[str], rows: list[Row]) -> str:
     """The report for programs."""
-    entries = [asdict(row) | {"best_peer": row.best_peer, "ratio": row.ratio} for row in rows]
+    derived = ("best_peer", "ratio", "target")
+    entries = [asdict(row) | {name: getattr(row, name) for name in derived} for row in rows]
     return json.dumps({"header": header, "rows": entries}, indent=2) + "\n"
 
 
 def main() -> None:
     """Parse the command line, run, print and write the report."""
     parser = argparse.ArgumentParser(description="relaxon beside JAX and PyTorch")
-    parser.add_argument("--tasks", default="P2,P3,P5,P8", help=f"of {','.join(TASKS)}")
+    parser.add_argument("--tasks", default=",".join(TASKS), help=f"of {','.join(TASKS)}")
     parser.add_argument("--dtypes", default="float64,float32")
     parser.add_argument("--rounds", type=int, default=6, help="even")
     parser.add_argument("--threads", type=int, default=2, help="per side")

@@ -15,6 +15,8 @@ import numpy as np
 from bench.measure import Array, digest
 
 OMEGA = 0.5
+# Of the tasks that descend: small enough for every step to lower the loss.
+RATE = 1e-4
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,11 @@ class Task:
         Whether a bias is subtracted.
     memory
         Byte budget of the sweep; peers cannot state one, so such a task runs in relaxon alone.
+    n_steps
+        Steps of steepest descent in one call, whose result is then the first loss and what the
+        steps add to the parameters; None: one loss and its gradient. Times are per step.
+    targets
+        Of best peer / relaxon, in float64 and float32.
     """
 
     shape: tuple[int, ...]
@@ -46,6 +53,8 @@ class Task:
     time: str = "constant"
     has_bias: bool = False
     memory: str | None = None
+    n_steps: int | None = None
+    targets: Mapping[str, float] | None = None
 
     @property
     def n_cell_updates(self) -> int:
@@ -60,19 +69,31 @@ class Task:
         return 6 * math.prod(self.shape) ** 2 * self.depth * self.batch
 
 
+def targets(float64: float, float32: float) -> Mapping[str, float]:
+    """Ratios that a task aims at."""
+    return {"float64": float64, "float32": float32}
+
+
 TASKS: Mapping[str, Task] = {
-    "P1": Task((64,), depth=20, batch=1, space="homogeneous"),
-    "P2": Task((1024,), depth=100, batch=64),
-    "P3": Task((1_000_000,), depth=100, batch=1),
-    "P4": Task((1024,), depth=100, batch=64, time="layered"),
-    "P5": Task((33, 49), depth=8, batch=546, boundary="neumann", has_bias=True),
-    "P6": Task((8, 8), depth=16, batch=1797, boundary="neumann"),
-    "P7": Task((256, 256), depth=64, batch=4, boundary="neumann"),
-    "P8": Task((1000,), depth=100, batch=64, operator="Dense"),
-    "P9": Task((1000,), depth=100, batch=1, operator="Dense"),
+    "P1 fit": Task(
+        (64,), depth=20, batch=1, space="homogeneous", n_steps=200, targets=targets(25, 15)
+    ),
+    "P1": Task((64,), depth=20, batch=1, space="homogeneous", targets=targets(8, 8)),
+    "P2": Task((1024,), depth=100, batch=64, targets=targets(10, 10)),
+    "P3": Task((1_000_000,), depth=100, batch=1, targets=targets(10, 10)),
+    "P4": Task((1024,), depth=100, batch=64, time="layered", targets=targets(10, 10)),
+    "P5": Task(
+        (33, 49), depth=8, batch=546, boundary="neumann", has_bias=True, targets=targets(15, 15)
+    ),
+    "P6": Task((8, 8), depth=16, batch=1797, boundary="neumann", targets=targets(12, 12)),
+    "P7": Task((256, 256), depth=64, batch=4, boundary="neumann", targets=targets(15, 15)),
+    "P8": Task((1000,), depth=100, batch=64, operator="Dense", targets=targets(1.3, 1.3)),
+    "P9": Task((1000,), depth=100, batch=1, operator="Dense", targets=targets(1, 1)),
     # 20 of the paper's 100 layers: the peers keep every weight's gradient, and all of them
     # together need more memory than the machines this is meant for.
-    "P10": Task((1000,), depth=20, batch=64, operator="Dense", time="layered"),
+    "P10": Task(
+        (1000,), depth=20, batch=64, operator="Dense", time="layered", targets=targets(1.3, 1.3)
+    ),
     "P11": Task((256,), depth=1_000_000, batch=1, memory="64 MiB"),
 }
 

@@ -9,11 +9,11 @@ import torch
 
 from bench.measure import Array
 from bench.peers import stencil
-from bench.peers.tasks import OMEGA, Inputs, Task
+from bench.peers.tasks import OMEGA, RATE, Inputs, Task
 
 
 def build(task: Task, inputs: Inputs, threads: int) -> Callable[[], tuple[float, dict[str, Array]]]:
-    """Return the gradient as a call without arguments."""
+    """Return the task as a call without arguments."""
     torch.set_num_threads(threads)
     x, y = torch.from_numpy(inputs.x), torch.from_numpy(inputs.y)
     params = {
@@ -25,7 +25,19 @@ def build(task: Task, inputs: Inputs, threads: int) -> Callable[[], tuple[float,
         grads = torch.autograd.grad(loss, list(params.values()))
         return loss.item(), {name: grad.numpy() for name, grad in zip(params, grads, strict=True)}
 
-    return evaluate
+    def descend() -> tuple[float, dict[str, Array]]:
+        moved = {name: value.detach().clone().requires_grad_() for name, value in params.items()}
+        losses = []
+        for _ in range(task.n_steps or 0):
+            losses.append(_loss(task, moved, x, y))
+            grads = torch.autograd.grad(losses[-1], list(moved.values()))
+            with torch.no_grad():
+                for value, grad in zip(moved.values(), grads, strict=True):
+                    value -= RATE * grad
+        changes = {name: (value - params[name]).detach() for name, value in moved.items()}
+        return losses[0].item(), {name: change.numpy() for name, change in changes.items()}
+
+    return descend if task.n_steps else evaluate
 
 
 def _loss(task: Task, params: dict[str, Any], x: Any, y: Any) -> Any:

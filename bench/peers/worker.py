@@ -88,7 +88,7 @@ class Worker:
         return result
 
     def turn(self) -> float:
-        """Seconds per evaluation over one turn."""
+        """Seconds per evaluation, or per step of descent, over one turn."""
         time.sleep(SLEEP_SECONDS)
         return float(self._ask("turn"))
 
@@ -123,7 +123,7 @@ def _serve(pipe: Connection, side_name: str, task_name: str, dtype: str, threads
                 loss, grads = call()
                 pipe.send(Evaluation(loss, grads, inputs.digest()))
             elif command == "turn":
-                pipe.send(seconds_per_call(call, TURN_SECONDS))
+                pipe.send(seconds_per_call(call, TURN_SECONDS) / (task.n_steps or 1))
             else:
                 call()
                 pipe.send("done")

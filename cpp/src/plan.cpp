@@ -45,7 +45,7 @@ Evaluations count_evaluations(const PlanInput& input, std::int64_t n_snapshots) 
         count.advances += segments.n_layers() - n;
     }
     count.reversals = segments.n_layers();
-    count.outputs = input.has_output ? segments.n_layers() - segments.begin(n - 1) : 0;
+    count.outputs = input.has_output ? 1 : 0;
     return count;
 }
 

@@ -23,13 +23,6 @@ Tiling tiling_for(const NetworkConfig& config, std::int64_t batch) {
                          static_cast<std::int64_t>(sizeof(T)));
 }
 
-// Ghost rows that tiles at a periodic end read: those of a whole segment, there and back.
-template <class T>
-std::int64_t overlap_for(const NetworkConfig& config, const Tiling& tiling) {
-    const std::int64_t radius = make_stencil_operator<T>(config)->radius();
-    return tiling.is_whole() ? radius : 2 * radius * tiling.segment;
-}
-
 // Samples that share the packs of a field: as many as make every arm of the stencil a whole number
 // of cache lines, which lets small grids do without short blocks and shifted loads. By
 // configuration and shape alone. Coefficients, their gradients and the states of a field have to
@@ -75,7 +68,9 @@ template <class T>
 StencilSweep<T>::StencilSweep(const NetworkConfig& config, const SweepRequest& request,
                               bool takes_memory)
     : request_(request), tiling_(tiling_for<T>(config, request.batch)),
-      model_(config, overlap_for<T>(config, tiling_), choose_lanes<T>(config, request, tiling_)),
+      // Tiles at a periodic end read the ghosts of a whole segment, there and back.
+      model_(config, tiling_.is_whole() ? 0 : 2 * tiling_.segment,
+             choose_lanes<T>(config, request, tiling_)),
       bundle_size_(choose_bundle(model_, request, tiling_)),
       stride_(round_up(model_.geometry.field_length(), kAlignedEntries)),
       segments_(request.at, tiling_.segment), n_chunks_(1) {
@@ -160,12 +155,12 @@ std::int64_t StencilSweep<T>::local_length() const {
     return round_up(cells + margins, kAlignedEntries);
 }
 
-// Inner states of a segment, the source s, and two cotangents where the segment has more than one
-// layer; or two states to go forward.
+// States of a segment but the first, the source s and two cotangents, the source alone where the
+// segment has one layer; or two states to go forward.
 template <class T>
 std::int64_t StencilSweep<T>::n_local() const {
     const std::int64_t k = tiling_.segment;
-    if (request_.kind == SweepKind::gradient) return k > 1 ? k + 2 : 1;
+    if (request_.kind == SweepKind::gradient) return k > 1 ? k + 3 : 1;
     return k > 1 ? 2 : 0;
 }
 
@@ -178,7 +173,7 @@ typename StencilSweep<T>::Context StencilSweep<T>::carve_context(Arena& arena,
     if (request_.kind == SweepKind::tangent) {
         for (T*& field : context.scratch_dot) field = take_field(arena);
     }
-    context.tile_sums = arena.take<OrderedSum>(tiling_.n_tiles);
+    context.tile_sums = arena.take<OrderedSum>(bundle_size_ * tiling_.n_tiles);
     const std::int64_t n_workers = tiling_.is_whole() ? 1 : request_.n_threads;
     context.local = arena.take<T*>(n_workers * n_local());
     for (std::int64_t i = 0; i < n_workers * n_local(); ++i) {

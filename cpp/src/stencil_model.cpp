@@ -26,11 +26,11 @@ std::unique_ptr<StencilOperator<T>> make_stencil_operator(const NetworkConfig& c
 }
 
 template <class T>
-StencilModel<T>::StencilModel(const NetworkConfig& configuration, std::int64_t overlap,
+StencilModel<T>::StencilModel(const NetworkConfig& configuration, std::int64_t n_ghost_layers,
                               std::int64_t n_lanes)
     : config(configuration), op(make_stencil_operator<T>(config)),
       wide_op(make_stencil_operator<double>(config)),
-      geometry(*config.grid, op->arms(), op->radius(), overlap, n_lanes),
+      geometry(*config.grid, op->arms(), op->radius(), op->radius() * n_ghost_layers, n_lanes),
       shape(config, geometry.n_arms(), op->uses_omega()) {}
 
 template std::unique_ptr<StencilOperator<float>> make_stencil_operator(const NetworkConfig&);

@@ -27,7 +27,11 @@ struct StencilSweep<T>::Stepper {
     const T* x;
     const Cotangent& cotangent;
 
-    void advance(std::int64_t i) { context.states.current = advance_to(i, evaluations().advances); }
+    void advance(std::int64_t i) {
+        context.states.current = advance_to(i);
+        evaluations().advances +=
+            context.n_samples * (sweep.segments_.begin(i + 1) - sweep.segments_.begin(i));
+    }
     void keep(std::int64_t slot) { context.states.keep(slot); }
     void restore(std::int64_t slot) { context.states.restore(slot); }
     void restore_input() { sweep.load_input(context, crew, x); }
@@ -36,11 +40,16 @@ struct StencilSweep<T>::Stepper {
         const SegmentMap& segments = sweep.segments_;
         const std::int64_t begin = segments.begin(i);
         const std::int64_t end = segments.begin(i + 1);
-        if (i + 1 == segments.n_segments()) {
-            context.states.later = advance_to(i, evaluations().outputs);
+        const bool is_last = i + 1 == segments.n_segments();
+        const bool starts_in_tiles = is_last && sweep.tiling_.segment > 1;
+        if (is_last) evaluations().outputs += context.n_samples;
+        if (is_last && !starts_in_tiles) {
+            context.states.later = advance_to(i);
+            sweep.start_cotangent(context, crew, cotangent);
             sweep.add_loss(context, crew, cotangent, end, context.states.later, true);
         }
-        sweep.reverse(context, crew, gradient, begin, end);
+        sweep.reverse(context, crew, gradient,
+                      {begin, end, starts_in_tiles ? &cotangent : nullptr});
         evaluations().advances += context.n_samples * (end - begin - 1);
         evaluations().reversals += context.n_samples * (end - begin);
         sweep.add_loss(context, crew, cotangent, begin, context.states.current, true);
@@ -50,12 +59,9 @@ struct StencilSweep<T>::Stepper {
 private:
     Evaluations& evaluations() { return context.evaluations; }
 
-    T* advance_to(std::int64_t i, std::int64_t& count) {
-        const std::int64_t begin = sweep.segments_.begin(i);
-        const std::int64_t end = sweep.segments_.begin(i + 1);
+    T* advance_to(std::int64_t i) {
         T* next = context.states.free_scratch();
-        sweep.advance(context, crew, begin, end, next);
-        count += context.n_samples * (end - begin);
+        sweep.advance(context, crew, sweep.segments_.begin(i), sweep.segments_.begin(i + 1), next);
         return next;
     }
 };
@@ -65,8 +71,8 @@ void StencilSweep<T>::sweep_back(Context& context, Crew& crew, StencilGradient<T
                                  const T* x, const Cotangent& cotangent) {
     context.states.later = nullptr;
     load_input(context, crew, x);
-    start_cotangent(context, crew, cotangent);
     if (segments_.n_segments() == 0) {
+        start_cotangent(context, crew, cotangent);
         add_loss(context, crew, cotangent, 0, context.states.current, true);
         return;
     }
@@ -76,14 +82,17 @@ void StencilSweep<T>::sweep_back(Context& context, Crew& crew, StencilGradient<T
 }
 
 // lambda_end to lambda_begin, both in lambda[0]; the working state is z_begin, the later one z_end.
+// Where the tiles start the cotangent, there is no lambda_end and no z_end yet.
 template <class T>
 void StencilSweep<T>::reverse(Context& context, Crew& crew, StencilGradient<T>& gradient,
-                              std::int64_t begin, std::int64_t end) {
+                              const Segment& segment) {
     poll(context, crew);
     const Layout& layout = model_.geometry.layout();
     const T* lambda = context.lambda[0];
     const T* z = context.states.current;
-    if (!tiling_.is_whole() && layout.is_periodic()) close_state(context, context.lambda[0]);
+    if (!tiling_.is_whole() && layout.is_periodic() && !segment.start) {
+        close_state(context, context.lambda[0]);
+    }
     T growth_now = T(0), pull = T(0);
     if (model_.config.beta != 0.0) {
         const double length = norm(context, crew, z);
@@ -96,7 +105,7 @@ void StencilSweep<T>::reverse(Context& context, Crew& crew, StencilGradient<T>& 
         }
     }
     for_each_tile(crew, [&](std::int64_t tile, int worker) {
-        reverse_tile(context, worker, tile, begin, end, growth_now, gradient);
+        reverse_tile(context, worker, tile, segment, growth_now, gradient);
         if (pull == T(0)) return;
         const Rows own = tiling_.own(tile);
         T* next = context.lambda[1];
@@ -108,48 +117,101 @@ void StencilSweep<T>::reverse(Context& context, Crew& crew, StencilGradient<T>& 
                                });
     });
     std::swap(context.lambda[0], context.lambda[1]);
+    if (!segment.start || !segment.start->target) return;
+    for (int g = 0; g < context.n_fields; ++g) {
+        losses_[loss_index(context, place_of(segment.end), g)] = total_of_tiles(context, g);
+    }
 }
 
 // The segment's states again, then its layers backwards. With e rows beyond the tile's own: state
 // number j is needed up to e = r (2 K - j), its cotangent up to r j.
 template <class T>
 void StencilSweep<T>::reverse_tile(const Context& context, int worker, std::int64_t tile,
-                                   std::int64_t begin, std::int64_t end, T growth,
-                                   StencilGradient<T>& gradient) {
+                                   const Segment& segment, T growth, StencilGradient<T>& gradient) {
     const StencilGeometry& geometry = model_.geometry;
     const Activation activation = model_.config.activation;
     const std::int64_t r = geometry.layout().radius();
-    const std::int64_t n_layers = end - begin;
+    const std::int64_t n_layers = segment.end - segment.begin;
+    const std::int64_t n_made = segment.start ? n_layers : n_layers - 1;
     const int n_fields = context.n_fields;
     const Rows own = tiling_.own(tile);
-    const auto inner_state = [&](std::int64_t j) {
-        return local_fields(context, worker, j - 1, tile);
+    // States 1, 2, ..., then s, then two cotangents in turn.
+    const std::int64_t n_states = tiling_.segment > 1 ? tiling_.segment : 0;
+    const auto local = [&](std::int64_t buffer) {
+        return local_fields(context, worker, buffer, tile);
     };
     const auto state = [&](std::int64_t j) -> Fields<const T> {
         if (j == 0) return fields(context.states.current);
-        if (j == n_layers) return fields(context.states.later);
-        return inner_state(j);
+        if (j > n_made) return fields(context.states.later);
+        return local(j - 1);
     };
-    const std::int64_t k = tiling_.segment;
-    for (std::int64_t j = 0; j + 1 < n_layers; ++j) {
+    for (std::int64_t j = 0; j < n_made; ++j) {
         const Rows rows = clip(own, r * (2 * n_layers - 1 - j));
-        relax(geometry, coefficients_->layer(begin + j), activation, T(0), state(j), n_fields,
-              inner_state(j + 1), rows);
-        close_local(context, inner_state(j + 1), rows);
+        relax(geometry, coefficients_->layer(segment.begin + j), activation, T(0), state(j),
+              n_fields, local(j), rows);
+        close_local(context, local(j), rows);
     }
 
-    const Fields<T> s = local_fields(context, worker, k - 1, tile);
+    const Fields<T> s = local(n_states);
+    const auto cotangent = [&](std::int64_t j) { return local(n_states + 1 + j % 2); };
     Fields<const T> lambda = fields(static_cast<const T*>(context.lambda[0]));
+    if (segment.start) {
+        start_tile(context, tile, segment, state(n_layers), cotangent(n_layers));
+        lambda = cotangent(n_layers);
+    }
     for (std::int64_t j = n_layers - 1; j >= 0; --j) {
-        const Layer<T> layer = coefficients_->layer(begin + j);
+        const Layer<T> layer = coefficients_->layer(segment.begin + j);
         const bool recovers = recovers_activation(activation, layer.omega, model_.config.beta);
-        const Fields<T> next =
-            j == 0 ? fields(context.lambda[1]) : local_fields(context, worker, k + j % 2, tile);
+        const Fields<T> next = j == 0 ? fields(context.lambda[1]) : cotangent(j);
         pull_back_tile(
             layer, growth,
             {state(j), recovers ? state(j + 1) : Fields<const T>(), lambda, s, next, n_fields},
-            {clip(own, r * (j + 1)), own, clip(own, r * j)}, gradient.layer(begin + j, tile));
+            {clip(own, r * (j + 1)), own, clip(own, r * j)},
+            gradient.layer(segment.begin + j, tile));
         lambda = next;
+    }
+}
+
+// The cotangent of the last state, made by every tile as far as it needs it, and the loss of the
+// tile's own rows.
+template <class T>
+void StencilSweep<T>::start_tile(const Context& context, std::int64_t tile, const Segment& segment,
+                                 Fields<const T> z, Fields<T> lambda) const {
+    const Layout& layout = model_.geometry.layout();
+    const std::int64_t r = layout.radius();
+    const std::int64_t n_cells = model_.config.grid->n_cells();
+    const std::int64_t row_cells = n_cells / layout.n_rows();
+    const Rows own = tiling_.own(tile);
+    const Rows rows = clip(own, r * (segment.end - segment.begin));
+    const double scale = 1.0 / static_cast<double>(request_.batch);
+    for (int g = 0; g < context.n_fields; ++g) {
+        T* bar = lambda[g];
+        std::fill(bar + layout.begin(rows.begin - r) - layout.inner_reach(),
+                  bar + layout.begin(rows.end + r) + layout.inner_reach(), T(0));
+        for (const Rows part : {Rows{rows.begin, own.begin}, own, Rows{own.end, rows.end}}) {
+            // Beyond a periodic end the cells begin anew.
+            for_each_period(part.begin, part.end, 0, layout.n_rows(),
+                            [&](std::int64_t begin, std::int64_t end, std::int64_t shift) {
+                                const std::int64_t turned = shift * row_cells;
+                                if (segment.start->y_bar) {
+                                    const T* cells =
+                                        segment.start->y_bar + (context.first_sample + g) * n_cells;
+                                    layout.pack<T>({cells - turned}, bar, begin, end);
+                                    return;
+                                }
+                                const std::int64_t index =
+                                    loss_index(context, place_of(segment.end), g);
+                                StateTarget<T> target = state_target(*segment.start->target, index);
+                                target.y -= turned;
+                                if (target.weights) target.weights -= turned;
+                                if (target.mask) target.mask -= turned;
+                                const OrderedSum sum = squared_distance(layout, target, z[g], scale,
+                                                                        bar, {begin, end});
+                                if (begin == own.begin) {
+                                    context.tile_sums[g * tiling_.n_tiles + tile] = sum;
+                                }
+                            });
+        }
     }
 }
 

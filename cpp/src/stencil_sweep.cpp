@@ -181,22 +181,36 @@ void StencilSweep<T>::close_local(const Context& context, Fields<T> local, Rows 
     }
 }
 
+// Where a layer stands among those with targets; -1: it has none.
+template <class T>
+std::int64_t StencilSweep<T>::place_of(std::int64_t layer) const {
+    const auto found = std::find(request_.at.begin(), request_.at.end(), layer);
+    return found == request_.at.end() ? -1 : found - request_.at.begin();
+}
+
+template <class T>
+std::int64_t StencilSweep<T>::loss_index(const Context& context, std::int64_t place,
+                                         std::int64_t i) const {
+    return (context.first_sample + i) * static_cast<std::int64_t>(request_.at.size()) + place;
+}
+
+template <class T>
+StateTarget<T> StencilSweep<T>::state_target(const Target<T>& target, std::int64_t index) const {
+    const std::int64_t first = index * model_.config.grid->n_cells();
+    const bool is_own = target.weights && !target.weights_are_shared;
+    return {target.y + first, is_own ? target.weights + first : target.weights,
+            model_.config.grid->mask()};
+}
+
 // Loss of the state at `layer`, if it has a target, and the cotangent it adds to lambda_layer.
 template <class T>
 void StencilSweep<T>::add_loss(Context& context, Crew& crew, const Cotangent& cotangent,
                                std::int64_t layer, const T* z, bool wants_cotangent) {
-    if (!cotangent.target) return;
-    const auto found = std::find(request_.at.begin(), request_.at.end(), layer);
-    if (found == request_.at.end()) return;
-    const auto n_at = static_cast<std::int64_t>(request_.at.size());
-    const std::int64_t n_cells = model_.config.grid->n_cells();
-    const Target<T>& target = *cotangent.target;
+    const std::int64_t place = place_of(layer);
+    if (!cotangent.target || place < 0) return;
     for (std::int64_t i = 0; i < context.n_samples; ++i) {
-        const std::int64_t index =
-            (context.first_sample + i) * n_at + (found - request_.at.begin());
-        StateTarget<T> state{target.y + index * n_cells, target.weights,
-                             model_.config.grid->mask()};
-        if (target.weights && !target.weights_are_shared) state.weights += index * n_cells;
+        const std::int64_t index = loss_index(context, place, i);
+        const StateTarget<T> state = state_target(*cotangent.target, index);
         T* lambda = wants_cotangent ? sample(context.lambda[0], i) : nullptr;
         losses_[index] = sum_over_tiles(context, crew, [&](Rows rows) {
             return squared_distance(model_.geometry.layout(), state, sample(z, i),

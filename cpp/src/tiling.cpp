@@ -12,9 +12,10 @@ constexpr std::int64_t kTileCells = 4096;
 // Below this many cells a field stays whole if there are samples enough to share out.
 constexpr std::int64_t kWholeCells = 32768;
 constexpr std::int64_t kEnoughSamples = 8;
-// States and coefficients of a tile, to stay in the second-level cache.
-constexpr std::int64_t kTileBytes = std::int64_t{1} << 20;
-constexpr std::int64_t kMaxSegment = 32;
+// States and coefficients of a tile: within what is left of the third-level cache to every core, so
+// that most networks are one segment, whose layers are evaluated once.
+constexpr std::int64_t kTileBytes = std::int64_t{1} << 22;
+constexpr std::int64_t kMaxSegment = 128;
 // Rows computed twice are at most one in this many.
 constexpr std::int64_t kOverlapShare = 8;
 

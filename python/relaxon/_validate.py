@@ -46,7 +46,10 @@ def check_choice(argument: str, value: object, choices: Sequence[str]) -> str:
 
 def check_integer(argument: str, value: object, least: int, most: int | None = None) -> int:
     """A whole number within bounds; booleans and fractions are something else."""
-    if isinstance(value, bool | np.bool_) or not isinstance(value, numbers.Integral):
+    # An int by far the most often, and abstract classes are slow.
+    if type(value) is not int and (
+        isinstance(value, bool | np.bool_) or not isinstance(value, numbers.Integral)
+    ):
         refuse(argument, "an integer", repr(value), TypeError)
     number = int(value)
     if number < least or (most is not None and number > most):
@@ -133,7 +136,8 @@ def check_array(argument: str, value: object, dtype: np.dtype[Any]) -> Array:
     if array.dtype != dtype:
         fix = f"convert it with .astype('{dtype}')" if array.dtype.kind in "fiu" else ""
         refuse(argument, f"an array of {dtype}", f"one of {array.dtype}", TypeError, fix)
-    if not (array.flags.c_contiguous and array.flags.aligned):
+    flags = array.flags
+    if not (flags.c_contiguous and flags.aligned):
         array = array.copy(order="C")
     return array
 

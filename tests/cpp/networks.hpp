@@ -199,6 +199,14 @@ inline std::vector<Named> networks() {
         config.activation = Activation::tanh;
         list.push_back({op == OperatorKind::moments ? "moments" : "banded", config, 1, {4, 11}});
     }
+    NetworkConfig deep;  // several segments before the first target
+    deep.grid = make_grid({9000}, {{kPeriodic, kPeriodic}});
+    deep.op = OperatorKind::banded;
+    deep.order = 4;
+    deep.is_local = true;
+    deep.depth = 70;
+    deep.activation = Activation::tanh;
+    list.push_back({"several segments", deep, 1, {70}});
     return list;
 }
 

@@ -129,7 +129,7 @@ TEST(CountEvaluations, OfSegmentsWithEverythingStored) {
     // Segments end at 5, 10, 15, 20, 22: four are advanced over once, 17 layers within.
     EXPECT_EQ(count.advances, 20 + (22 - 5));
     EXPECT_EQ(count.reversals, 22);
-    EXPECT_EQ(count.outputs, 2);
+    EXPECT_EQ(count.outputs, 1);
 }
 
 TEST(CountEvaluations, OfAForwardSweepAreNone) {

@@ -30,7 +30,8 @@ struct StencilShape {
 // Shared by coefficients, gradient and sweep; lives as long as they do.
 template <class T>
 struct StencilModel {
-    StencilModel(const NetworkConfig& config, std::int64_t overlap, std::int64_t n_lanes);
+    // n_ghost_layers: layers whose reach the ghost rows of a periodic axis 0 have to cover.
+    StencilModel(const NetworkConfig& config, std::int64_t n_ghost_layers, std::int64_t n_lanes);
 
     NetworkConfig config;
     std::unique_ptr<StencilOperator<T>> op;

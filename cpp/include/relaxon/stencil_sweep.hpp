@@ -48,7 +48,7 @@ private:
         T* scratch_dot[2] = {};           // tangent sweeps
         T* lambda[2] = {};                // cotangents: this step's and the next one's
         T** local = nullptr;              // [worker][buffer]: memory of tiles
-        OrderedSum* tile_sums = nullptr;  // [tile]
+        OrderedSum* tile_sums = nullptr;  // [field][tile], the first field's by default
         std::int64_t* schedule = nullptr;
         Evaluations evaluations;
         std::int64_t cells_since_poll = 0;
@@ -64,6 +64,13 @@ private:
     struct Cotangent {
         const Target<T>* target = nullptr;  // of a loss
         const T* y_bar = nullptr;           // or given
+    };
+
+    // Layers to be reversed; `start`: those tiles that end at the last target make its cotangent
+    // themselves, else null.
+    struct Segment {
+        std::int64_t begin, end;
+        const Cotangent* start;
     };
 
     struct Stepper;
@@ -94,6 +101,7 @@ private:
     void for_each_tile(Crew& crew, const Body& body);
     template <class Term>
     double sum_over_tiles(Context& context, Crew& crew, const Term& term);
+    double total_of_tiles(const Context& context, int field) const;
 
     Rows clip(Rows own, std::int64_t extra) const;
     bool ends_at(int side, Rows rows) const;
@@ -113,15 +121,20 @@ private:
 
     void sweep_back(Context& context, Crew& crew, StencilGradient<T>& gradient, const T* x,
                     const Cotangent& cotangent);
-    void reverse(Context& context, Crew& crew, StencilGradient<T>& gradient, std::int64_t begin,
-                 std::int64_t end);
-    void reverse_tile(const Context& context, int worker, std::int64_t tile, std::int64_t begin,
-                      std::int64_t end, T growth, StencilGradient<T>& gradient);
+    void reverse(Context& context, Crew& crew, StencilGradient<T>& gradient,
+                 const Segment& segment);
+    void reverse_tile(const Context& context, int worker, std::int64_t tile, const Segment& segment,
+                      T growth, StencilGradient<T>& gradient);
+    void start_tile(const Context& context, std::int64_t tile, const Segment& segment,
+                    Fields<const T> z, Fields<T> lambda) const;
     void pull_back_tile(const Layer<T>& layer, T growth, const ReverseFields<T>& fields,
                         ReverseRows rows, const LayerGradient<T>& gradient) const;
     void start_cotangent(Context& context, Crew& crew, const Cotangent& cotangent);
     void add_loss(Context& context, Crew& crew, const Cotangent& cotangent, std::int64_t layer,
                   const T* z, bool wants_cotangent);
+    std::int64_t place_of(std::int64_t layer) const;
+    std::int64_t loss_index(const Context& context, std::int64_t place, std::int64_t i) const;
+    StateTarget<T> state_target(const Target<T>& target, std::int64_t index) const;
     double total_loss() const;
     void gradient_sweep(const Parameters<T>& parameters, const T* x, const Target<T>* target,
                         const T* y_bar, const Gradients<T>& gradients, Team& team);
@@ -186,9 +199,14 @@ template <class Term>
 double StencilSweep<T>::sum_over_tiles(Context& context, Crew& crew, const Term& term) {
     for_each_tile(
         crew, [&](std::int64_t tile, int) { context.tile_sums[tile] = term(tiling_.own(tile)); });
+    return total_of_tiles(context, 0);
+}
+
+template <class T>
+double StencilSweep<T>::total_of_tiles(const Context& context, int field) const {
     OrderedSum total;
     for (std::int64_t tile = 0; tile < tiling_.n_tiles; ++tile) {
-        total.add(context.tile_sums[tile]);
+        total.add(context.tile_sums[field * tiling_.n_tiles + tile]);
     }
     return total.value();
 }
