@@ -1,4 +1,4 @@
-// Whole sweeps on one thread: forward (loss) and gradient of P2, P3 and P5. The share is that of
+// Whole sweeps on one thread: forward (loss) and gradient of P2, P3, P5 and P6. The share is that of
 // one activation per cell and the unavoidable loads and stores: forward z in and z' out, in
 // reverse z, z' and the cotangent in and out. Goals: P2 share 0.67; cost per cell of P3 flat
 // within 15 % from 10^4 to 10^7 cells; a gradient at most 3.5 times its forward sweep.
@@ -74,6 +74,7 @@ void add_all(const std::string& dtype) {
     };
     add("P2", {{1024}, 100, 64});
     add("P5", {{33, 49}, 8, 546, BoundaryKind::neumann, BiasKind::local});
+    add("P6", {{8, 8}, 16, 1797, BoundaryKind::neumann});
     for (const std::int64_t n : {10000, 100000, 1000000, 10000000}) {
         add("P3 with N = " + std::to_string(n), {{n}, 100, 1});
     }
