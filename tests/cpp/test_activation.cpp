@@ -77,8 +77,8 @@ struct Bound {
 };
 
 // The worst measured with GCC 12 and clang 14, rounded up by a few percent; bench/README.md has the
-// exhaustive figures. Without fused operations, which debug builds do not form, residuals of quotients
-// are rounded.
+// exhaustive figures. Without fused operations, which debug builds do not form, residuals of
+// quotients are rounded.
 #if defined(__FMA__) && defined(NDEBUG)
 constexpr Bound kBounds[] = {{Activation::identity, {0, 0}, {0, 0}},
                              {Activation::tanh, {0.95, 0.95}, {0.65, 0.65}},
