@@ -12,7 +12,8 @@ StencilCoefficients<T>::StencilCoefficients(const StencilModel<T>& model, int n_
     const std::int64_t n_weights = shape.n_weight_sets * shape.n_arms;
     const std::int64_t n_biases = shape.bias_is_local ? shape.n_bias_sets : 0;
     const StencilGeometry& geometry = model.geometry;
-    parameters_.resize(parameter_arrays(model.config).size());
+    const std::size_t n_own = model.op->coefficients().size() + (shape.has_bias ? 1 : 0);
+    parameters_.resize(n_own + 1);
     weights_ = arena.take<T*>(n_weights);
     bias_ = arena.take<T*>(n_biases);
     for (std::int64_t i = 0; i < n_weights; ++i) {

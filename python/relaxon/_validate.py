@@ -169,7 +169,7 @@ def _shape_text(shape: Iterable[str | int]) -> str:
 def check_states(argument: str, value: object, shape: tuple[int, ...], dtype: Any) -> Array:
     """(batch, *shape), or one state of that shape."""
     array = check_array(argument, value, dtype)
-    if array.shape != shape:
+    if array.shape != shape and (array.shape[1:] != shape or not array.size):
         check_shape(argument, array, ("batch", *shape))
     return array
 

@@ -5,6 +5,8 @@
 #include <cmath>
 #include <cstdint>
 
+#include "relaxon/simd.hpp"
+
 namespace relaxon {
 
 // mask and weights repeat along the values: entry i is read where mask[i % n_mask] holds and
@@ -22,14 +24,19 @@ struct FiniteScan {
 // Index of the first such value, or -1.
 template <class T>
 std::int64_t first_non_finite(const FiniteScan<T>& scan) {
-    // x - x is zero for every finite number: whole stretches are cleared without a branch, and
-    // only one that fails is looked at entry by entry.
+    // x - x is zero for every finite number: whole stretches are cleared without a branch, a pack
+    // at a time, and only one that fails is looked at entry by entry.
     constexpr std::int64_t kStretch = 1024;
     for (std::int64_t begin = 0; begin < scan.n; begin += kStretch) {
         const std::int64_t end = std::min(begin + kStretch, scan.n);
-        T sum = T(0);
-        for (std::int64_t i = begin; i < end; ++i) sum += scan.values[i] - scan.values[i];
-        if (sum == T(0)) continue;
+        const T* stretch = scan.values + begin;
+        Pack<T> sum = broadcast(T(0));
+        for_each_pack<T>(static_cast<std::size_t>(end - begin),
+                         [&](std::size_t i, std::size_t count) {
+                             const Pack<T> x = load_partial(stretch + i, count);
+                             sum += x - x;
+                         });
+        if (horizontal_sum(sum) == T(0)) continue;
         for (std::int64_t i = begin; i < end; ++i) {
             if (std::isfinite(scan.values[i])) continue;
             if (scan.mask && !scan.mask[i % scan.n_mask]) continue;
