@@ -14,6 +14,7 @@ constexpr std::int64_t kChunkBytes = std::int64_t{16} << 20;
 // States of a bundle of whole fields, at most: beyond the second-level cache, but within what is
 // left of the third one to every core.
 constexpr std::int64_t kBundleBytes = std::int64_t{1} << 22;
+// Coefficients, gradients and states of a field with lanes, at most.
 constexpr std::int64_t kLaneBytes = std::int64_t{1} << 19;
 
 template <class T>

@@ -14,7 +14,7 @@ constexpr std::int64_t kWholeCells = 32768;
 constexpr std::int64_t kEnoughSamples = 8;
 // States and coefficients of a tile: within what is left of the third-level cache to every core, so
 // that most networks are one segment, whose layers are evaluated once.
-constexpr std::int64_t kTileBytes = std::int64_t{1} << 22;
+constexpr std::int64_t kTileBytes = std::int64_t{5} << 20;
 constexpr std::int64_t kMaxSegment = 128;
 // Rows computed twice are at most one in this many.
 constexpr std::int64_t kOverlapShare = 8;

@@ -24,8 +24,8 @@ namespace relaxon {
 // Cells per block: the scratch of a block stays in the first-level cache.
 constexpr std::int64_t kBlock = 256;
 
-// Samples of a bundle, at most: local weights, and the gradients of local weights, are loaded once
-// for all of them.
+// Fields of a bundle, at most: local weights, and the gradients of local weights, are loaded once
+// for all of them. A field holds one sample, or one in each of its layout's lanes.
 constexpr int kMaxBundle = 4;
 
 // Entries from one field to the next in the scratch of a block of n: whole pairs of packs.
