@@ -1,5 +1,5 @@
-// Whole sweeps on one thread: forward (loss) and gradient of P2, P3, P5 and P6. The share is that of
-// one activation per cell and the unavoidable loads and stores: forward z in and z' out, in
+// Whole sweeps on one thread: forward (loss) and gradient of P2, P3, P5 and P6. The share is that
+// of one activation per cell and the unavoidable loads and stores: forward z in and z' out, in
 // reverse z, z' and the cotangent in and out. Goals: P2 share 0.67; cost per cell of P3 flat
 // within 15 % from 10^4 to 10^7 cells; a gradient at most 3.5 times its forward sweep.
 #include <string>
