@@ -26,7 +26,18 @@ MAX_LINES = 600
 CPP_LAYERS = [
     {"error"},
     {"array", "simd", "sum", "parallel", "schedule", "finite"},
-    {"activation", "activation_exponential", "activation_gelu", "activation_sine", "coefficient", "moments", "grid", "layout", "loss", "penalty"},
+    {
+        "activation",
+        "activation_exponential",
+        "activation_gelu",
+        "activation_sine",
+        "coefficient",
+        "moments",
+        "grid",
+        "layout",
+        "loss",
+        "penalty",
+    },
     {
         "operators/stencil",
         "operators/stencil_loops",
