@@ -121,14 +121,20 @@ struct Named {
     std::vector<std::int64_t> at;
 };
 
-// Small fields with samples enough for lanes, the last of them not full.
-inline std::vector<Named> laned_networks() {
+// Local coefficients on a plane with a mask.
+inline NetworkConfig local_plane(const Shape& shape) {
     NetworkConfig plane;
-    plane.grid = make_grid({5, 6}, {{kNeumann, kFixed}, {kPeriodic, kPeriodic}}, MaskKind::neumann);
+    plane.grid = make_grid(shape, {{kNeumann, kFixed}, {kPeriodic, kPeriodic}}, MaskKind::neumann);
     plane.is_local = true;
     plane.depth = 11;
     plane.activation = Activation::tanh;
     plane.bias = BiasKind::local;
+    return plane;
+}
+
+// Small fields with samples enough for lanes, the last of them not full.
+inline std::vector<Named> laned_networks() {
+    const NetworkConfig plane = local_plane({5, 6});
     NetworkConfig followed = plane;  // local weights of homogeneous coefficients
     followed.is_local = false;
     followed.scheme = AdrScheme::lax_wendroff;
@@ -158,13 +164,7 @@ inline std::vector<Named> laned_networks() {
 
 // Local coefficients and samples enough for bundles, the last of them not full.
 inline std::vector<Named> bundled_networks() {
-    NetworkConfig plane;
-    plane.grid =
-        make_grid({9, 14}, {{kNeumann, kFixed}, {kPeriodic, kPeriodic}}, MaskKind::neumann);
-    plane.is_local = true;
-    plane.depth = 11;
-    plane.activation = Activation::tanh;
-    plane.bias = BiasKind::local;
+    const NetworkConfig plane = local_plane({9, 14});
     NetworkConfig line = plane;
     line.grid = make_grid({20000}, {{kPeriodic, kPeriodic}}, MaskKind::neumann);
     line.omega = OmegaKind::cell;
