@@ -204,9 +204,9 @@ inline std::vector<Named> networks() {
     deep.op = OperatorKind::banded;
     deep.order = 4;
     deep.is_local = true;
-    deep.depth = 70;
+    deep.depth = 90;
     deep.activation = Activation::tanh;
-    list.push_back({"several segments", deep, 1, {70}});
+    list.push_back({"several segments", deep, 1, {90}});
     return list;
 }
 

@@ -47,6 +47,30 @@ TYPED_TEST(NetworkTest, CasesAreTiledAsTheySay) {
     }
 }
 
+// A bundle of 1, 2 or 4 fields without lanes takes so many times the memory of one, with lanes it
+// does not. Segments are longer than a layer and shorter than half the network.
+TYPED_TEST(NetworkTest, LanesAndSegmentsAreUsedWhereTheNameSaysSo) {
+    using T = TypeParam;
+    const auto plan_of = [](const Named& network) {
+        const Problem<T> problem(network.config, network.batch, network.at);
+        return plan_sweep<T>(network.config, problem.request(SweepKind::gradient, 1));
+    };
+    for (const Named& network : laned_networks()) {
+        const Plan plan = plan_of(network);
+        const Plan alone = plan_of({network.name, network.config, 1, network.at});
+        for (const std::int64_t bundle : {1, 2, 4}) {
+            EXPECT_NE(plan.state_bytes, bundle * alone.state_bytes) << network.name;
+        }
+    }
+    for (const Named& network : bundled_networks()) {
+        const Plan alone = plan_of({network.name, network.config, 1, network.at});
+        EXPECT_EQ(plan_of(network).state_bytes, 4 * alone.state_bytes) << network.name;
+    }
+    const Named deep = networks().back();
+    EXPECT_GT(plan_of(deep).segment, 1) << deep.name;
+    EXPECT_LT(2 * plan_of(deep).segment, deep.config.depth) << deep.name;
+}
+
 // With all_layers each layer is a step of its own; without, tiles run whole segments of layers in
 // their own memory.
 TYPED_TEST(NetworkTest, SegmentsGiveTheBitsOfSingleLayers) {
