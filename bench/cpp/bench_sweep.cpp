@@ -45,7 +45,8 @@ void sweep(benchmark::State& state, const Task& task, SweepKind kind) {
     request.batch = task.batch;
     request.at = {task.depth};
     const auto made = make_sweep<T>(config, request);
-    const Target<T> target{x.data(), nullptr, true};
+    Target<T> target;
+    target.y = x.data();
     Team team(1, {});
     for (auto _ : state) {
         if (kind == SweepKind::gradient) {

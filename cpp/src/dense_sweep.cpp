@@ -263,14 +263,25 @@ void DenseSweep<T>::add_loss(const Target<T>& target, std::int64_t layer, const 
     const auto found = std::find(request_.at.begin(), request_.at.end(), layer);
     if (found == request_.at.end()) return;
     const auto n_at = static_cast<std::int64_t>(request_.at.size());
+    const std::int64_t place = found - request_.at.begin();
     team.parallel_for(request_.batch, [&](std::int64_t sample, int) {
-        const std::int64_t index = sample * n_at + (found - request_.at.begin());
-        StateTarget<T> state{target.y + index * n_, target.weights, config_.grid->mask()};
+        const std::int64_t index = sample * n_at + place;
+        if (StateLoss<T>* whole = target.state_loss) {
+            std::copy(z + sample * n_, z + (sample + 1) * n_, whole->states() + index * n_);
+            whole->evaluate(place, sample, 1, wants_cotangent, losses_ + index);
+            if (!wants_cotangent) return;
+            const T* bar = whole->cotangents() + index * n_;
+            for (std::int64_t i = 0; i < n_; ++i) {
+                if (config_.grid->exists(i)) lambda_[0][sample * n_ + i] += bar[i];
+            }
+            return;
+        }
+        StateTarget<T> state{target.y + index * n_, target.weights, config_.grid->mask(),
+                             target.loss};
         if (target.weights && !target.weights_are_shared) state.weights += index * n_;
-        losses_[index] =
-            squared_distance(state, z + sample * n_, 1.0 / static_cast<double>(request_.batch),
-                             wants_cotangent ? lambda_[0] + sample * n_ : nullptr, n_)
-                .value();
+        losses_[index] = distance(state, z + sample * n_, 1.0 / static_cast<double>(request_.batch),
+                                  wants_cotangent ? lambda_[0] + sample * n_ : nullptr, n_)
+                             .value();
     });
 }
 

@@ -1,6 +1,7 @@
 #include "relaxon/network.hpp"
 
 #include "relaxon/dense_sweep.hpp"
+#include "relaxon/ends_sweep.hpp"
 #include "relaxon/stencil_sweep.hpp"
 
 namespace relaxon {
@@ -31,6 +32,12 @@ std::vector<ParameterArray> parameter_arrays(const NetworkConfig& config) {
         const bool is_local = config.bias == BiasKind::local;
         arrays.push_back({"bias", shaped({}, is_local), is_local});
     }
+    const auto add_end = [&](const std::string& name, std::int64_t n_out, std::int64_t n_in) {
+        arrays.push_back({name + "_weight", {n_out, n_in}, false});
+        arrays.push_back({name + "_bias", {n_out}, false});
+    };
+    if (config.lift) add_end("lift", n, config.lift.width);
+    if (config.readout) add_end("readout", config.readout.width, n);
     std::vector<std::int64_t> omega;
     if (config.omega == OmegaKind::layer) omega = {config.depth};
     if (config.omega == OmegaKind::cell) omega = cells;
@@ -45,12 +52,13 @@ std::int64_t returned_bytes(const NetworkConfig& config, const SweepRequest& req
     for (const ParameterArray& array : parameter_arrays(config)) {
         if (array.name != "omega" || request.wants_omega) n += array.size();
     }
-    if (request.wants_input) n += request.batch * config.grid->n_cells();
+    if (request.wants_input) n += request.batch * config.input_size();
     return n * static_cast<std::int64_t>(sizeof(T));
 }
 
 template <class T>
 std::unique_ptr<Sweep<T>> make_sweep(const NetworkConfig& config, const SweepRequest& request) {
+    if (config.has_ends()) return std::make_unique<EndsSweep<T>>(config, request, true);
     if (config.op == OperatorKind::dense) {
         return std::make_unique<DenseSweep<T>>(config, request, true);
     }
@@ -59,6 +67,7 @@ std::unique_ptr<Sweep<T>> make_sweep(const NetworkConfig& config, const SweepReq
 
 template <class T>
 Plan plan_sweep(const NetworkConfig& config, const SweepRequest& request) {
+    if (config.has_ends()) return EndsSweep<T>(config, request, false).plan();
     if (config.op == OperatorKind::dense) return DenseSweep<T>(config, request, false).plan();
     return StencilSweep<T>(config, request, false).plan();
 }

@@ -46,6 +46,9 @@ Evaluations count_evaluations(const PlanInput& input, std::int64_t n_snapshots) 
     }
     count.reversals = segments.n_layers();
     count.outputs = input.has_output ? 1 : 0;
+    if (input.has_output && input.has_state_loss && n > 0) {
+        count.advances += segments.begin(n) - segments.begin(n - 1) - 1;
+    }
     return count;
 }
 

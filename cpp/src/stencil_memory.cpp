@@ -114,6 +114,7 @@ PlanInput StencilSweep<T>::plan_input() {
     input.memory_bytes = request_.memory_bytes;
     input.has_gradient = request_.kind == SweepKind::gradient;
     input.has_output = input.has_gradient;
+    input.has_state_loss = request_.has_state_loss;
     Arena field, fixed, context;
     take_field(field);
     input.state_bytes = field.used_bytes();

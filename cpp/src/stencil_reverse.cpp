@@ -9,12 +9,19 @@ void StencilSweep<T>::start_cotangent(Context& context, Crew& crew, const Cotang
     const std::int64_t length = context.n_fields * stride_ - 2 * model_.geometry.margin();
     for (T* first : context.lambda) std::fill(first, first + length, T(0));
     if (!cotangent.y_bar) return;
-    load_fields(context, crew, cotangent.y_bar, context.lambda[0]);
+    load_cotangent(context, crew, cotangent.y_bar, model_.config.grid->n_cells(),
+                   context.lambda[0]);
+}
+
+template <class T>
+void StencilSweep<T>::load_cotangent(Context& context, Crew& crew, const T* cells,
+                                     std::int64_t sample_stride, T* lambda) {
+    load_fields(context, crew, cells, sample_stride, lambda);
     // Lanes left over repeat a state, which keeps them finite, but are nobody's.
     const Layout& layout = model_.geometry.layout();
     const int last = context.n_fields - 1;
     const std::int64_t used = context.n_samples - last * layout.n_lanes();
-    if (used < layout.n_lanes()) layout.zero_lanes(fields(context.lambda[0])[last], used);
+    if (used < layout.n_lanes()) layout.zero_lanes(fields(lambda)[last], used);
 }
 
 // The steps of one bundle's schedule, a segment each.
@@ -41,10 +48,12 @@ struct StencilSweep<T>::Stepper {
         const std::int64_t begin = segments.begin(i);
         const std::int64_t end = segments.begin(i + 1);
         const bool is_last = i + 1 == segments.n_segments();
-        const bool starts_in_tiles = is_last && sweep.tiling_.segment > 1;
+        const bool starts_in_tiles =
+            is_last && sweep.tiling_.segment > 1 && !sweep.request_.has_state_loss;
         if (is_last) evaluations().outputs += context.n_samples;
         if (is_last && !starts_in_tiles) {
             context.states.later = advance_to(i);
+            evaluations().advances += context.n_samples * (end - begin - 1);
             sweep.start_cotangent(context, crew, cotangent);
             sweep.add_loss(context, crew, cotangent, end, context.states.later, true);
         }
@@ -190,27 +199,26 @@ void StencilSweep<T>::start_tile(const Context& context, std::int64_t tile, cons
                   bar + layout.begin(rows.end + r) + layout.inner_reach(), T(0));
         for (const Rows part : {Rows{rows.begin, own.begin}, own, Rows{own.end, rows.end}}) {
             // Beyond a periodic end the cells begin anew.
-            for_each_period(part.begin, part.end, 0, layout.n_rows(),
-                            [&](std::int64_t begin, std::int64_t end, std::int64_t shift) {
-                                const std::int64_t turned = shift * row_cells;
-                                if (segment.start->y_bar) {
-                                    const T* cells =
-                                        segment.start->y_bar + (context.first_sample + g) * n_cells;
-                                    layout.pack<T>({cells - turned}, bar, begin, end);
-                                    return;
-                                }
-                                const std::int64_t index =
-                                    loss_index(context, place_of(segment.end), g);
-                                StateTarget<T> target = state_target(*segment.start->target, index);
-                                target.y -= turned;
-                                if (target.weights) target.weights -= turned;
-                                if (target.mask) target.mask -= turned;
-                                const OrderedSum sum = squared_distance(layout, target, z[g], scale,
-                                                                        bar, {begin, end});
-                                if (begin == own.begin) {
-                                    context.tile_sums[g * tiling_.n_tiles + tile] = sum;
-                                }
-                            });
+            for_each_period(
+                part.begin, part.end, 0, layout.n_rows(),
+                [&](std::int64_t begin, std::int64_t end, std::int64_t shift) {
+                    const std::int64_t turned = shift * row_cells;
+                    if (segment.start->y_bar) {
+                        const T* cells =
+                            segment.start->y_bar + (context.first_sample + g) * n_cells;
+                        layout.pack<T>({cells - turned}, bar, begin, end);
+                        return;
+                    }
+                    const std::int64_t index = loss_index(context, place_of(segment.end), g);
+                    StateTarget<T> target = state_target(*segment.start->target, index);
+                    target.y -= turned;
+                    if (target.weights) target.weights -= turned;
+                    if (target.mask) target.mask -= turned;
+                    const OrderedSum sum = distance(layout, target, z[g], scale, bar, {begin, end});
+                    if (begin == own.begin) {
+                        context.tile_sums[g * tiling_.n_tiles + tile] = sum;
+                    }
+                });
         }
     }
 }

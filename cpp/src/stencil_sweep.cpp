@@ -67,13 +67,14 @@ Cells<Entry> StencilSweep<T>::cells_of(const Context& context, int g, Entry* cel
 
 // Cells of the bundle's samples, one behind the other, into padded fields.
 template <class T>
-void StencilSweep<T>::load_fields(const Context& context, Crew& crew, const T* cells, T* first) {
+void StencilSweep<T>::load_fields(const Context& context, Crew& crew, const T* cells,
+                                  std::int64_t sample_stride, T* first) {
     const Layout& layout = model_.geometry.layout();
-    const std::int64_t n_cells = model_.config.grid->n_cells();
     for_each_tile(crew, [&](std::int64_t tile, int) {
         const Rows own = tiling_.own(tile);
         for (int g = 0; g < context.n_fields; ++g) {
-            layout.pack(cells_of(context, g, cells, n_cells), fields(first)[g], own.begin, own.end);
+            layout.pack(cells_of(context, g, cells, sample_stride), fields(first)[g], own.begin,
+                        own.end);
         }
     });
 }
@@ -95,7 +96,7 @@ template <class T>
 void StencilSweep<T>::load_input(Context& context, Crew& crew, const T* x) {
     const Layout& layout = model_.geometry.layout();
     T* memory = context.states.free_scratch();
-    load_fields(context, crew, x, memory);
+    load_fields(context, crew, x, model_.config.grid->n_cells(), memory);
     for_each_tile(crew, [&](std::int64_t tile, int) {
         const Rows own = tiling_.own(tile);
         for (int g = 0; g < context.n_fields; ++g) {
@@ -199,7 +200,7 @@ StateTarget<T> StencilSweep<T>::state_target(const Target<T>& target, std::int64
     const std::int64_t first = index * model_.config.grid->n_cells();
     const bool is_own = target.weights && !target.weights_are_shared;
     return {target.y + first, is_own ? target.weights + first : target.weights,
-            model_.config.grid->mask()};
+            model_.config.grid->mask(), target.loss};
 }
 
 // Loss of the state at `layer`, if it has a target, and the cotangent it adds to lambda_layer.
@@ -208,15 +209,46 @@ void StencilSweep<T>::add_loss(Context& context, Crew& crew, const Cotangent& co
                                std::int64_t layer, const T* z, bool wants_cotangent) {
     const std::int64_t place = place_of(layer);
     if (!cotangent.target || place < 0) return;
+    if (cotangent.target->state_loss) {
+        add_state_loss(context, crew, *cotangent.target->state_loss, place, z, wants_cotangent);
+        return;
+    }
     for (std::int64_t i = 0; i < context.n_samples; ++i) {
         const std::int64_t index = loss_index(context, place, i);
         const StateTarget<T> state = state_target(*cotangent.target, index);
         T* lambda = wants_cotangent ? sample(context.lambda[0], i) : nullptr;
         losses_[index] = sum_over_tiles(context, crew, [&](Rows rows) {
-            return squared_distance(model_.geometry.layout(), state, sample(z, i),
-                                    1.0 / static_cast<double>(request_.batch), lambda, rows);
+            return distance(model_.geometry.layout(), state, sample(z, i),
+                            1.0 / static_cast<double>(request_.batch), lambda, rows);
         });
     }
+}
+
+// The states leave their padded fields, and their cotangents come back.
+template <class T>
+void StencilSweep<T>::add_state_loss(Context& context, Crew& crew, StateLoss<T>& loss,
+                                     std::int64_t place, const T* z, bool wants_cotangent) {
+    const Layout& layout = model_.geometry.layout();
+    const std::int64_t n_cells = model_.config.grid->n_cells();
+    const std::int64_t stride = static_cast<std::int64_t>(request_.at.size()) * n_cells;
+    unload_fields(context, crew, z, loss.states() + place * n_cells, stride);
+    loss.evaluate(place, context.first_sample, context.n_samples, wants_cotangent,
+                  losses_ + loss_index(context, place, 0));
+    if (!wants_cotangent) return;
+    T* added = context.lambda[1];
+    load_cotangent(context, crew, loss.cotangents() + place * n_cells, stride, added);
+    for_each_tile(crew, [&](std::int64_t tile, int) {
+        const Rows own = tiling_.own(tile);
+        for (int g = 0; g < context.n_fields; ++g) {
+            const T* from = fields(added)[g];
+            T* to = fields(context.lambda[0])[g];
+            layout.for_each_pencil(own.begin, own.end,
+                                   [&](std::int64_t, std::int64_t flat, std::int64_t n) {
+                                       const std::int64_t end = flat + n * layout.n_lanes();
+                                       for (std::int64_t i = flat; i < end; ++i) to[i] += from[i];
+                                   });
+        }
+    });
 }
 
 template <class T>

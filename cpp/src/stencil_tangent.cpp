@@ -23,7 +23,7 @@ void StencilSweep<T>::jvp(const Parameters<T>& parameters, const Parameters<T>& 
         };
         load_input(context, crew, x);
         std::fill(z_dot, z_dot + layout.size(), T(0));
-        if (x_dot) load_fields(context, crew, x_dot, z_dot);
+        if (x_dot) load_fields(context, crew, x_dot, n_cells, z_dot);
         linear_layout.fill_inner(z_dot, 0, layout.n_rows());
         close_tangent(z_dot);
         for (std::int64_t layer = 0; layer < model_.config.depth; ++layer) {

@@ -12,9 +12,9 @@ template <class T>
 class BoundDescent {
 public:
     BoundDescent(const BoundNetwork& network, const ArrayList& start, const py::array& x,
-                 const py::array& y, const py::object& weights, const std::vector<std::int64_t>& at,
-                 const py::object& validation, std::int64_t memory, int threads, bool wants_omega,
-                 const DescentOptions& options)
+                 const Loss& loss, const py::array& y, const py::object& weights,
+                 const std::vector<std::int64_t>& at, const py::object& validation,
+                 std::int64_t memory, int threads, bool wants_omega, const DescentOptions& options)
         : network_(network), threads_(threads) {
         held_ = py::make_tuple(start, x, y, weights, validation);
         DescentProblem<T> problem;
@@ -27,16 +27,16 @@ public:
         problem.request.wants_omega = wants_omega;
         problem.start = read_parameters<T>(network, start);
         const auto n_at = static_cast<std::int64_t>(at.size());
-        problem.x = read_view<T>(x, problem.request.batch * network.n_cells(), "x");
-        problem.target = read_target<T>(network, y, weights, problem.request.batch * n_at);
+        problem.x = read_view<T>(x, problem.request.batch * network.config.input_size(), "x");
+        problem.target = read_target<T>(network, loss, y, weights, problem.request.batch * n_at);
         if (!validation.is_none()) {
             const auto parts = validation.cast<std::tuple<py::array, py::array, py::object>>();
             const auto& [x_validation, y_validation, w_validation] = parts;
             problem.n_validation = batch_of(network, x_validation);
-            problem.x_validation =
-                read_view<T>(x_validation, problem.n_validation * network.n_cells(), "validation");
-            problem.target_validation =
-                read_target<T>(network, y_validation, w_validation, problem.n_validation * n_at);
+            problem.x_validation = read_view<T>(
+                x_validation, problem.n_validation * network.config.input_size(), "validation");
+            problem.target_validation = read_target<T>(network, loss, y_validation, w_validation,
+                                                       problem.n_validation * n_at);
         }
         descent_ = std::make_unique<Descent<T>>(problem, options);
     }
@@ -115,12 +115,12 @@ template <class T>
 void bind_one(py::module_& module, const char* name) {
     using Bound = BoundDescent<T>;
     py::class_<Bound>(module, name)
-        .def(py::init<const BoundNetwork&, const ArrayList&, const py::array&, const py::array&,
-                      const py::object&, const std::vector<std::int64_t>&, const py::object&,
-                      std::int64_t, int, bool, const DescentOptions&>(),
-             py::arg("network"), py::arg("start"), py::arg("x"), py::arg("y"), py::arg("weights"),
-             py::arg("at"), py::arg("validation"), py::arg("memory"), py::arg("threads"),
-             py::arg("wants_omega"), py::arg("options"))
+        .def(py::init<const BoundNetwork&, const ArrayList&, const py::array&, const Loss&,
+                      const py::array&, const py::object&, const std::vector<std::int64_t>&,
+                      const py::object&, std::int64_t, int, bool, const DescentOptions&>(),
+             py::arg("network"), py::arg("start"), py::arg("x"), py::arg("loss"), py::arg("y"),
+             py::arg("weights"), py::arg("at"), py::arg("validation"), py::arg("memory"),
+             py::arg("threads"), py::arg("wants_omega"), py::arg("options"))
         .def("advance", &Bound::advance, py::arg("max_steps"), py::arg("seconds"))
         .def("records", &Bound::records)
         .def_property_readonly("step", &Bound::step)

@@ -14,11 +14,16 @@ Kind parse_name(const std::string& name, const std::vector<std::pair<const char*
     throw py::value_error("unknown name " + name);
 }
 
+template <class T>
+const T* read_input(const BoundNetwork& network, const py::array& x) {
+    return read_view<T>(x, batch_of(network, x) * network.config.input_size(), "x");
+}
+
 BoundNetwork make_network(std::shared_ptr<Grid> grid, const std::string& op,
                           const std::string& scheme, int order, bool is_local, bool is_layered,
                           std::int64_t depth, const std::string& activation,
                           const std::string& bias, const std::string& omega, double beta,
-                          bool is_double) {
+                          const EndConfig& lift, const EndConfig& readout, bool is_double) {
     BoundNetwork network;
     NetworkConfig& config = network.config;
     config.grid = std::move(grid);
@@ -41,9 +46,26 @@ BoundNetwork make_network(std::shared_ptr<Grid> grid, const std::string& op,
         omega,
         {{"scalar", OmegaKind::scalar}, {"layer", OmegaKind::layer}, {"cell", OmegaKind::cell}});
     config.beta = beta;
+    config.lift = lift;
+    config.readout = readout;
     network.is_double = is_double;
     network.arrays = parameter_arrays(config);
     return network;
+}
+
+EndConfig make_end(std::int64_t width, const std::string& activation) {
+    EndConfig end;
+    end.width = width;
+    if (!parse(activation, end.activation)) throw py::value_error("activation " + activation);
+    return end;
+}
+
+Loss make_loss(const std::string& kind, double scale) {
+    return {parse_name<LossKind>(kind, {{"squared", LossKind::squared},
+                                        {"absolute", LossKind::absolute},
+                                        {"huber", LossKind::huber},
+                                        {"cross-entropy", LossKind::cross_entropy}}),
+            scale};
 }
 
 void forward(const BoundNetwork& network, const ArrayList& parameters, const py::array& x,
@@ -55,9 +77,10 @@ void forward(const BoundNetwork& network, const ArrayList& parameters, const py:
         request.n_threads = threads;
         request.at = {network.config.depth};
         const auto views = read_parameters<T>(network, parameters);
-        const T* x_view = read_view<T>(x, request.batch * network.n_cells(), "x");
-        const std::int64_t n_states = all_layers ? network.config.depth + 1 : 1;
-        T* out_view = write_view<T>(out, request.batch * n_states * network.n_cells(), "out");
+        const T* x_view = read_input<T>(network, x);
+        const std::int64_t size = all_layers ? (network.config.depth + 1) * network.n_cells()
+                                             : network.config.output_size();
+        T* out_view = write_view<T>(out, request.batch * size, "out");
         run_released(threads, [&](Team& team) {
             make_sweep<T>(network.config, request)
                 ->forward(views, x_view, out_view, all_layers, team);
@@ -66,8 +89,8 @@ void forward(const BoundNetwork& network, const ArrayList& parameters, const py:
 }
 
 double loss(const BoundNetwork& network, const ArrayList& parameters, const py::array& x,
-            const py::array& y, const py::object& weights, const std::vector<std::int64_t>& at,
-            int threads) {
+            const Loss& distance, const py::array& y, const py::object& weights,
+            const std::vector<std::int64_t>& at, int threads) {
     return network.with_scalar([&](auto scalar) {
         using T = decltype(scalar);
         SweepRequest request;
@@ -75,8 +98,8 @@ double loss(const BoundNetwork& network, const ArrayList& parameters, const py::
         request.n_threads = threads;
         request.at = at;
         const auto views = read_parameters<T>(network, parameters);
-        const T* x_view = read_view<T>(x, request.batch * network.n_cells(), "x");
-        const auto target = read_target<T>(network, y, weights,
+        const T* x_view = read_input<T>(network, x);
+        const auto target = read_target<T>(network, distance, y, weights,
                                            request.batch * static_cast<std::int64_t>(at.size()));
         return run_released(threads, [&](Team& team) {
             return make_sweep<T>(network.config, request)->loss(views, x_view, target, team);
@@ -88,7 +111,7 @@ template <class T>
 Gradients<T> write_gradients(const BoundNetwork& network, const std::vector<py::object>& list,
                              const py::object& x_bar, std::int64_t batch) {
     return {write_parameters<T>(network, list),
-            write_view_or_null<T>(x_bar, batch * network.n_cells(), "x_bar")};
+            write_view_or_null<T>(x_bar, batch * network.config.input_size(), "x_bar")};
 }
 
 SweepRequest gradient_request(std::int64_t batch, int threads, std::int64_t memory,
@@ -106,8 +129,8 @@ SweepRequest gradient_request(std::int64_t batch, int threads, std::int64_t memo
 }
 
 py::tuple value_and_gradient(const BoundNetwork& network, const ArrayList& parameters,
-                             const py::array& x, const py::array& y, const py::object& weights,
-                             const std::vector<std::int64_t>& at,
+                             const py::array& x, const Loss& distance, const py::array& y,
+                             const py::object& weights, const std::vector<std::int64_t>& at,
                              const std::vector<py::object>& gradients, const py::object& x_bar,
                              std::int64_t memory, int threads) {
     const std::int64_t batch = batch_of(network, x);
@@ -116,9 +139,9 @@ py::tuple value_and_gradient(const BoundNetwork& network, const ArrayList& param
     return network.with_scalar([&](auto scalar) {
         using T = decltype(scalar);
         const auto views = read_parameters<T>(network, parameters);
-        const T* x_view = read_view<T>(x, batch * network.n_cells(), "x");
-        const auto target =
-            read_target<T>(network, y, weights, batch * static_cast<std::int64_t>(at.size()));
+        const T* x_view = read_input<T>(network, x);
+        const auto target = read_target<T>(network, distance, y, weights,
+                                           batch * static_cast<std::int64_t>(at.size()));
         const auto bars = write_gradients<T>(network, gradients, x_bar, batch);
         Evaluations counts;
         const double value = run_released(threads, [&](Team& team) {
@@ -140,8 +163,8 @@ void vjp(const BoundNetwork& network, const ArrayList& parameters, const py::arr
     network.with_scalar([&](auto scalar) {
         using T = decltype(scalar);
         const auto views = read_parameters<T>(network, parameters);
-        const T* x_view = read_view<T>(x, batch * network.n_cells(), "x");
-        const T* y_view = read_view<T>(y_bar, batch * network.n_cells(), "y_bar");
+        const T* x_view = read_input<T>(network, x);
+        const T* y_view = read_view<T>(y_bar, batch * network.config.output_size(), "y_bar");
         const auto bars = write_gradients<T>(network, gradients, x_bar, batch);
         run_released(threads, [&](Team& team) {
             make_sweep<T>(network.config, request)->vjp(views, x_view, y_view, bars, team);
@@ -158,12 +181,13 @@ void jvp(const BoundNetwork& network, const ArrayList& parameters, const ArrayLi
         request.batch = batch_of(network, x);
         request.n_threads = threads;
         request.at = {network.config.depth};
-        const std::int64_t n = request.batch * network.n_cells();
+        const NetworkConfig& config = network.config;
         const auto views = read_parameters<T>(network, parameters);
         const auto views_dot = read_parameters<T>(network, parameters_dot);
-        const T* x_view = read_view<T>(x, n, "x");
-        const T* x_dot_view = read_view_or_null<T>(x_dot, n, "x_dot");
-        T* out = write_view<T>(y_dot, n, "y_dot");
+        const T* x_view = read_input<T>(network, x);
+        const T* x_dot_view =
+            read_view_or_null<T>(x_dot, request.batch * config.input_size(), "x_dot");
+        T* out = write_view<T>(y_dot, request.batch * config.output_size(), "y_dot");
         run_released(threads, [&](Team& team) {
             make_sweep<T>(network.config, request)
                 ->jvp(views, views_dot, x_view, x_dot_view, out, team);
@@ -175,7 +199,7 @@ void apply(const BoundNetwork& network, const ArrayList& parameters, std::int64_
            const py::array& z, const py::array& out, int threads) {
     network.with_scalar([&](auto scalar) {
         using T = decltype(scalar);
-        const std::int64_t batch = batch_of(network, z);
+        const std::int64_t batch = static_cast<std::int64_t>(z.size()) / network.n_cells();
         const auto views = read_parameters<T>(network, parameters);
         const T* z_view = read_view<T>(z, batch * network.n_cells(), "z");
         T* out_view = write_view<T>(out, batch * network.n_cells(), "out");
@@ -202,7 +226,7 @@ Extreme find_extreme(const BoundNetwork& network, const ArrayList& parameters, c
         request.n_threads = threads;
         request.at = {network.config.depth};
         const auto views = read_parameters<T>(network, parameters);
-        const T* x_view = read_view<T>(x, request.batch * network.n_cells(), "x");
+        const T* x_view = read_input<T>(network, x);
         return run_released(threads, [&](Team& team) {
             return make_sweep<T>(network.config, request)->find_extreme(views, x_view, team);
         });
@@ -243,18 +267,21 @@ void bind_network(py::module_& module) {
         .def_readonly("cell", &Extreme::cell)
         .def_readonly("magnitude", &Extreme::magnitude)
         .def_readonly("growth", &Extreme::growth);
+    py::class_<EndConfig>(module, "End")
+        .def(py::init(&make_end), py::arg("width"), py::arg("activation"));
+    py::class_<Loss>(module, "Loss").def(py::init(&make_loss), py::arg("kind"), py::arg("scale"));
     py::class_<BoundNetwork>(module, "Network")
         .def(py::init(&make_network), py::arg("grid"), py::arg("op"), py::arg("scheme"),
              py::arg("order"), py::arg("is_local"), py::arg("is_layered"), py::arg("depth"),
              py::arg("activation"), py::arg("bias"), py::arg("omega"), py::arg("beta"),
-             py::arg("is_double"))
+             py::arg("lift"), py::arg("readout"), py::arg("is_double"))
         .def("parameter_shapes", &describe)
         .def("forward", &forward, py::arg("parameters"), py::arg("x"), py::arg("out"),
              py::arg("all_layers"), py::arg("threads"))
-        .def("loss", &loss, py::arg("parameters"), py::arg("x"), py::arg("y"), py::arg("weights"),
-             py::arg("at"), py::arg("threads"))
+        .def("loss", &loss, py::arg("parameters"), py::arg("x"), py::arg("loss"), py::arg("y"),
+             py::arg("weights"), py::arg("at"), py::arg("threads"))
         .def("value_and_gradient", &value_and_gradient, py::arg("parameters"), py::arg("x"),
-             py::arg("y"), py::arg("weights"), py::arg("at"), py::arg("gradients"),
+             py::arg("loss"), py::arg("y"), py::arg("weights"), py::arg("at"), py::arg("gradients"),
              py::arg("x_bar"), py::arg("memory"), py::arg("threads"))
         .def("vjp", &vjp, py::arg("parameters"), py::arg("x"), py::arg("y_bar"),
              py::arg("gradients"), py::arg("x_bar"), py::arg("memory"), py::arg("threads"))

@@ -46,23 +46,29 @@ std::vector<T*> write_parameters(const BoundNetwork& network, const std::vector<
     return pointers;
 }
 
-// Weights have the length of one state, or of y.
+// y, or labels, of n_states outputs. Weights have the length of one output, or of all of y.
 template <class T>
-Target<T> read_target(const BoundNetwork& network, const py::array& y, const py::object& weights,
-                      std::int64_t n_states) {
+Target<T> read_target(const BoundNetwork& network, const Loss& loss, const py::array& y,
+                      const py::object& weights, std::int64_t n_states) {
     Target<T> target;
-    const std::int64_t n = n_states * network.n_cells();
-    target.y = read_view<T>(y, n, "y");
+    target.loss = loss;
+    const bool has_labels = loss.kind == LossKind::cross_entropy;
+    const std::int64_t size = has_labels ? 1 : network.config.output_size();
+    const std::int64_t n = n_states * size;
+    if (has_labels) {
+        target.labels = read_view<std::int64_t>(y, n, "y");
+    } else {
+        target.y = read_view<T>(y, n, "y");
+    }
     if (weights.is_none()) return target;
     target.weights_are_shared =
-        py::reinterpret_borrow<py::array>(weights).size() == network.n_cells();
-    target.weights =
-        read_view_or_null<T>(weights, target.weights_are_shared ? network.n_cells() : n, "weights");
+        !has_labels && py::reinterpret_borrow<py::array>(weights).size() == size;
+    target.weights = read_view_or_null<T>(weights, target.weights_are_shared ? size : n, "weights");
     return target;
 }
 
 inline std::int64_t batch_of(const BoundNetwork& network, const py::array& x) {
-    return static_cast<std::int64_t>(x.size()) / network.n_cells();
+    return static_cast<std::int64_t>(x.size()) / network.config.input_size();
 }
 
 }  // namespace relaxon::python

@@ -4,15 +4,17 @@ import importlib.metadata
 
 from . import datasets
 from ._config import show_config
+from .ends import Lift, Readout
 from .explain import Explanation, explain
 from .files import FileFormatError, load, save
 from .fit import DivergenceError, Fit, History, State, Status, fit
 from .gradient_check import GradientCheck, check_gradient
 from .grid import Dirichlet, Grid
-from .losses import L2, Smoothness, SquaredDistance
+from .losses import AbsoluteDistance, CrossEntropy, Huber, SquaredDistance
 from .model import Relaxation
 from .operators import ADR, Banded, Dense, Moments
 from .optimizers import SteepestDescent
+from .penalties import L2, Smoothness
 from .plan import Plan, plan
 
 __version__ = importlib.metadata.version("relaxon")
@@ -20,7 +22,9 @@ __version__ = importlib.metadata.version("relaxon")
 __all__ = [
     "ADR",
     "L2",
+    "AbsoluteDistance",
     "Banded",
+    "CrossEntropy",
     "Dense",
     "Dirichlet",
     "DivergenceError",
@@ -30,8 +34,11 @@ __all__ = [
     "GradientCheck",
     "Grid",
     "History",
+    "Huber",
+    "Lift",
     "Moments",
     "Plan",
+    "Readout",
     "Relaxation",
     "Smoothness",
     "SquaredDistance",

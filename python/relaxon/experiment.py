@@ -18,10 +18,11 @@ from .datasets import SeaSurfaceTemperature
 from .explain import Explanation, explain
 from .fit import Fit, fit
 from .grid import Dirichlet, Grid
-from .losses import Smoothness, SquaredDistance
+from .losses import SquaredDistance
 from .model import Relaxation
 from .operators import ADR, Dense
 from .optimizers import SteepestDescent
+from .penalties import Smoothness
 
 __all__ = ["Experiment", "Options", "Result", "Row", "Split", "parse_boundary", "split_months"]
 

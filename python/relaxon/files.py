@@ -19,6 +19,7 @@ from typing import Any, NoReturn
 import numpy as np
 from numpy.typing import NDArray
 
+from .ends import Lift, Readout
 from .grid import Condition, Dirichlet, Grid
 from .model import Relaxation
 from .operators import ADR, Banded, Dense, Moments, Operator
@@ -320,6 +321,12 @@ def _configuration(model: Relaxation) -> dict[str, Any]:
             "bias": model.bias,
             "beta": model.beta,
             "trainable_omega": model.trainable_omega,
+            # Absent where there is none, as in files from before there were ends.
+            **{
+                name: dataclasses.asdict(end)
+                for name, end in (("lift", model.lift), ("readout", model.readout))
+                if end is not None
+            },
             "dt": model.dt,
             "time_unit": model.time_unit,
             "dtype": model.dtype.name,
@@ -346,6 +353,9 @@ def _build(configuration: dict[str, Any], tensors: Mapping[str, NDArray[Any]]) -
     operator = _OPERATORS[options.pop("type")](grid, **options)
     params = {k.removeprefix("param."): v for k, v in tensors.items() if k.startswith("param.")}
     settings = dict(configuration["model"])
+    for name, kind in (("lift", Lift), ("readout", Readout)):
+        if name in settings:
+            settings[name] = kind(**settings[name])
     omega = params["omega"] if settings["trainable_omega"] else tensors["omega"]
     if settings["trainable_omega"]:
         # Training may leave [0, 2), which the constructor enforces for initial values.

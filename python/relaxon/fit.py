@@ -21,10 +21,11 @@ from ._validate import (
     check_threads,
     refuse,
 )
-from .losses import L2, Penalty, Smoothness, SquaredDistance
+from .losses import Distance, SquaredDistance
 from .model import Relaxation
 from .operators import ADR
 from .optimizers import SteepestDescent
+from .penalties import L2, Penalty, Smoothness
 
 __all__ = ["DivergenceError", "Fit", "History", "State", "Status", "fit"]
 
@@ -202,7 +203,7 @@ def fit(
     model: Relaxation,
     x: Array,
     y: Array,
-    loss: SquaredDistance = SquaredDistance(),  # noqa: B008 (immutable)
+    loss: Distance = SquaredDistance(),  # noqa: B008 (immutable)
     optimizer: SteepestDescent = SteepestDescent(rate=1e-3),  # noqa: B008 (immutable)
     steps: int = 1000,
     penalties: Sequence[Penalty] = (),
@@ -222,7 +223,7 @@ def fit(
         Where to start; it is not changed.
     x, y : array of the model's type
         Inputs and targets, as in :meth:`Relaxation.loss`.
-    loss : SquaredDistance
+    loss : SquaredDistance, AbsoluteDistance, Huber or CrossEntropy
         What to lower.
     optimizer : SteepestDescent
         How; default a fixed rate of 1e-3.
@@ -340,7 +341,7 @@ def _start(
     model: Relaxation,
     x: Array,
     y: Array,
-    loss: SquaredDistance,
+    loss: Distance,
     optimizer: SteepestDescent,
     steps: int,
     penalties: Sequence[Penalty],
@@ -377,6 +378,7 @@ def _start(
         network=model._network,
         start=model._arrays(),
         x=states,
+        loss=loss._core_loss,
         y=target,
         weights=weights,
         at=at,
@@ -390,14 +392,14 @@ def _start(
 
 
 def _check_validation(
-    model: Relaxation, validation: tuple[Array, Array], loss: SquaredDistance
+    model: Relaxation, validation: tuple[Array, Array], loss: Distance
 ) -> tuple[Array, Array, Array | None]:
     if not isinstance(validation, tuple | list) or len(validation) != 2:
         refuse("validation", "a pair (x, y)", type(validation).__name__, TypeError)
     try:
         states = model._check_input(validation[0])
-        shared = loss.weights is not None and loss.weights.shape == model.grid.shape
-        own = SquaredDistance(weights=loss.weights if shared else None, at=loss.at)
+        shared = loss.weights is not None and loss.weights.shape == model.output_shape
+        own = loss.with_weights(loss.weights if shared else None)
         target, weights, _ = model._check_target("y", validation[1], states, own)
     except (TypeError, ValueError) as error:
         raise type(error)(f"argument 'validation': {error}") from None

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ._validate import check_instance, check_integer
-from .losses import SquaredDistance
+from .losses import Distance, SquaredDistance
 from .model import Relaxation
 
 __all__ = ["GradientCheck", "check_gradient"]
@@ -42,7 +42,7 @@ def check_gradient(
     model: Relaxation,
     x: NDArray[np.floating],
     y: NDArray[np.floating],
-    loss: SquaredDistance = SquaredDistance(),  # noqa: B008 (immutable)
+    loss: Distance = SquaredDistance(),  # noqa: B008 (immutable)
     seed: int = 0,
 ) -> GradientCheck:
     """Compare the gradient with the loss itself along a random direction.

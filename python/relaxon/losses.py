@@ -1,30 +1,115 @@
-"""Distances of the output from its target, and penalties on the parameters."""
+"""Distances of the output from its target."""
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from . import _core
 from ._validate import check_integer, check_number, refuse
 
-__all__ = ["L2", "Smoothness", "SquaredDistance"]
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+__all__ = [
+    "AbsoluteDistance",
+    "CrossEntropy",
+    "Distance",
+    "Huber",
+    "SquaredDistance",
+]
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class SquaredDistance:
+class Distance:
+    """What all losses share: weights, layers, and how the core calls them."""
+
+    _kind: ClassVar[str]
+
+    weights: NDArray[Any] | None
+    at: tuple[int, ...] | None
+
+    def __init__(self, weights: ArrayLike | None, at: Sequence[int] | None) -> None:
+        object.__setattr__(self, "weights", None if weights is None else _check_weights(weights))
+        object.__setattr__(self, "at", None if at is None else _check_layers(at))
+
+    @property
+    def _scale(self) -> float:
+        """The length at which the loss changes its form; nothing where there is none."""
+        return 1.0
+
+    @property
+    def _core_loss(self) -> _core.Loss:
+        return _core.Loss(self._kind, self._scale)
+
+    def with_weights(self, weights: ArrayLike | None) -> Self:
+        """The same loss with other weights.
+
+        Parameters
+        ----------
+        weights : array or None
+            As for the constructor.
+
+        Returns
+        -------
+        Distance
+            A new loss of the same class.
+
+        Raises
+        ------
+        TypeError, ValueError
+            As the constructor.
+
+        Examples
+        --------
+        >>> import relaxon as rx
+        >>> rx.Huber(0.5, at=[2, 4]).with_weights([1.0, 2.0])
+        Huber(delta=0.5, weights=<(2,)>, at=(2, 4))
+        """
+        loss = copy.copy(self)
+        Distance.__init__(loss, weights, self.at)
+        return loss
+
+    def _own_settings(self) -> dict[str, float]:
+        return {}
+
+    def _key(self) -> tuple[Any, ...]:
+        w = self.weights
+        bits = None if w is None else (w.shape, w.dtype.str, w.tobytes())
+        return (type(self), *self._own_settings().values(), bits, self.at)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Distance) and self._key() == other._key()
+
+    def __hash__(self) -> int:
+        return hash(self._key())
+
+    def __repr__(self) -> str:
+        parts = [f"{name}={value:g}" for name, value in self._own_settings().items()]
+        if self.weights is not None:
+            parts.append(f"weights=<{self.weights.shape}>")
+        if self.at is not None:
+            parts.append(f"at={self.at}")
+        return f"{type(self).__name__}({', '.join(parts)})"
+
+
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
+class SquaredDistance(Distance):
     """1/batch sum_n sum_k sum_i w_i (z_i - y_i)^2, the paper's distance averaged over samples.
 
     Parameters
     ----------
     weights : array of bool or of the model's type, shape grid.shape or that of y, optional
-        w >= 0, one where not given. Where it is 0, y is not read: missing values may be NaN.
+        w >= 0, one where not given. Where it is 0, y is not read: missing values may be NaN. With a
+        readout, (n_out,) takes the place of grid.shape.
     at : sequence of int, optional
-        Layers with targets, distinct, from 0 (the input) to the depth; y then has the shape
-        (batch, len(at), *grid.shape), in that order. Default: the output alone.
+        Layers with targets, distinct, from 0 (the first state) to the depth; y then has the shape
+        (batch, len(at), *grid.shape), in that order. With a readout, the state of each of these
+        layers is read out. Default: the output alone.
 
     Raises
     ------
@@ -48,26 +133,157 @@ class SquaredDistance:
 
     weights: NDArray[Any] | None = None
     at: tuple[int, ...] | None = None
+    _kind: ClassVar[str] = "squared"
 
     def __init__(self, weights: ArrayLike | None = None, at: Sequence[int] | None = None) -> None:
-        object.__setattr__(self, "weights", None if weights is None else _check_weights(weights))
-        object.__setattr__(self, "at", None if at is None else _check_layers(at))
+        super().__init__(weights, at)
 
-    def _key(self) -> tuple[Any, ...]:
-        w = self.weights
-        return (None if w is None else (w.shape, w.dtype.str, w.tobytes()), self.at)
 
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, SquaredDistance) and self._key() == other._key()
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
+class AbsoluteDistance(Distance):
+    """1/batch sum_n sum_k sum_i w_i (sqrt(r_i^2 + epsilon^2) - epsilon), r = z - y.
 
-    def __hash__(self) -> int:
-        return hash(self._key())
+    The absolute distance |r|, rounded off within `epsilon` of zero, so that it has a derivative.
 
-    def __repr__(self) -> str:
-        parts = [] if self.weights is None else [f"weights=<{self.weights.shape}>"]
-        if self.at is not None:
-            parts.append(f"at={self.at}")
-        return f"SquaredDistance({', '.join(parts)})"
+    Parameters
+    ----------
+    epsilon : float, above 0, default 1e-3
+        Where |r| turns into r^2 / (2 epsilon), in units of y.
+    weights, at
+        As for :class:`SquaredDistance`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As for :class:`SquaredDistance`, or if epsilon is no number above 0.
+
+    Notes
+    -----
+    Less sensitive to outliers than the square. Evaluated as r^2 / (sqrt(r^2 + epsilon^2) +
+    epsilon), without cancellation.
+
+    Examples
+    --------
+    >>> import relaxon as rx
+    >>> rx.AbsoluteDistance(0.1)
+    AbsoluteDistance(epsilon=0.1)
+    """
+
+    epsilon: float = 1e-3
+    weights: NDArray[Any] | None = None
+    at: tuple[int, ...] | None = None
+    _kind: ClassVar[str] = "absolute"
+
+    def __init__(
+        self,
+        epsilon: float = 1e-3,
+        weights: ArrayLike | None = None,
+        at: Sequence[int] | None = None,
+    ) -> None:
+        number = check_number("epsilon", epsilon, 0.0, is_open=True)
+        object.__setattr__(self, "epsilon", number)
+        super().__init__(weights, at)
+
+    @property
+    def _scale(self) -> float:
+        return self.epsilon
+
+    def _own_settings(self) -> dict[str, float]:
+        return {"epsilon": self.epsilon}
+
+
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
+class Huber(Distance):
+    """1/batch sum_n sum_k sum_i w_i h(r_i), r = z - y: square near zero, linear beyond.
+
+    h(r) = r^2 / 2 where |r| <= delta, else delta (|r| - delta / 2).
+
+    Parameters
+    ----------
+    delta : float, above 0, default 1
+        Where the square ends, in units of y.
+    weights, at
+        As for :class:`SquaredDistance`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As for :class:`SquaredDistance`, or if delta is no number above 0.
+
+    References
+    ----------
+    P. Huber, Ann. Math. Statist. 35 (1964) 73-101.
+
+    Examples
+    --------
+    >>> import relaxon as rx
+    >>> rx.Huber(delta=2.0)
+    Huber(delta=2)
+    """
+
+    delta: float = 1.0
+    weights: NDArray[Any] | None = None
+    at: tuple[int, ...] | None = None
+    _kind: ClassVar[str] = "huber"
+
+    def __init__(
+        self,
+        delta: float = 1.0,
+        weights: ArrayLike | None = None,
+        at: Sequence[int] | None = None,
+    ) -> None:
+        object.__setattr__(self, "delta", check_number("delta", delta, 0.0, is_open=True))
+        super().__init__(weights, at)
+
+    @property
+    def _scale(self) -> float:
+        return self.delta
+
+    def _own_settings(self) -> dict[str, float]:
+        return {"delta": self.delta}
+
+
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
+class CrossEntropy(Distance):
+    """1/batch sum_n sum_k w (log sum_j exp(z_j) - z_label): classes out of a readout.
+
+    The softmax is inside: the model ends in a :class:`Readout` with the activation "identity", one
+    output per class.
+
+    Parameters
+    ----------
+    weights : array of bool or of the model's type, of the shape of y, optional
+        w >= 0, one per label. Where it is 0, the label is not read.
+    at : sequence of int, optional
+        Layers whose states are read out, as for :class:`SquaredDistance`; y then has the shape
+        (batch, len(at)).
+
+    Raises
+    ------
+    TypeError, ValueError
+        As for :class:`SquaredDistance`; when used, if the model has no such readout or y is not
+        made of integers from 0 to n_out - 1.
+
+    Notes
+    -----
+    Labels y: integers, shape (batch,). Sums of exponentials are kept in double precision.
+
+    Examples
+    --------
+    >>> import numpy as np, relaxon as rx
+    >>> model = rx.Relaxation(rx.ADR(rx.Grid((32,))), depth=4, readout=rx.Readout(10))
+    >>> uniform = model.with_params({"readout_weight": np.zeros((10, 32))})
+    >>> loss = uniform.loss(np.ones((2, 32)), np.array([3, 7]), loss=rx.CrossEntropy())
+    >>> bool(np.isclose(loss, np.log(10)))
+    True
+    """
+
+    weights: NDArray[Any] | None = None
+    at: tuple[int, ...] | None = None
+    _kind: ClassVar[str] = "cross-entropy"
+
+    def __init__(self, weights: ArrayLike | None = None, at: Sequence[int] | None = None) -> None:
+        super().__init__(weights, at)
 
 
 def _check_weights(value: ArrayLike) -> NDArray[Any]:
@@ -91,82 +307,3 @@ def _check_layers(value: Sequence[int]) -> tuple[int, ...]:
     if len(set(layers)) < len(layers):
         refuse("at", "distinct layers", repr(layers))
     return layers
-
-
-@dataclasses.dataclass(frozen=True)
-class Penalty:
-    """A term on the parameters that is added to the loss and reported apart."""
-
-    strength: float
-    of: str | tuple[str, ...] | None = None
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "strength", check_number("strength", self.strength, 0.0))
-        names = self.of
-        if isinstance(names, list):
-            names = tuple(names)
-            object.__setattr__(self, "of", names)
-        texts = (names,) if isinstance(names, str) or names is None else names
-        if not all(name is None or isinstance(name, str) for name in texts):
-            refuse("of", "names of parameters", repr(self.of), TypeError)
-
-    def names(self, known: Sequence[str]) -> list[str]:
-        """The parameters it is about, out of those of a model."""
-        if self.of is None:
-            return list(known)
-        wanted = [self.of] if isinstance(self.of, str) else list(self.of)
-        for name in wanted:
-            if name not in known:
-                refuse("of", f"names out of {', '.join(known)}", repr(name))
-        return wanted
-
-
-@dataclasses.dataclass(frozen=True)
-class L2(Penalty):
-    """strength sum p^2 over existing cells.
-
-    Parameters
-    ----------
-    strength : float, at least 0
-        Factor.
-    of : str or tuple of str, optional
-        Names of parameters; default all.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If the strength is negative or no number.
-
-    Examples
-    --------
-    >>> import relaxon as rx
-    >>> rx.L2(1e-3, of="bias")
-    L2(strength=0.001, of='bias')
-    """
-
-
-@dataclasses.dataclass(frozen=True)
-class Smoothness(Penalty):
-    """strength times the mean squared lattice gradient of each coefficient field.
-
-    strength / n sum_a sum_i (p_{i+e_a} - p_i)^2, n existing cells; arms over sides (unless
-    periodic) and into the mask are left out. Homogeneous parameters have no gradient.
-
-    Parameters
-    ----------
-    strength : float, at least 0
-        Factor.
-    of : str or tuple of str, optional
-        Names of parameters; default all.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If the strength is negative or no number.
-
-    Examples
-    --------
-    >>> import relaxon as rx
-    >>> rx.Smoothness(10.0)
-    Smoothness(strength=10.0, of=None)
-    """

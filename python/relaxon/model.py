@@ -19,7 +19,7 @@ from ._validate import (
     check_threads,
     refuse,
 )
-from .losses import SquaredDistance
+from .losses import CrossEntropy, Distance, SquaredDistance
 from .network import Network
 
 if TYPE_CHECKING:
@@ -53,6 +53,9 @@ class Relaxation(Network):
         Strength of the normalisation term; |z|^2 = sum z^2 times the cell volume, per sample.
     trainable_omega : bool, default False
         Whether omega is a parameter. Training does not clip it.
+    lift, readout : Lift and Readout, optional
+        Affine maps with an activation before and behind the layers; without them, inputs and
+        outputs are fields on the grid.
     dt : float, default 1
         Time that one layer stands for, in `time_unit`; enters reports only.
     time_unit : str, default ""
@@ -65,7 +68,8 @@ class Relaxation(Network):
     Attributes
     ----------
     params : mapping of str to array
-        The trained arrays by name, read-only: those of the operator, "bias", "omega".
+        The trained arrays by name, read-only: those of the operator, "bias", those of the ends,
+        "omega".
     omega : array
         The relaxation rate, trained or not.
 
@@ -81,7 +85,7 @@ class Relaxation(Network):
 
     References
     ----------
-    S. Succi, MEMOCS 13 (2025) 275-286, eqs. 12 and 19.
+    S. Succi, MEMOCS 13 (2025) 275-286, eqs. 1 to 3, 12 and 19.
 
     Examples
     --------
@@ -98,9 +102,13 @@ class Relaxation(Network):
         return [*arrays, params.get("omega", self._omega)]
 
     def _check_input(self, x: ArrayLike) -> Array:
-        array = check_states("x", x, self.grid.shape, self._dtype)
-        check_finite("x", array, self.grid.mask)
+        array = check_states("x", x, self.input_shape, self._dtype)
+        check_finite("x", array, self.grid.mask if self._lift is None else None)
         return array
+
+    def _lead(self, states: Array) -> tuple[int, ...]:
+        """(batch,), or () where one sample came alone."""
+        return states.shape[: states.ndim - len(self.input_shape)]
 
     def __call__(self, x: Array, threads: int | None = None, out: Array | None = None) -> Array:
         """Output of the network.
@@ -108,16 +116,17 @@ class Relaxation(Network):
         Parameters
         ----------
         x : array of the model's type, shape (batch, *grid.shape) or grid.shape
-            Inputs; masked cells are not read.
+            Inputs; masked cells are not read. With a lift, (batch, n_in) or (n_in,).
         threads : int, optional
             Default: the smaller of the process affinity and OMP_NUM_THREADS.
         out : array, optional
-            Where to write, as `x` and contiguous; may not overlap it.
+            Where to write, of the shape below and contiguous; may not overlap `x`.
 
         Returns
         -------
-        array
-            As `x`, zero on masked cells; overflow is returned as it is.
+        array, shape (batch, *grid.shape) or grid.shape
+            Zero on masked cells; overflow is returned as it is. With a readout, (batch, n_out) or
+            (n_out,).
 
         Raises
         ------
@@ -138,7 +147,7 @@ class Relaxation(Network):
         array([3., 1., 2.])
         """
         states = self._check_input(x)
-        out = self._check_out(out, states.shape)
+        out = self._check_out(out, (*self._lead(states), *self.output_shape))
         self._network.forward(self._arrays(), states, out, False, check_threads(threads))
         return out
 
@@ -155,7 +164,7 @@ class Relaxation(Network):
         Returns
         -------
         array, shape (batch, L + 1, *grid.shape) or (L + 1, *grid.shape)
-            States, masked cells zero.
+            States, masked cells zero; they are not read out.
 
         Raises
         ------
@@ -170,8 +179,7 @@ class Relaxation(Network):
         (5, 11, 64)
         """
         states = self._check_input(x)
-        lead = states.shape[: states.ndim - self.grid.ndim]
-        out = self._check_out(out, (*lead, self._depth + 1, *self.grid.shape))
+        out = self._check_out(out, (*self._lead(states), self._depth + 1, *self.grid.shape))
         self._network.forward(self._arrays(), states, out, True, check_threads(threads))
         return out
 
@@ -188,34 +196,67 @@ class Relaxation(Network):
         return out
 
     def _check_target(
-        self, argument: str, y: Any, states: Array, loss: SquaredDistance
+        self, argument: str, y: Any, states: Array, loss: Distance
     ) -> tuple[Array, Array | None, list[int]]:
         """y, weights and layers of a loss, as the core takes them."""
-        check_instance("loss", loss, SquaredDistance)
+        check_instance("loss", loss, Distance)
         at = [self._depth] if loss.at is None else list(loss.at)
         if max(at) > self._depth:
             refuse("at", f"layers from 0 to the depth, {self._depth}", max(at))
-        lead = states.shape[: states.ndim - self.grid.ndim]
-        shape = (*lead, *((len(at),) if loss.at is not None else ()), *self.grid.shape)
+        lead = (*self._lead(states), *((len(at),) if loss.at is not None else ()))
+        if isinstance(loss, CrossEntropy):
+            labels, weights = self._check_labels(argument, y, lead, loss)
+            return labels, weights, at
+        shape = (*lead, *self.output_shape)
         target = check_array(argument, y, self._dtype)
         if target.shape != shape:
             check_shape(argument, target, shape if 0 not in target.shape else ("batch", *shape[1:]))
             refuse(argument, str(shape), target.shape)
-        weights = loss.weights
-        if weights is not None:
-            if weights.dtype not in (np.bool_, self._dtype):
-                refuse("weights", f"bool or {self._dtype}", str(weights.dtype), TypeError)
-            if weights.shape not in (self.grid.shape, shape):
-                refuse("weights", f"{self.grid.shape} or {shape}", weights.shape)
-            weights = weights.astype(self._dtype, copy=False)
-        check_finite(argument, target, self.grid.mask, weights)
+        weights = self._check_weights(loss, self.output_shape, shape)
+        mask = self.grid.mask if self._readout is None else None
+        check_finite(argument, target, mask, weights)
         return target, weights, at
+
+    def _check_weights(self, loss: Distance, *shapes: tuple[int, ...]) -> Array | None:
+        weights = loss.weights
+        if weights is None:
+            return None
+        if weights.dtype not in (np.bool_, self._dtype):
+            refuse("weights", f"bool or {self._dtype}", str(weights.dtype), TypeError)
+        if weights.shape not in shapes:
+            refuse("weights", " or ".join(map(str, dict.fromkeys(shapes))), weights.shape)
+        return weights.astype(self._dtype, copy=False)
+
+    def _check_labels(
+        self, argument: str, y: Any, shape: tuple[int, ...], loss: CrossEntropy
+    ) -> tuple[Array, Array | None]:
+        """Labels as int64 and their weights."""
+        if self._readout is None or self._readout.activation != "identity":
+            ends = "none" if self._readout is None else repr(self._readout)
+            refuse(
+                "loss", "with CrossEntropy, a model with a Readout of activation 'identity'", ends
+            )
+        labels = np.asarray(y)
+        if labels.dtype.kind not in "iu":
+            refuse(argument, "labels, an array of integers", f"one of {labels.dtype}", TypeError)
+        check_shape(argument, labels, shape)
+        weights = self._check_weights(loss, shape)
+        n_classes = self._readout.n_out
+        wrong = (labels < 0) | (labels >= n_classes)
+        if weights is not None:
+            wrong &= weights != 0
+        if wrong.any():
+            index = tuple(int(i) for i in np.argwhere(wrong)[0])
+            refuse(
+                argument, f"labels from 0 to {n_classes - 1}", f"{labels[index]} at index {index}"
+            )
+        return labels.astype(np.int64, order="C", copy=False), weights
 
     def loss(
         self,
         x: Array,
         y: Array,
-        loss: SquaredDistance = SquaredDistance(),  # noqa: B008 (immutable)
+        loss: Distance = SquaredDistance(),  # noqa: B008 (immutable)
         threads: int | None = None,
     ) -> float:
         """Distance of the output from its target.
@@ -225,9 +266,9 @@ class Relaxation(Network):
         x : array of the model's type, shape (batch, *grid.shape) or grid.shape
             Inputs.
         y : array of the model's type
-            Targets, as `x`; with ``loss.at`` an axis of layers behind the batch. Not read on masked
-            cells and where the weight is 0.
-        loss : SquaredDistance
+            Targets, as the output; with ``loss.at`` an axis of layers behind the batch. Not read on
+            masked cells and where the weight is 0. For CrossEntropy, integers of shape (batch,).
+        loss : SquaredDistance, AbsoluteDistance, Huber or CrossEntropy
             The distance.
         threads : int, optional
             As for a call.
@@ -253,14 +294,14 @@ class Relaxation(Network):
         states = self._check_input(x)
         target, weights, at = self._check_target("y", y, states, loss)
         return self._network.loss(
-            self._arrays(), states, target, weights, at, check_threads(threads)
+            self._arrays(), states, loss._core_loss, target, weights, at, check_threads(threads)
         )
 
     def value_and_grad(
         self,
         x: Array,
         y: Array,
-        loss: SquaredDistance = SquaredDistance(),  # noqa: B008 (immutable)
+        loss: Distance = SquaredDistance(),  # noqa: B008 (immutable)
         memory: int | str | None = None,
         threads: int | None = None,
         input_grad: bool = False,
@@ -318,7 +359,7 @@ class Relaxation(Network):
         self,
         x: Array,
         y: Array,
-        loss: SquaredDistance = SquaredDistance(),  # noqa: B008 (immutable)
+        loss: Distance = SquaredDistance(),  # noqa: B008 (immutable)
         memory: int | str | None = None,
         threads: int | None = None,
         input_grad: bool = False,
@@ -330,6 +371,7 @@ class Relaxation(Network):
         value, counts = self._network.value_and_gradient(
             self._arrays(),
             states,
+            loss._core_loss,
             target,
             weights,
             at,
@@ -365,7 +407,7 @@ class Relaxation(Network):
         x, memory, threads
             As in :meth:`value_and_grad`.
         y_bar : array
-            Cotangent of the output, as `x`; masked cells are not read.
+            Cotangent of the output, of its shape; masked cells are not read.
 
         Returns
         -------
@@ -420,7 +462,7 @@ class Relaxation(Network):
         Returns
         -------
         array
-            As `x`.
+            As the output.
 
         Raises
         ------
@@ -451,12 +493,18 @@ class Relaxation(Network):
             full["W"] = np.where(exists, full["W"], self._dtype.type(0))
         full.setdefault("omega", np.zeros(self._omega.shape, self._dtype))
         if x_dot is not None:
-            x_dot, _, _ = self._check_target("x_dot", x_dot, states, SquaredDistance())
-        y_dot = np.empty_like(states)
+            x_dot = self._check_direction(x_dot, states)
+        y_dot = np.empty((*self._lead(states), *self.output_shape), self._dtype)
         self._network.jvp(
             self._arrays(), self._arrays(full), states, x_dot, y_dot, check_threads(threads)
         )
         return y_dot
+
+    def _check_direction(self, x_dot: Any, states: Array) -> Array:
+        direction = check_array("x_dot", x_dot, self._dtype)
+        check_shape("x_dot", direction, states.shape)
+        check_finite("x_dot", direction, self.grid.mask if self._lift is None else None)
+        return direction
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the model to a file; see :func:`relaxon.save`.

@@ -22,26 +22,15 @@ from ._validate import (
     check_shape,
     refuse,
 )
-from .operators import Dense, Operator, check_parameter
+from .activations import check_activation
+from .ends import Lift, Readout
+from .operators import Operator, check_parameter
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
 __all__ = ["Network"]
 
-ACTIVATIONS = (
-    "identity",
-    "tanh",
-    "logistic",
-    "relu",
-    "leaky_relu",
-    "softplus",
-    "silu",
-    "gelu",
-    "sin",
-    "square",
-    "hard_tanh",
-)
 BIASES = ("homogeneous", "local")
 NOISE = 0.01
 Array = NDArray[Any]
@@ -59,6 +48,8 @@ class Network:
         bias: str | None = None,
         beta: float = 0.0,
         trainable_omega: bool = False,
+        lift: Lift | None = None,
+        readout: Readout | None = None,
         dt: float = 1.0,
         time_unit: str = "",
         dtype: Any = np.float64,
@@ -67,12 +58,17 @@ class Network:
         check_instance("op", op, Operator)
         self._operator = op
         self._depth = check_integer("depth", depth, 1)
-        self._activation = check_choice("activation", activation, ACTIVATIONS)
+        self._activation = check_activation(activation)
         self._bias = None if bias is None else check_choice("bias", bias, BIASES)
         self._beta = check_number("beta", beta, 0.0)
         if not isinstance(trainable_omega, bool):
             refuse("trainable_omega", "True or False", repr(trainable_omega), TypeError)
         self._trainable_omega = trainable_omega
+        if lift is not None:
+            check_instance("lift", lift, Lift)
+        if readout is not None:
+            check_instance("readout", readout, Readout)
+        self._lift, self._readout = lift, readout
         self._dt = check_number("dt", dt, 0.0, is_open=True)
         if not isinstance(time_unit, str):
             refuse("time_unit", "a text", repr(time_unit), TypeError)
@@ -125,6 +121,28 @@ class Network:
         return self._trainable_omega
 
     @property
+    def lift(self) -> Lift | None:
+        """The map from x to the first state; None where x is that state."""
+        return self._lift
+
+    @property
+    def readout(self) -> Readout | None:
+        """The map from the last state to the output; None where that state is the output."""
+        return self._readout
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        """Shape of one input: the grid's, or (n_in,) with a lift."""
+        shape: tuple[int, ...] = self.grid.shape
+        return shape if self._lift is None else (self._lift.n_in,)
+
+    @property
+    def output_shape(self) -> tuple[int, ...]:
+        """Shape of one output: the grid's, or (n_out,) with a readout."""
+        shape: tuple[int, ...] = self.grid.shape
+        return shape if self._readout is None else (self._readout.n_out,)
+
+    @property
     def dt(self) -> float:
         """Time per layer, for reports."""
         return self._dt
@@ -159,6 +177,10 @@ class Network:
                 n_cells = int(np.prod(self.grid.shape))
                 is_field = self._bias == "local" if name == "bias" else self._omega_kind == "cell"
                 n += array.size // n_cells * self.grid.n_cells if is_field else array.size
+        if self._lift is not None:
+            n += self.grid.n_cells * (self._lift.n_in + 1)
+        if self._readout is not None:
+            n += self._readout.n_out * (self.grid.n_cells + 1)
         return n
 
     def _check_omega(self, value: float | ArrayLike) -> tuple[Array, str]:
@@ -195,6 +217,8 @@ class Network:
             activation=self._activation,
             bias=self._bias or "none",
             beta=self._beta,
+            lift=_core_end(self._lift),
+            readout=_core_end(self._readout),
         )
 
     def _parameter_shapes(self) -> dict[str, tuple[int, ...]]:
@@ -212,16 +236,29 @@ class Network:
             if name == "omega":
                 params[name] = self._omega.copy()
                 continue
-            noise = NOISE / np.sqrt(shape[-1]) if isinstance(op, Dense) and name == "W" else NOISE
-            values = noise * rng.standard_normal(shape)
+            if name in ("lift_bias", "readout_bias"):
+                params[name] = np.zeros(shape, self._dtype)
+                continue
+            values = self._noise(name, shape) * rng.standard_normal(shape)
             if name == "W":
                 values += np.eye(shape[-1])
-            starts = {} if name == "bias" else op.start_values(name)
+            is_coefficient = name not in ("bias", "lift_weight", "readout_weight")
+            starts = op.start_values(name) if is_coefficient else {}
             for component, start in starts.items():
                 axis = len(shape) - 1 - (self.grid.ndim if op.is_local else 0)
                 np.moveaxis(values, axis, 0)[component] += start
             params[name] = np.asarray(values, self._dtype)
         return params
+
+    def _noise(self, name: str, shape: tuple[int, ...]) -> float:
+        """Standard deviation of a parameter's initial values about their start."""
+        if name == "W":
+            return float(NOISE / np.sqrt(shape[-1]))
+        if name == "lift_weight":
+            return float(1 / np.sqrt(shape[-1]))
+        if name == "readout_weight":
+            return float(1 / np.sqrt(self.grid.n_cells))
+        return NOISE
 
     def _freeze(self, params: dict[str, Array]) -> Mapping[str, Array]:
         for array in params.values():
@@ -272,6 +309,11 @@ class Network:
         shape = self._params[name].shape
         if name == "W" or (name == "omega" and self._omega_kind == "cell"):
             return self._check_masked(name, value, shape)
+        if name.startswith(("lift_", "readout_")):
+            array = check_array(name, value, self._dtype)
+            check_shape(name, array, shape)
+            check_finite(name, array)
+            return array
         return check_parameter(name, value, shape, self._dtype, self.grid)
 
     def _check_masked(self, name: str, value: Any, shape: tuple[int, ...]) -> Array:
@@ -327,8 +369,11 @@ class Network:
 
     def _settings(self) -> dict[str, Any]:
         names = ["operator", "depth", "activation", "bias", "beta", "trainable_omega"]
-        names += ["dt", "time_unit", "dtype", "seed"]
+        names += ["lift", "readout", "dt", "time_unit", "dtype", "seed"]
         return {name: getattr(self, f"_{name}") for name in names}
+
+    def _ends(self) -> dict[str, Lift | Readout | None]:
+        return {"lift": self._lift, "readout": self._readout}
 
     def _key(self) -> tuple[Any, ...]:
         arrays = {**self._params, "omega": self.omega}
@@ -361,5 +406,11 @@ class Network:
             parts.append(f"beta={self._beta:g}")
         if self._trainable_omega:
             parts.append("trainable_omega=True")
+        parts += [f"{name}={end!r}" for name, end in self._ends().items() if end is not None]
         parts.append(f"dtype='{self._dtype}'")
         return f"Relaxation({', '.join(parts)})"
+
+
+def _core_end(end: Lift | Readout | None) -> _core.End:
+    """An end as the core takes it; one of no width is none."""
+    return _core.End(0, "identity") if end is None else end._core_end()

@@ -73,7 +73,8 @@ class Operator:
         self, depth: int, omega: str, dtype: np.dtype[Any], **options: Any
     ) -> _core.Network:
         """The core's network of this operator; without options one that only applies it."""
-        settings: dict[str, Any] = {"activation": "identity", "bias": "none", "beta": 0.0} | options
+        settings: dict[str, Any] = {"activation": "identity", "bias": "none", "beta": 0.0}
+        settings |= {end: _core.End(0, "identity") for end in ("lift", "readout")} | options
         return _core.Network(
             grid=self.grid._core_grid,
             op=self._kind,

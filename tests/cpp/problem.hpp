@@ -57,7 +57,12 @@ public:
         return made;
     }
 
-    Target<T> target() const { return {y.data(), weights.data(), true}; }
+    Target<T> target() const {
+        Target<T> target;
+        target.y = y.data();
+        target.weights = weights.data();
+        return target;
+    }
 
     std::vector<T> forward(bool all_layers, int n_threads) const {
         const std::int64_t n_states = all_layers ? config.depth + 1 : 1;

@@ -27,8 +27,8 @@ TYPED_TEST(LossTest, IsTheWeightedSumOfSquaresAndItsGradient) {
     for (std::size_t i = 0; i < weights.size(); ++i) {
         expected += static_cast<double>(weights[i] * (z[i] - y[i]) * (z[i] - y[i]));
     }
-    const StateTarget<T> target{y.data(), weights.data(), nullptr};
-    EXPECT_EQ(squared_distance(target, z.data(), 0.25, lambda.data(), n).value(), expected);
+    const StateTarget<T> target{y.data(), weights.data(), nullptr, Loss{}};
+    EXPECT_EQ(distance(target, z.data(), 0.25, lambda.data(), n).value(), expected);
     for (std::size_t i = 0; i < weights.size(); ++i) {
         EXPECT_EQ(lambda[i], T(1) + T(0.5) * weights[i] * (z[i] - y[i])) << i;
     }
@@ -41,9 +41,8 @@ TYPED_TEST(LossTest, DoesNotReadMaskedCellsAndMissingValues) {
     const std::vector<T> z(4, T(1)), y{bad, bad, T(3), T(1.5)}, weights{T(0), T(1), T(2), T(4)};
     const std::vector<std::uint8_t> mask{1, 0, 1, 1};
     std::vector<T> lambda(4, T(0));
-    const StateTarget<T> target{y.data(), weights.data(), mask.data()};
-    EXPECT_EQ(squared_distance(target, z.data(), 1.0, lambda.data(), 4).value(),
-              2.0 * 4 + 4 * 0.25);
+    const StateTarget<T> target{y.data(), weights.data(), mask.data(), Loss{}};
+    EXPECT_EQ(distance(target, z.data(), 1.0, lambda.data(), 4).value(), 2.0 * 4 + 4 * 0.25);
     EXPECT_EQ(lambda, (std::vector<T>{0, 0, -8, -4}));
 }
 
@@ -57,15 +56,15 @@ TYPED_TEST(LossTest, PaddedFieldsGiveTheSameAsCompactOnes) {
         std::vector<T> field(static_cast<std::size_t>(layout.size())), lambda(field.size());
         layout.pack({z.data()}, field.data(), 0, layout.n_rows());
         std::vector<T> expected(z.size());
-        const StateTarget<T> target{y.data(), nullptr, grid->mask()};
-        const double whole = squared_distance(target, z.data(), 1.0, expected.data(), n).value();
+        const StateTarget<T> target{y.data(), nullptr, grid->mask(), Loss{}};
+        const double whole = distance(target, z.data(), 1.0, expected.data(), n).value();
         OrderedSum sum;
         for (const Rows rows : {Rows{0, 2}, Rows{2, layout.n_rows()}}) {
-            sum.add(squared_distance(layout, target, field.data(), 1.0, lambda.data(), rows));
+            sum.add(distance(layout, target, field.data(), 1.0, lambda.data(), rows));
         }
         EXPECT_EQ(sum.value(), whole);
-        EXPECT_EQ(squared_distance(layout, target, field.data(), 1.0, static_cast<T*>(nullptr),
-                                   {0, layout.n_rows()})
+        EXPECT_EQ(distance(layout, target, field.data(), 1.0, static_cast<T*>(nullptr),
+                           {0, layout.n_rows()})
                       .value(),
                   whole);
         std::vector<T> back(z.size());

@@ -13,6 +13,7 @@
 #include "relaxon/loss.hpp"
 #include "relaxon/network.hpp"
 #include "relaxon/operators/dense.hpp"
+#include "relaxon/state_loss.hpp"
 #include "relaxon/state_pool.hpp"
 
 namespace relaxon {

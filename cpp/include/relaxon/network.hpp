@@ -8,6 +8,7 @@
 
 #include "relaxon/activation.hpp"
 #include "relaxon/grid.hpp"
+#include "relaxon/loss.hpp"
 #include "relaxon/operators/adr.hpp"
 #include "relaxon/parallel.hpp"
 #include "relaxon/plan.hpp"
@@ -17,6 +18,15 @@ namespace relaxon {
 enum class OperatorKind { adr, moments, banded, dense };
 enum class BiasKind { none, homogeneous, local };
 enum class OmegaKind { scalar, layer, cell };
+
+// An affine map with an activation at one end of a network: x to the first state, z_0 = g(A x + a),
+// or the last state to the output, y = g(B z_L + c) (Succi 2025, eqs. 1 and 3).
+struct EndConfig {
+    std::int64_t width = 0;  // numbers of x, or of y; 0: there is no such end
+    Activation activation = Activation::identity;
+
+    explicit operator bool() const { return width > 0; }
+};
 
 struct NetworkConfig {
     std::shared_ptr<const Grid> grid;
@@ -30,6 +40,12 @@ struct NetworkConfig {
     BiasKind bias = BiasKind::none;
     OmegaKind omega = OmegaKind::scalar;
     double beta = 0.0;
+    EndConfig lift, readout;
+
+    bool has_ends() const { return lift || readout; }
+    // Numbers of one sample's x, and of its output.
+    std::int64_t input_size() const { return lift ? lift.width : grid->n_cells(); }
+    std::int64_t output_size() const { return readout ? readout.width : grid->n_cells(); }
 };
 
 struct ParameterArray {
@@ -44,7 +60,8 @@ struct ParameterArray {
     }
 };
 
-// The operator's arrays, then "bias" where there is one, then "omega", always last.
+// The operator's arrays, then, where there are such, "bias", "lift_weight", "lift_bias",
+// "readout_weight" and "readout_bias", then "omega", always last.
 std::vector<ParameterArray> parameter_arrays(const NetworkConfig& config);
 
 // Arrays in the order of parameter_arrays, C order, owned by the caller.
@@ -58,13 +75,21 @@ struct Gradients {
     T* x = nullptr;
 };
 
-// Squared distance 1/batch sum_n sum_k sum_i w_i (z_i - y_i)^2 over existing cells, at the layers
-// of the request. y: (batch, n_at, cells); weights: null, (cells) or as y.
+template <class T>
+class StateLoss;
+
+// 1/batch sum_n sum_k sum_i w_i d(z_i - y_i) over existing cells, at the layers of the request;
+// with a readout, of its outputs in place of the cells. y: (batch, n_at, output_size); weights:
+// null, (output_size) or as y. Cross entropy has one label and one weight for all outputs together.
 template <class T>
 struct Target {
     const T* y = nullptr;
     const T* weights = nullptr;
     bool weights_are_shared = true;
+    Loss loss;
+    const std::int64_t* labels = nullptr;  // cross entropy, in place of y
+    // In place of all of these: a loss that sees whole states.
+    StateLoss<T>* state_loss = nullptr;
 };
 
 enum class SweepKind { forward, gradient, tangent };
@@ -77,6 +102,7 @@ struct SweepRequest {
     std::vector<std::int64_t> at;    // layers with targets, distinct; {depth}: the output alone
     bool wants_omega = false;
     bool wants_input = false;
+    bool has_state_loss = false;
 };
 
 // Where a forward pass leaves the finite numbers; without such a place, where it is largest.
@@ -91,7 +117,7 @@ struct Extreme {
 template <class T>
 std::int64_t returned_bytes(const NetworkConfig& config, const SweepRequest& request);
 
-// One configured sweep with all its memory, to be run any number of times. x: (batch, cells).
+// One configured sweep with all its memory, to be run any number of times. x: (batch, input_size).
 template <class T>
 class Sweep {
 public:
@@ -101,7 +127,7 @@ public:
     // What the last gradient really did, for one sample.
     virtual Evaluations evaluations() const = 0;
 
-    // y: (batch, cells), or with `all_layers` (batch, depth + 1, cells).
+    // y: (batch, output_size), or with `all_layers` the states: (batch, depth + 1, cells).
     virtual void forward(const Parameters<T>& parameters, const T* x, T* y, bool all_layers,
                          Team& team) = 0;
     virtual double loss(const Parameters<T>& parameters, const T* x, const Target<T>& target,

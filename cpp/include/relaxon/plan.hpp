@@ -62,7 +62,8 @@ struct PlanInput {
     std::int64_t slot_bytes = 0;     // bookkeeping per snapshot
     std::int64_t memory_bytes = -1;  // budget, -1: none
     bool has_gradient = false;
-    bool has_output = false;  // the last state is evaluated for a loss
+    bool has_output = false;      // the last state is evaluated for a loss
+    bool has_state_loss = false;  // which then sees it whole: before its segment, not inside
 };
 
 // In layers. A segment that is reversed is first advanced over inside, but for its last layer.

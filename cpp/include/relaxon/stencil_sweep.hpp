@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "relaxon/loss.hpp"
+#include "relaxon/state_loss.hpp"
 #include "relaxon/state_pool.hpp"
 #include "relaxon/stencil_coefficients.hpp"
 #include "relaxon/stencil_gradient.hpp"
@@ -110,7 +111,8 @@ private:
     T growth(Context& context, Crew& crew, const T* z);
 
     void load_input(Context& context, Crew& crew, const T* x);
-    void load_fields(const Context& context, Crew& crew, const T* cells, T* first);
+    void load_fields(const Context& context, Crew& crew, const T* cells, std::int64_t sample_stride,
+                     T* first);
     void unload_fields(const Context& context, Crew& crew, const T* first, T* cells,
                        std::int64_t sample_stride);
     void close_state(const Context& context, T* first) const;
@@ -130,8 +132,12 @@ private:
     void pull_back_tile(const Layer<T>& layer, T growth, const ReverseFields<T>& fields,
                         ReverseRows rows, const LayerGradient<T>& gradient) const;
     void start_cotangent(Context& context, Crew& crew, const Cotangent& cotangent);
+    void load_cotangent(Context& context, Crew& crew, const T* cells, std::int64_t sample_stride,
+                        T* lambda);
     void add_loss(Context& context, Crew& crew, const Cotangent& cotangent, std::int64_t layer,
                   const T* z, bool wants_cotangent);
+    void add_state_loss(Context& context, Crew& crew, StateLoss<T>& loss, std::int64_t place,
+                        const T* z, bool wants_cotangent);
     std::int64_t place_of(std::int64_t layer) const;
     std::int64_t loss_index(const Context& context, std::int64_t place, std::int64_t i) const;
     StateTarget<T> state_target(const Target<T>& target, std::int64_t index) const;
