@@ -64,12 +64,14 @@ class Problem:
 
     def loss(self) -> Any:
         settings: dict[str, Any] = {"weights": self.weights, "at": self.at}
-        return {
-            "squared": lambda: rx.SquaredDistance(**settings),
-            "absolute": lambda: rx.AbsoluteDistance(self.scale, **settings),
-            "huber": lambda: rx.Huber(self.scale, **settings),
-            "cross-entropy": lambda: rx.CrossEntropy(**settings),
-        }[self.kind]()
+        kinds: dict[str, Any] = {
+            "squared": rx.SquaredDistance,
+            "absolute": rx.AbsoluteDistance,
+            "huber": rx.Huber,
+            "cross-entropy": rx.CrossEntropy,
+        }
+        own = (self.scale,) if self.kind in ("absolute", "huber") else ()
+        return kinds[self.kind](*own, **settings)
 
     def wide(self) -> dict[str, Any]:
         values = {name: p.astype(np.float64) for name, p in {**self.params, "x": self.x}.items()}
@@ -336,7 +338,7 @@ def test_ends_train() -> None:
     ("call", "message"),
     [
         (lambda: rx.Lift(0), "argument 'n_in': expected at least 1, got 0"),
-        (lambda: rx.Lift(2.5), "argument 'n_in': expected an integer"),
+        (lambda: rx.Lift("3"), "argument 'n_in': expected an integer"),  # type: ignore[arg-type]
         (lambda: rx.Readout(3, "tahn"), "did you mean 'tanh'"),
         (lambda: masked_model(dtype="float32")(np.ones((2, 3))), "argument 'x'.*float32"),
         (lambda: masked_model()(np.ones((2, 4))), r"argument 'x': expected \(batch, 3\)"),
