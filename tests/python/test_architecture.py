@@ -63,6 +63,7 @@ CPP_LAYERS = [
         "extreme_search",
         "state_pool",
     },
+    {"batches", "iterate", "objective"},
     {"descent"},
 ]
 
@@ -72,9 +73,13 @@ PYTHON_LAYERS = [
     {"_validate"},
     {"_config"},
     {"grid", "datasets", "activations"},
-    {"operators", "ends", "losses", "penalties", "optimizers"},
+    {"operators", "ends", "losses", "penalties", "schedules"},
+    {"optimizers"},
     {"network"},
     {"model"},
+    {"history", "constraints"},
+    {"progress", "descent"},
+    {"divergence", "quasi_newton"},
     {"fit", "files", "plan", "gradient_check"},
     {"explain"},
     {"experiment"},
