@@ -32,6 +32,7 @@ __all__ = ["DivergenceError", "Fit", "History", "State", "Status", "fit"]
 # The core comes back to Python at least this often.
 STRETCH_SECONDS = 0.05
 Array = NDArray[Any]
+Validation = tuple[Array, Array] | tuple[Array, Array, Array]
 
 
 class Status(enum.Enum):
@@ -207,7 +208,7 @@ def fit(
     optimizer: SteepestDescent = SteepestDescent(rate=1e-3),  # noqa: B008 (immutable)
     steps: int = 1000,
     penalties: Sequence[Penalty] = (),
-    validation: tuple[Array, Array] | None = None,
+    validation: Validation | None = None,
     patience: int | None = None,
     tolerance: float = 1e-6,
     callbacks: Iterable[Callable[[State], object]] = (),
@@ -231,9 +232,10 @@ def fit(
         Most steps.
     penalties : sequence of L2 or Smoothness
         Added to the loss, reported apart.
-    validation : (x, y), optional
+    validation : (x, y) or (x, y, weights), optional
         Samples whose loss is evaluated before every step; they choose the model that is returned
-        and steer nothing else. Weights of `loss` with the shape of `y` do not apply to them.
+        and steer nothing else. Weights of `loss` apply to them where they have the grid's shape and
+        no others are given.
     patience : int, optional
         Stop after this many steps without a better validation loss.
     tolerance : float, default 1e-6
@@ -345,7 +347,7 @@ def _start(
     optimizer: SteepestDescent,
     steps: int,
     penalties: Sequence[Penalty],
-    validation: tuple[Array, Array] | None,
+    validation: Validation | None,
     patience: int | None,
     tolerance: float,
     memory: int | str | None,
@@ -392,14 +394,15 @@ def _start(
 
 
 def _check_validation(
-    model: Relaxation, validation: tuple[Array, Array], loss: Distance
+    model: Relaxation, validation: Validation, loss: Distance
 ) -> tuple[Array, Array, Array | None]:
-    if not isinstance(validation, tuple | list) or len(validation) != 2:
-        refuse("validation", "a pair (x, y)", type(validation).__name__, TypeError)
+    if not isinstance(validation, tuple | list) or len(validation) not in (2, 3):
+        refuse("validation", "(x, y) or (x, y, weights)", type(validation).__name__, TypeError)
     try:
         states = model._check_input(validation[0])
         shared = loss.weights is not None and loss.weights.shape == model.output_shape
-        own = loss.with_weights(loss.weights if shared else None)
+        weights = validation[2] if len(validation) == 3 else loss.weights if shared else None
+        own = loss.with_weights(weights)
         target, weights, _ = model._check_target("y", validation[1], states, own)
     except (TypeError, ValueError) as error:
         raise type(error)(f"argument 'validation': {error}") from None
