@@ -258,7 +258,9 @@ def from_xarray(
     >>> training.x.shape, held_out.x.shape, training.grid.boundary[1]
     ((39, 18, 432), (13, 18, 432), ('periodic', 'periodic'))
     """
-    series = Series.read(da)
+    if scaling is not None:
+        check_instance("scaling", scaling, Scaling)
+    series = Series.read(da, order=() if scaling is None else scaling.coordinates.names)
     lead = check_integer("lead", lead, 1)
     if lead >= len(series):
         refuse("lead", f"fewer steps than the {len(series)} times of the record", lead)
@@ -266,7 +268,6 @@ def from_xarray(
         check_choice("anomaly", anomaly, tuple(PERIODS))
         scaling = series.scaling(len(series), lead, anomaly)
     else:
-        check_instance("scaling", scaling, Scaling)
         scaling.check(series.coordinates, series.time.step)
         if (anomaly, lead) != ("none", 1) and (anomaly, lead) != (scaling.period, scaling.lead):
             refuse("scaling", f"one with lead {lead} and anomaly {anomaly!r}", repr(scaling))

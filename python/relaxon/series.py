@@ -58,7 +58,13 @@ class Series:
         return len(self.values)
 
     @classmethod
-    def read(cls, da: DataArray, source: str = "", step: Step | None = None) -> Series:
+    def read(
+        cls,
+        da: DataArray,
+        source: str = "",
+        order: tuple[str, ...] = (),
+        step: Step | None = None,
+    ) -> Series:
         """Read a labelled array.
 
         Parameters
@@ -67,6 +73,9 @@ class Series:
             One axis of time and one to three of space; axes of a single entry are left out.
         source : str
             Where it comes from.
+        order : tuple of str, optional
+            Names of the axes of space in the order to have them in, where they are these; default
+            that of `da`.
         step : Step, optional
             Of time, where it is known: times need not be even then, and one is enough.
 
@@ -86,7 +95,7 @@ class Series:
             refuse(name, "floating-point numbers", str(da.dtype), TypeError, _number_fix(da.dtype))
         time_name = time_dim(da, name)
         da = da.squeeze([d for d in da.dims if d != time_name and da.sizes[d] == 1])
-        dims = [dim for dim in da.dims if dim != time_name]
+        dims = [str(dim) for dim in da.dims if dim != time_name]
         if not 1 <= len(dims) <= 3:
             refuse(
                 name,
@@ -94,9 +103,11 @@ class Series:
                 f"{len(dims)}: {', '.join(f'{d} ({da.sizes[d]})' for d in dims) or 'none'}",
                 fix="choose entries with da.isel" if dims else "",
             )
+        if sorted(dims) == sorted(order):
+            dims = list(order)
         time = TimeAxis.read(time_name, da[time_name].values, da[time_name].attrs, step)
         coordinates = Coordinates.read(
-            [(str(dim), da[dim].values, da[dim].attrs) for dim in dims], _scalar_latitude(da)
+            [(dim, da[dim].values, da[dim].attrs) for dim in dims], _scalar_latitude(da)
         )
         values = da.transpose(time_name, *dims).values.astype(np.float64)
         if time.is_flipped:
