@@ -68,7 +68,8 @@ def read_archive(path: str | os.PathLike[str]) -> dict[str, NDArray[Any]]:
         raise FileNotFoundError(f"argument 'DATA': expected a file, got {where}: there is none")
     arrays = {}
     try:
-        with np.load(where) as archive:
+        # Opened here: numpy leaves a file open that is no archive.
+        with open(where, "rb") as file, np.load(file) as archive:
             names = list(archive)
             for name in names:
                 arrays[name] = archive[name]
@@ -137,7 +138,7 @@ def read_samples(path: str | os.PathLike[str]) -> Samples:
 
 def check_field(name: str, array: NDArray[Any]) -> Fields:
     """An array of float32 or float64 without infinite values."""
-    if array.dtype.kind != "f" or array.dtype.itemsize > 8:
+    if array.dtype not in (np.float32, np.float64):
         fix = "convert it with .astype('float64')" if array.dtype.kind in "iubf" else ""
         refuse(name, "an array of float32 or float64", str(array.dtype), TypeError, fix)
     if np.isinf(array).any():
