@@ -237,25 +237,25 @@ def _print_result(experiment: Experiment, result: Result) -> None:
 def _physics_text(physics: dict[str, Any], coordinates: Coordinates) -> str:
     if "velocity" not in physics:
         return f"learned physics: {physics['note']}"
-    velocity = physics["velocity"]
     entries = []
-    for axis, v in zip(coordinates.axes, velocity["value"], strict=True):
+    for axis, v, unit in zip(coordinates.axes, *_with_units(physics["velocity"]), strict=True):
         direction = f" ({_DIRECTIONS[axis.kind][v > 0.0]})" if axis.kind else ""
-        number = _with_unit(v, velocity["unit"], {"m/s": "+.4f"}, "+.4g")
+        number = _with_unit(v, unit, {"m/s": "+.4f"}, "+.4g")
         entries.append((f"drift along {axis.name}", number + direction))
     for key in ("diffusivity", "numerical_diffusivity"):
         if key in physics:
             entry, label = physics[key], key.replace("_", " ")
-            values = [
-                (f" along {name}", v) for name, v in zip(entry["axes"], entry["value"], strict=True)
-            ]
-            values += [(", mixed", v) for v in entry.get("mixed", ())]
+            values = list(zip(entry["axes"], *_with_units(entry), strict=True))
+            labels = [f"{label} along {name}" for name, _, _ in values]
+            mixed = {
+                "value": entry.get("mixed", []),
+                "unit": entry.get("mixed_unit", entry["unit"]),
+            }
+            labels += [f"{label}, mixed"] * len(mixed["value"])
+            numbers = [*(v[1:] for v in values), *zip(*_with_units(mixed), strict=True)]
             entries += [
-                (
-                    f"{label}{where}",
-                    _with_unit(v, entry["unit"], {"m^2/s": ".0f"}, ".4g"),
-                )
-                for where, v in values
+                (text, _with_unit(v, unit, {"m^2/s": ".0f"}, ".4g"))
+                for text, (v, unit) in zip(labels, numbers, strict=True)
             ]
     rate, unit = physics["rate"]["value"], physics["rate"]["unit"].removeprefix("1/")
     per = "" if unit == "1" else f" per {unit}"
@@ -264,6 +264,11 @@ def _physics_text(physics: dict[str, Any], coordinates: Coordinates) -> str:
     return "\n".join(
         ["learned physics:", *(f"  {label:<{width}}  {text}" for label, text in entries)]
     )
+
+
+def _with_units(entry: dict[str, Any]) -> tuple[list[float], list[str]]:
+    unit = entry["unit"]
+    return entry["value"], unit if isinstance(unit, list) else [unit] * len(entry["value"])
 
 
 def _with_unit(value: float, unit: str, formats: dict[str, str], other: str) -> str:

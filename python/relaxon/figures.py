@@ -226,7 +226,7 @@ def _draw(
         mask, values = mask[middle], values[middle]
         coordinates = Coordinates(coordinates.axes[1:])
     existing = np.ma.masked_where(~mask, values)
-    axes.set_title(title, fontsize="medium", loc="left")
+    axes.set_title(title, fontsize="medium" if _is_strip(coordinates) else "small", loc="left")
     across = coordinates.axes[-1]
     if len(coordinates.axes) == 1:
         axes.plot(across.values, existing, color="C0")

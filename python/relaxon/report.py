@@ -33,7 +33,7 @@ def physics_of(explanation: Explanation, scaling: Scaling | None = None) -> dict
     Parameters
     ----------
     explanation : Explanation
-        With one unit of length on all axes.
+        What has been read.
     scaling : Scaling, optional
         Of the model: its step of time makes rates readable, per month for instance. Default: rates
         as in the explanation.
@@ -43,35 +43,39 @@ def physics_of(explanation: Explanation, scaling: Scaling | None = None) -> dict
     dict
         "velocity", "diffusivity" (per axis; "mixed" for pairs of axes), "rate" and
         "numerical_diffusivity" where the scheme adds one; only a "note" where there is no
-        linearisation. Coefficients that differ between layers are averaged over them, those that
-        differ between cells are represented by their median.
+        linearisation. A unit is one text, or a list where axes differ in it (then "mixed" has its
+        own, "mixed_unit"). Coefficients that differ between layers are averaged over them, those
+        that differ between cells are represented by their median.
     """
     if not explanation.processes:
         return {"note": explanation.note}
     processes = {(p.symbol, p.axes): p for p in explanation.processes}
     axes = range(len(explanation.names))
 
+    def summarise(chosen: list[Process]) -> tuple[list[float], Any]:
+        units = [process.unit for process in chosen]
+        return [_one_number(p, explanation) for p in chosen], (
+            units[0] if len(set(units)) == 1 else units
+        )
+
     def per_axis(symbol: str, order: int) -> dict[str, Any]:
-        chosen = [processes[symbol, (a,) * order] for a in axes]
-        return {
-            "value": [_one_number(p, explanation) for p in chosen],
-            "unit": chosen[0].unit,
-            "axes": list(explanation.names),
-        }
+        values, unit = summarise([processes[symbol, (a,) * order] for a in axes])
+        return {"value": values, "unit": unit, "axes": list(explanation.names)}
 
     reaction = processes["R", ()]
     name, length = ("", 1.0) if scaling is None else scaling.step.rate_unit
-    physics = {
-        "velocity": per_axis("U", 1),
-        "diffusivity": per_axis("D", 2),
-        "rate": {
-            "value": _one_number(reaction, explanation) * length,
-            "unit": f"1/{name}" if name else reaction.unit,
-        },
+    physics = {"velocity": per_axis("U", 1)}
+    # Moments of order 1 stop here.
+    if ("D", (0, 0)) in processes:
+        physics["diffusivity"] = per_axis("D", 2)
+        mixed = [p for p in explanation.processes if len(set(p.axes)) == 2]
+        physics["diffusivity"]["mixed"], unit = summarise(mixed) if mixed else ([], "")
+        if isinstance(physics["diffusivity"]["unit"], list) and mixed:
+            physics["diffusivity"]["mixed_unit"] = unit
+    physics["rate"] = {
+        "value": _one_number(reaction, explanation) * length,
+        "unit": f"1/{name}" if name else reaction.unit,
     }
-    physics["diffusivity"]["mixed"] = [
-        _one_number(p, explanation) for p in explanation.processes if len(set(p.axes)) == 2
-    ]
     if ("numerical D", (0, 0)) in processes:
         physics["numerical_diffusivity"] = per_axis("numerical D", 2)
     return physics
