@@ -90,6 +90,10 @@ class Series:
             If it holds no real numbers, has no time axis or no (or too many) axes of space, a
             coordinate is not monotone or uneven, a value is infinite, or all are missing.
         """
+        if not (hasattr(da, "dims") and hasattr(da, "dtype")):
+            kind = type(da).__name__
+            fix = "choose a variable of it" if kind == "Dataset" else ""
+            refuse("da", "an xarray.DataArray", kind, TypeError, fix)
         name = str(da.name or "data")
         if da.dtype.kind != "f":
             refuse(name, "floating-point numbers", str(da.dtype), TypeError, _number_fix(da.dtype))

@@ -78,7 +78,7 @@ class TimeAxis:
     name : str
         As in the data.
     values : ndarray
-        datetime64, cftime objects or numbers, ascending, read-only.
+        datetime64, cftime objects, timedelta64 or numbers, ascending, read-only.
     step : Step
         From one time to the next.
     is_flipped : bool
@@ -101,7 +101,7 @@ class TimeAxis:
         name : str
             Its name.
         values : array
-            datetime64, cftime objects, or numbers.
+            datetime64, cftime objects, timedelta64 or numbers.
         attributes : mapping
             "units" is looked at where the values are numbers.
         step : Step, optional
@@ -120,19 +120,19 @@ class TimeAxis:
         """
         times = np.asarray(values)
         has_dates = times.dtype.kind == "M" or _has_cftime(times)
-        if not has_dates and times.dtype.kind not in "iuf":
+        if not has_dates and times.dtype.kind not in "iufm":
             refuse(name, "times: dates or numbers", f"an axis of {times.dtype}", TypeError)
         if times.size < (2 if step is None else 1):
             refuse(name, "at least two times", times.size)
-        if times.dtype.kind == "M" and np.isnat(times).any():
+        if times.dtype.kind in "mM" and np.isnat(times).any():
             refuse(name, "dates", f"NaT at index {int(np.argmax(np.isnat(times)))}")
-        numbers = _elapsed(times, times[0]) if has_dates else times.astype(np.float64)
+        numbers = _elapsed(times)
         is_flipped = bool(numbers[-1] < numbers[0])
         if is_flipped:
             times, numbers = times[::-1], numbers[::-1]
         check_monotone(name, numbers)
         if step is None:
-            unit = "s" if has_dates else unit_of(attributes)
+            unit = "s" if has_dates or times.dtype.kind == "m" else unit_of(attributes)
             step = _read_step(name, times, numbers, Step(0.0, unit, 0, has_dates))
         elif step.has_dates != has_dates:
             kinds = ("numbers", "dates")
@@ -179,9 +179,9 @@ class TimeAxis:
             keys, distance, allowed = _months(times).astype(np.float64), float(n_months), 0.0
             later = _months_later(times, n_months)
         else:
-            keys = _elapsed(times, times[0]) if step.has_dates else times.astype(np.float64)
+            keys = _elapsed(times)
             distance, allowed = n_steps * step.length, JITTER * step.length
-            later = _later(times, distance) if step.has_dates else times + distance
+            later = _later(times, distance)
         nearest = np.searchsorted(keys, keys + distance - allowed).clip(max=len(keys) - 1)
         is_known = np.abs(keys[nearest] - (keys + distance)) <= allowed
         return np.where(is_known, times[nearest], later).astype(times.dtype)
@@ -191,7 +191,7 @@ def slots_of(times: NDArray[Any], period: str, name: str = "time") -> NDArray[np
     """Place of each time within a climatology; see :meth:`TimeAxis.slots`."""
     if period == "none":
         return np.zeros(len(times), np.int64)
-    if times.dtype.kind in "iuf":
+    if times.dtype.kind in "iufm":
         refuse(
             "anomaly",
             f"'none' for the axis '{name}', whose times are numbers without a calendar",
@@ -223,17 +223,22 @@ def _has_cftime(times: NDArray[Any]) -> bool:
     return times.dtype.kind == "O" and all(hasattr(t, "calendar") for t in times)
 
 
-def _elapsed(times: NDArray[Any], start: Any) -> NDArray[np.float64]:
-    """Seconds since a start."""
-    if times.dtype.kind == "M":
-        return np.asarray((times - start) / np.timedelta64(1, "s"))
-    return np.array([(t - start).total_seconds() for t in times])
+def _elapsed(times: NDArray[Any]) -> NDArray[np.float64]:
+    """Seconds since the first date, or numbers as they are."""
+    if times.dtype.kind in "iuf":
+        return times.astype(np.float64)
+    elapsed = times - times[0]
+    if times.dtype.kind in "mM":
+        return np.asarray(elapsed / np.timedelta64(1, "s"))
+    return np.array([duration.total_seconds() for duration in elapsed])
 
 
-def _later(times: NDArray[Any], seconds: float) -> NDArray[Any]:
-    if times.dtype.kind == "M":
-        return np.asarray(times + np.timedelta64(round(seconds * 1e9), "ns"))
-    return np.array([t + timedelta(seconds=seconds) for t in times], object)
+def _later(times: NDArray[Any], length: float) -> NDArray[Any]:
+    if times.dtype.kind in "iuf":
+        return np.asarray(times + length)
+    if times.dtype.kind in "mM":
+        return np.asarray(times + np.timedelta64(round(length * 1e9), "ns"))
+    return np.array([time + timedelta(seconds=length) for time in times], object)
 
 
 def _months(times: NDArray[Any]) -> NDArray[np.int64]:

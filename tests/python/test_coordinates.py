@@ -205,6 +205,10 @@ def test_numbers_are_times_without_calendar() -> None:
     assert time.ahead(2)[-1] == pytest.approx(1.1)
     with pytest.raises(ValueError, match=r"'anomaly'.*'t'"):
         time.slots("hour")
+    durations = np.arange(9) * np.timedelta64(500, "ms")
+    time = TimeAxis.read("t", durations, {})
+    assert time.step == Step(0.5, "s")
+    assert time.ahead(2)[-1] == np.timedelta64(5, "s")
 
 
 @pytest.mark.parametrize(

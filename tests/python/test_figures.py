@@ -59,7 +59,7 @@ def test_lines() -> None:
     assert titles(figure) == ["Reaction", "Advection along height", "Diffusion along height"]
     assert {"1/hour", "km/s", "km²/s"} <= labels(figure)
     (line,) = figure.axes[0].lines
-    drawn = np.ma.masked_invalid(np.ma.asarray(line.get_ydata()))
+    drawn: Any = np.ma.masked_invalid(np.ma.asarray(line.get_ydata()))
     assert np.flatnonzero(np.ma.getmaskarray(drawn)).tolist() == [0]
     assert encode_png(figure).startswith(b"\x89PNG")
 

@@ -161,6 +161,8 @@ def test_data_of_another_grid_or_step_are_refused(change: Any, words: str) -> No
         (hourly(), {"anomaly": "hours"}, ValueError, "'anomaly'.*did you mean 'hour'"),
         (hourly() * np.nan, {}, ValueError, "all values are missing"),
         (hourly() * 0.0, {}, ValueError, "vary"),
+        (hourly().to_dataset(), {}, TypeError, "DataArray, got Dataset; choose a variable"),
+        (hourly().values, {}, TypeError, "DataArray, got ndarray"),
         (hourly().astype(int), {}, TypeError, "floating-point.*astype"),
         (hourly() > 280, {}, TypeError, "floating-point"),
         (hourly().where(hourly().time != hourly().time[3], np.inf), {}, ValueError, "index .3, 0"),
