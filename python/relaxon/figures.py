@@ -144,7 +144,9 @@ def prediction_figure(experiment: Experiment, result: Result) -> Figure:
         f"Error: root mean square {np.sqrt(errors[chosen]):.3g} {unit}".rstrip(),
     ]
     if scaling is not None and scaling.period != "none":
-        titles[0] += f": anomaly from the {scaling.period}ly climatology"
+        # Side by side there is no room for a long line.
+        separator = " " if _is_strip(split.coordinates) else "\n"
+        titles[0] += f":{separator}anomaly from the {scaling.period}ly climatology"
     figure, panels = _panels(3, split.coordinates)
     for axes, title, values in zip(panels, titles, fields, strict=True):
         _draw(figure, axes, split.coordinates, exists[chosen], values, unit, title, limit)
