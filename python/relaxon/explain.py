@@ -300,7 +300,7 @@ class _Reading:
 
     def _physical(self, lattice: Field, axes: tuple[int, ...]) -> Field:
         if axes:
-            size = math.prod(self.grid.spacing[a] for a in axes)
+            size = math.prod(self._spacing(a) for a in axes)
             values = self.omega * (self._slope * size / self._model.dt) * lattice
         else:
             values = self.omega * (self._slope * (1.0 + lattice) - 1.0) / self._model.dt
@@ -311,6 +311,14 @@ class _Reading:
         elif self.grid.mask is not None:
             values = np.where(self.grid.mask, values, np.nan)
         return np.array(values if self.n_layers is not None else values[0])
+
+    def _spacing(self, axis: int) -> Field | float:
+        """The grid's spacing; for fields on a sphere, that of each row."""
+        scaling = self._model.scaling
+        spacing = self.grid.spacing[axis]
+        if scaling is None or not self._spreads:
+            return spacing
+        return spacing * scaling.coordinates.stretch(axis)
 
     def _unit(self, axes: tuple[int, ...]) -> str:
         lengths = [self.grid.unit[a] for a in axes if self.grid.unit[a]]
