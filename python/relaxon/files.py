@@ -207,9 +207,9 @@ def write_atomic(path: str | os.PathLike[str], content: bytes) -> None:
     target = Path(path)
     part = target.with_name(f".{target.name}.{secrets.token_hex(4)}.part")
     # Not tempfile: its files are private to the owner, this one shall follow the umask.
-    descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+    file = open(part, "xb")  # noqa: SIM115 - only a file made here may be unlinked
     try:
-        with open(descriptor, "wb") as file:
+        with file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
@@ -217,6 +217,8 @@ def write_atomic(path: str | os.PathLike[str], content: bytes) -> None:
     except BaseException:
         part.unlink(missing_ok=True)
         raise
+    if os.name == "nt":  # where folders cannot be opened
+        return
     folder = os.open(target.parent, os.O_RDONLY)
     try:
         os.fsync(folder)

@@ -105,7 +105,7 @@ FOREIGN_HEADERS = {
     r"Eigen/.*": {"operators/dense"},
     r"omp\.h": {"parallel"},
     r"pthread\.h|xmmintrin\.h": {"parallel"},
-    r"sys/mman\.h|unistd\.h": {"array"},
+    r"sys/mman\.h|unistd\.h|windows\.h": {"array"},
 }
 
 

@@ -7,7 +7,6 @@ import dataclasses
 import importlib.metadata
 import json
 import os
-import resource
 import signal
 import subprocess
 import sys
@@ -346,6 +345,7 @@ def test_kilometres_and_metres_give_one_answer() -> None:
     assert metres["rate"]["unit"] == "1/month"
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows sends no signal to one process alone")
 def test_interruption_keeps_the_best_model(tmp_path: Path) -> None:
     out = tmp_path / "report"
     endless = ["--optimizer", "fixed-rate", "--rate", "1e-6", "--steps", "1000000000"]
@@ -451,8 +451,10 @@ def test_file_in_the_way(tmp_path: Path) -> None:
         assert len(list(tmp_path.iterdir())) == 1
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows limits no file's size")
 def test_no_room_is_found_out_before_training(tmp_path: Path) -> None:
     """The operating system refuses to let a file grow past 1 MB, as a full disk would."""
+    import resource
 
     def limit() -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (10**6, 10**6))
@@ -464,7 +466,10 @@ def test_no_room_is_found_out_before_training(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="permissions do not bind the superuser")
+@pytest.mark.skipif(
+    not hasattr(os, "geteuid") or os.geteuid() == 0,
+    reason="permissions of folders bind neither the superuser nor Windows",
+)
 def test_read_only_folder(tmp_path: Path) -> None:
     tmp_path.chmod(0o500)
     try:
