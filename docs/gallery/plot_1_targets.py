@@ -2,9 +2,10 @@ r"""
 Which targets do 3, 3N, 3NL and dense weights reach?
 =====================================================
 
-The paper orders neural advection-diffusion-reaction equations by their number of parameters: three numbers for all
-cells and layers (3), three per cell (3N), three per cell and layer (3NL), beside a free matrix (N²), and asks which
-targets they reach. Two answers, for N = 64 cells and L = 16 layers: for one signal, and for a whole map.
+The paper orders neural advection-diffusion-reaction equations by their number of parameters: three
+numbers for all cells and layers (3), three per cell (3N), three per cell and layer (3NL), beside a
+free matrix (N²), and asks which targets they reach. Two answers, for N = 64 cells and L = 16
+layers: for one signal, and for a whole map.
 """
 
 import matplotlib.pyplot as plt
@@ -70,8 +71,8 @@ axes[0].legend()
 plt.show()
 
 # %%
-# Three numbers move and spread a bump; they cannot split it, nor make an edge. Three per cell do both. The next
-# figure has the distances over the number of parameters.
+# Three numbers move and spread a bump; they cannot split it, nor make an edge. Three per cell do
+# both. The next figure has the distances over the number of parameters.
 
 figure, ax = plt.subplots(figsize=(6.5, 4), layout="constrained")
 n_parameters = [op.n_parameters(L) for op in families.values()]
@@ -80,22 +81,25 @@ for (target, y), marker in zip(targets.items(), "os^", strict=True):
     ax.loglog(n_parameters, errors, marker=marker, label=target)
 for name, n in zip(families, n_parameters, strict=True):
     ax.annotate(name, (n, 1e-12), (0, -4), textcoords="offset points", ha="center", va="top")
-ax.set(xlabel="number of parameters", ylabel="relative L2 distance from the target", ylim=(1e-13, 3))
+ax.set(
+    xlabel="number of parameters", ylabel="relative L2 distance from the target", ylim=(1e-13, 3)
+)
 ax.legend()
 plt.show()
 
 # %%
-# A free matrix reaches any single target to rounding: one pair of signals asks nothing of it. More parameters are
-# not a better fit, though: with coefficients of its own for each layer (3NL) the same descent is still far from targets
-# that the sixteen times smaller 3N reaches. The set of targets is larger, the landscape is worse; layers can undo each
-# other's work.
+# A free matrix reaches any single target to rounding: one pair of signals asks nothing of it. More
+# parameters are not a better fit, though: with coefficients of its own for each layer (3NL) the
+# same descent is still far from targets that the sixteen times smaller 3N reaches. The set of
+# targets is larger, the landscape is worse; layers can undo each other's work.
 #
 # A map, from few examples
 # ------------------------
 #
-# A single pair says nothing about *other* signals. Now the target is the map of a known equation with local
-# drift, diffusivity and rate over eight units of time (its exact propagator, with spectral derivatives), given by
-# 1 to 64 pairs of random signals, with 1 % noise on the answers. What counts is the error on 200 other signals.
+# A single pair says nothing about *other* signals. Now the target is the map of a known equation
+# with local drift, diffusivity and rate over eight units of time (its exact propagator, with
+# spectral derivatives), given by 1 to 64 pairs of random signals, with 1 % noise on the answers.
+# What counts is the error on 200 other signals.
 
 angle = 2 * np.pi * cell / N
 k = 2 * np.pi * np.fft.fftfreq(N)
@@ -132,9 +136,15 @@ held_out = {
 
 figure, ax = plt.subplots(figsize=(6.5, 4), layout="constrained")
 for name, errors in held_out.items():
-    ax.loglog(n_pairs, errors, marker="o", label=f"{name}: {families[name].n_parameters(L)} parameters")
+    ax.loglog(
+        n_pairs, errors, marker="o", label=f"{name}: {families[name].n_parameters(L)} parameters"
+    )
 ax.axhline(0.01, color="black", linestyle=":", label="noise of the answers")
-ax.set(xlabel="pairs of signals for training", ylabel="relative L2 error on unseen signals", xticks=n_pairs)
+ax.set(
+    xlabel="pairs of signals for training",
+    ylabel="relative L2 error on unseen signals",
+    xticks=n_pairs,
+)
 ax.xaxis.set_major_formatter("{x:g}")
 ax.minorticks_off()
 ax.legend()
@@ -144,8 +154,9 @@ for name, errors in held_out.items():
     print(f"{name:>3}: " + "  ".join(f"{100 * error:6.2f} %" for error in errors))
 
 # %%
-# Coefficients per cell, which is the form of the equation, come below the noise of the answers with a handful of pairs, and
-# they are a drift, a diffusivity and a rate. The free matrix needs as many pairs as it has columns (64) to get
-# there. Three numbers for all cells are found from a single pair, and stay at the error of an equation without
-# local coefficients, however many pairs they see. None of this says that dense networks are bad; it says that an
-# operator of the right form needs fewer examples.
+# Coefficients per cell, which is the form of the equation, come below the noise of the answers with
+# a handful of pairs, and they are a drift, a diffusivity and a rate. The free matrix needs as many
+# pairs as it has columns (64) to get there. Three numbers for all cells are found from a single
+# pair, and stay at the error of an equation without local coefficients, however many pairs they
+# see. None of this says that dense networks are bad; it says that an operator of the right form
+# needs fewer examples.

@@ -6,12 +6,13 @@ Sixteen random smooth signals on a ring, each seen again at three later times, o
 
 .. math:: z_t = R(q)\, z - U(q)\, z_q + D(q)\, z_{qq}
 
-with :math:`R = -0.1 + 0.2 \sin 2q`, :math:`U = 0.5 + 0.3 \sin q` and
-:math:`D = 0.05\,(1 + 0.5 \cos q)`. Can the three functions be read off a trained network?
+with :math:`R = -0.1 + 0.2 \sin 2q`, :math:`U = 0.5 + 0.3 \sin q` and :math:`D = 0.05\,(1 + 0.5 \cos
+q)`. Can the three functions be read off a trained network?
 
 The network has 30 layers on 128 cells, with targets at layers 10, 20 and 30, and :math:`3 N = 384`
-coefficients that start from their defaults. The data come from a solver that shares nothing with it: spectral
-derivatives on 512 cells and SciPy's DOP853 with tolerances of 1e-9, of which every fourth cell is kept.
+coefficients that start from their defaults. The data come from a solver that shares nothing with
+it: spectral derivatives on 512 cells and SciPy's DOP853 with tolerances of 1e-9, of which every
+fourth cell is kept.
 
 .. literalinclude:: ../../bench/recovery.py
    :pyobject: solve
@@ -23,8 +24,8 @@ derivatives on 512 cells and SciPy's DOP853 with tolerances of 1e-9, of which ev
 # -------------
 #
 # Time per layer: the leading errors of the Euler step and of central differences cancel where
-# :math:`D\, \Delta t / h^2 = 1/6`. With the mean of D that is :math:`\Delta t = 0.008`, half of the bound of
-# stability. In practice D is not known; one fit with a smaller step tells it well enough.
+# :math:`D\, \Delta t / h^2 = 1/6`. With the mean of D that is :math:`\Delta t = 0.008`, half of the
+# bound of stability. In practice D is not known; one fit with a smaller step tells it well enough.
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -42,10 +43,11 @@ for name, error in recovery.errors(clean).items():
 # With noise
 # ----------
 #
-# Now everything that is seen, initial signals included, carries Gaussian noise of 1 % of its standard deviation,
-# independent in every cell. Differences amplify it, and the fit needs smoothness. Its two strengths, one for R and
-# one for U and D (their lattice values are some fifty times larger), are those with the least loss on four of
-# the sixteen signals, held out; the truth is not looked at. The fit is then repeated with all sixteen.
+# Now everything that is seen, initial signals included, carries Gaussian noise of 1 % of its
+# standard deviation, independent in every cell. Differences amplify it, and the fit needs
+# smoothness. Its two strengths, one for R and one for U and D (their lattice values are some fifty
+# times larger), are those with the least loss on four of the sixteen signals, held out; the truth
+# is not looked at. The fit is then repeated with all sixteen.
 
 x, y = recovery.make_data(seed=0, noise=recovery.NOISE)
 start = recovery.make_model(seed=0)
@@ -56,13 +58,17 @@ for name, error in recovery.errors(noisy).items():
     print(f"{name}: relative L2 error {100 * error:.2f} %")
 
 # %%
-# Black: the functions that made the data. Without noise the recovered ones cannot be told from them; with noise
-# the error is largest in R, which changes a signal least in the time that is seen, and where the smoothness
-# cuts its peaks.
+# Black: the functions that made the data. Without noise the recovered ones cannot be told from
+# them; with noise the error is largest in R, which changes a signal least in the time that is seen,
+# and where the smoothness cuts its peaks.
 
 q = recovery.positions(recovery.CELLS)
 true = recovery.true_fields(q)
-labels = {"R": "reaction R (1/time)", "U": "speed U (length/time)", "D": "diffusivity D (length²/time)"}
+labels = {
+    "R": "reaction R (1/time)",
+    "U": "speed U (length/time)",
+    "D": "diffusivity D (length²/time)",
+}
 figure, axes = plt.subplots(1, 3, figsize=(11, 3.4), layout="constrained")
 for ax, (name, label) in zip(axes, labels.items(), strict=True):
     ax.plot(q, true[name], color="black", linewidth=3, alpha=0.35, label="truth")
@@ -76,10 +82,10 @@ plt.show()
 # Which D is the physical one
 # ---------------------------
 #
-# An Euler step of central differences acts as if the diffusivity were smaller by
-# :math:`U^2 \Delta t / 2`. A model with ``scheme="central"`` learns to make up for that, and its trained D is too large
-# by this amount. ``"lax-wendroff"`` adds the term itself: the trained D is the physical one, nothing is to be
-# added or taken off.
+# An Euler step of central differences acts as if the diffusivity were smaller by :math:`U^2 \Delta
+# t / 2`. A model with ``scheme="central"`` learns to make up for that, and its trained D is too
+# large by this amount. ``"lax-wendroff"`` adds the term itself: the trained D is the physical one,
+# nothing is to be added or taken off.
 
 x, y = recovery.make_data(seed=0)
 central = recovery.train(recovery.make_model(seed=0, scheme="central"), x, y)
@@ -105,5 +111,6 @@ for name, model in {"lax-wendroff": clean, "central": central}.items():
 #
 # Errors that do not cancel come from the slopes of the coefficients: an Euler step mixes
 # :math:`\tfrac12 \Delta t\,(R^2 - U R' + D R'')` into R and similar terms into U. They shrink with
-# :math:`\Delta t`, but then the error of the differences is no longer cancelled. Rougher signals (more waves on the ring)
-# raise that one as the square of the wavenumber. ``python -m bench.recovery`` prints the errors for five seeds.
+# :math:`\Delta t`, but then the error of the differences is no longer cancelled. Rougher signals
+# (more waves on the ring) raise that one as the square of the wavenumber. ``python -m
+# bench.recovery`` prints the errors for five seeds.
