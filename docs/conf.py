@@ -46,7 +46,11 @@ MISSING = {
     name: reason
     for name, is_there, reason in [
         ("plot_3_era5", ERA5.exists(), "the ERA5 file is not beside the project"),
-        ("plot_5_torch", importlib.util.find_spec("torch"), "PyTorch is not installed"),
+        (
+            "plot_5_torch",
+            importlib.util.find_spec("torch"),
+            "PyTorch is not installed",
+        ),
     ]
     if not is_there
 }
@@ -72,7 +76,9 @@ def say_what_is_missing(app, docname, source):
     reason = MISSING.get(docname.removeprefix("auto_gallery/"))
     if reason:
         note = f".. note:: This page was built without results: {reason}.\n\n"
-        source[0] = source[0].replace(".. GENERATED FROM", note + ".. GENERATED FROM", 1)
+        source[0] = source[0].replace(
+            ".. GENERATED FROM", note + ".. GENERATED FROM", 1
+        )
 
 
 def setup(app):
