@@ -21,11 +21,13 @@ from ._validate import (
     check_threads,
     refuse,
 )
+from .lattice import is_field
 from .losses import Distance, SquaredDistance
 from .model import Relaxation
 from .operators import ADR
 from .optimizers import SteepestDescent
 from .penalties import L2, Penalty, Smoothness
+from .stability import stability_number
 
 __all__ = ["DivergenceError", "Fit", "History", "State", "Status", "fit"]
 
@@ -180,13 +182,11 @@ class _Descent:
 
     def stability(self, place: _core.Extreme) -> str:
         """The bound that the present parameters exceed; without one, how fast the state grows."""
-        operator = self._model.operator
-        if not isinstance(operator, ADR):
+        if not isinstance(self._model.operator, ADR):
             return f"|z| grew {place.growth:.3g} times in that layer"
         names = [name for name in self._model.params if name != "omega"]
-        return stability_number(
-            operator, dict(zip([*names, "omega"], self._present(), strict=True))
-        )
+        params = dict(zip([*names, "omega"], self._present(), strict=True))
+        return stability_number(self._model, params)
 
     def _present(self) -> list[Array]:
         arrays = [np.empty_like(a) for name, a in self._model.params.items() if name != "omega"]
@@ -414,18 +414,9 @@ def _penalty_terms(
         check_instance("penalties", penalty, (L2, Smoothness))
         is_l2 = isinstance(penalty, L2)
         for name in penalty.names(list(model.params)):
-            if is_l2 or _is_field(model, name):
+            if is_l2 or is_field(model, name):
                 terms.append(("l2" if is_l2 else "smoothness", penalty.strength, order.index(name)))
     return terms
-
-
-def _is_field(model: Relaxation, name: str) -> bool:
-    """Whether a parameter has a value per cell."""
-    if name == "bias":
-        return model.bias == "local"
-    if name == "omega":
-        return model._omega_kind == "cell"
-    return model.operator.is_local
 
 
 def _diverge(descent: _Descent, x: Array, threads: int) -> NoReturn:
@@ -440,24 +431,6 @@ def _diverge(descent: _Descent, x: Array, threads: int) -> NoReturn:
         f"{place.sample}); {descent.stability(place)}; lower the rate or use a line search"
     )
     raise DivergenceError(message, step, place.layer, cell, model)
-
-
-def stability_number(operator: ADR, params: dict[str, Array]) -> str:
-    """The larger of the two explicit bounds of an ADR layer, and where it stands.
-
-    2 omega sum_a d_a <= 1 and omega sum_a u_a^2 / (2 d_a) <= 1 (Hindmarsh, Gresho, Griffiths, Int.
-    J. Numer. Meth. Fluids 4 (1984) 853-897), for f' = 1 and R = 0.
-    """
-    axis = -1 - (operator.grid.ndim if operator.is_local else 0)
-    d = np.take(params["D"].astype(np.float64), operator.diagonal(), axis)
-    u = params["U"].astype(np.float64)
-    omega = float(np.max(np.abs(params["omega"])))
-    with np.errstate(all="ignore"):
-        diffusive = float(np.nanmax(2 * omega * d.sum(axis)))
-        advective = float(np.nanmax(omega * (u**2 / (2 * np.abs(d))).sum(axis)))
-    if diffusive >= advective:
-        return f"2 omega sum d = {diffusive:.3g}, stable up to 1"
-    return f"omega sum u^2 / (2 d) = {advective:.3g}, stable up to 1"
 
 
 class _Line:
