@@ -67,10 +67,10 @@ class Stability:
     --------
     >>> import numpy as np, relaxon as rx
     >>> model = rx.Relaxation(rx.ADR(rx.Grid((16,))), depth=4, activation="identity", omega=0.5)
-    >>> model = model.with_params({"U": np.array([0.4]), "D": np.array([0.1])})
+    >>> model = model.with_params({"U": np.array([0.5]), "D": np.array([0.125])})
     >>> stability = rx.explain(model).stability
     >>> float(stability.diffusive), float(stability.advective), float(stability.peclet[0])
-    (0.1, 0.4, 4.0)
+    (0.125, 0.5, 4.0)
     >>> stability.share, stability.peclet_share
     (0.0, (1.0,))
     """
@@ -195,7 +195,7 @@ def stability_number(model: Relaxation, params: Mapping[str, NDArray[Any]]) -> s
 
 def _ratio(numerator: Field, denominator: Field) -> Field:
     """Quotient of numbers >= 0 by those that must be positive; 0 / 0 is 0, else infinite."""
-    ratio = np.where(denominator > 0.0, numerator / denominator, np.inf)
+    ratio = np.where(denominator <= 0.0, np.inf, numerator / denominator)
     return np.where((denominator == 0.0) & (numerator == 0.0), 0.0, ratio)
 
 

@@ -105,7 +105,7 @@ class StandardErrors:
             f"standard errors: Gauss-Newton Hessian, clustered by sample ({self.n_samples} "
             "samples), corrected for leverage. Assumed: samples are independent of each other, "
             "whatever the correlation within one; the model is at the minimum of this loss without "
-            f"penalties (one more Gauss-Newton step: at most {self.newton_step:.2g} standard errors)"
+            f"penalties (another Gauss-Newton step: at most {self.newton_step:.2g} standard errors)"
         ]
         lines += [f"the data do not determine {text}" for text in self.undetermined[:MOST_LINES]]
         if len(self.undetermined) > MOST_LINES:
