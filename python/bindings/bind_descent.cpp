@@ -7,34 +7,79 @@ namespace relaxon::python {
 
 namespace {
 
+using PyPenalty = std::tuple<std::string, double, std::size_t>;
+
+StepRule step_rule(const std::string& name) {
+    if (name == "adam") return StepRule::adam;
+    if (name == "armijo") return StepRule::armijo;
+    if (name == "barzilai-borwein") return StepRule::barzilai_borwein;
+    if (name == "external") return StepRule::external;
+    return StepRule::fixed;
+}
+
+const char* name_of(DescentStatus status) {
+    switch (status) {
+    case DescentStatus::running:
+        return "running";
+    case DescentStatus::converged:
+        return "converged";
+    case DescentStatus::steps:
+        return "steps";
+    case DescentStatus::patience:
+        return "patience";
+    case DescentStatus::diverged:
+        return "diverged";
+    }
+    return "running";
+}
+
 // A running descent and the arrays that it reads.
 template <class T>
 class BoundDescent {
 public:
-    BoundDescent(const BoundNetwork& network, const ArrayList& start, const py::array& x,
-                 const Loss& loss, const py::array& y, const py::object& weights,
-                 const std::vector<std::int64_t>& at, const py::object& validation,
-                 std::int64_t memory, int threads, bool wants_omega, const DescentOptions& options)
+    BoundDescent(const BoundNetwork& network, const ArrayList& start, const py::object& bounds,
+                 const py::array& x, const Loss& loss, const py::array& y,
+                 const py::object& weights, const std::vector<std::int64_t>& at,
+                 const py::object& validation, const std::vector<PyPenalty>& penalties,
+                 std::int64_t batch_size, std::uint64_t seed, std::int64_t memory, int threads,
+                 bool wants_omega, const DescentOptions& options)
         : network_(network), threads_(threads) {
-        held_ = py::make_tuple(start, x, y, weights, validation);
-        DescentProblem<T> problem;
-        problem.config = network.config;
-        problem.request.kind = SweepKind::gradient;
-        problem.request.batch = batch_of(network, x);
-        problem.request.n_threads = threads;
-        problem.request.memory_bytes = memory;
-        problem.request.at = at;
-        problem.request.wants_omega = wants_omega;
-        problem.start = read_parameters<T>(network, start);
+        held_ = py::make_tuple(x, y, weights, validation);
+        const std::int64_t input_size = network.config.input_size();
         const auto n_at = static_cast<std::int64_t>(at.size());
-        problem.x = read_view<T>(x, problem.request.batch * network.config.input_size(), "x");
-        problem.target = read_target<T>(network, loss, y, weights, problem.request.batch * n_at);
+        DescentProblem<T> problem;
+        ObjectiveProblem<T>& objective = problem.objective;
+        objective.config = network.config;
+        objective.request.kind = SweepKind::gradient;
+        objective.request.batch = batch_of(network, x);
+        objective.request.n_threads = threads;
+        objective.request.memory_bytes = memory;
+        objective.request.at = at;
+        objective.request.wants_omega = wants_omega;
+        objective.x = read_view<T>(x, objective.request.batch * input_size, "x");
+        objective.target =
+            read_target<T>(network, loss, y, weights, objective.request.batch * n_at);
+        for (const auto& [kind, strength, array] : penalties) {
+            objective.penalties.push_back(
+                {kind == "l2" ? PenaltyKind::l2 : PenaltyKind::smoothness, strength, array});
+        }
+        objective.batch_size = batch_size;
+        objective.seed = seed;
+        problem.start = read_parameters<T>(network, start);
+        if (!bounds.is_none()) {
+            const auto pairs = bounds.cast<std::pair<ArrayList, ArrayList>>();
+            const Parameters<T> low = read_parameters<T>(network, pairs.first);
+            const Parameters<T> high = read_parameters<T>(network, pairs.second);
+            for (std::size_t i = 0; i < low.size(); ++i) {
+                problem.bounds.emplace_back(low[i], high[i]);
+            }
+        }
         if (!validation.is_none()) {
             const auto parts = validation.cast<std::tuple<py::array, py::array, py::object>>();
             const auto& [x_validation, y_validation, w_validation] = parts;
             problem.n_validation = batch_of(network, x_validation);
-            problem.x_validation = read_view<T>(
-                x_validation, problem.n_validation * network.config.input_size(), "validation");
+            problem.x_validation =
+                read_view<T>(x_validation, problem.n_validation * input_size, "validation");
             problem.target_validation = read_target<T>(network, loss, y_validation, w_validation,
                                                        problem.n_validation * n_at);
         }
@@ -42,22 +87,22 @@ public:
     }
 
     std::string advance(std::int64_t max_steps, double seconds) {
-        const DescentStatus status = run_released(
-            threads_, [&](Team& team) { return descent_->advance(max_steps, seconds, team); });
-        switch (status) {
-        case DescentStatus::running:
-            return "running";
-        case DescentStatus::converged:
-            return "converged";
-        case DescentStatus::steps:
-            return "steps";
-        case DescentStatus::patience:
-            return "patience";
-        case DescentStatus::diverged:
-            return "diverged";
-        }
-        return "running";
+        return name_of(run_released(
+            threads_, [&](Team& team) { return descent_->advance(max_steps, seconds, team); }));
     }
+
+    std::string judge() {
+        return name_of(run_released(threads_, [&](Team& team) { return descent_->judge(team); }));
+    }
+
+    double evaluate(const py::array& point, const py::array& gradient) {
+        const double* from = read_view<double>(point, descent_->size(), "point");
+        double* to = write_view<double>(gradient, descent_->size(), "gradient");
+        return run_released(threads_,
+                            [&](Team& team) { return descent_->evaluate(from, to, team); });
+    }
+
+    void accept() { descent_->accept(); }
 
     py::array_t<double> records() const {
         const std::vector<StepRecord>& records = descent_->records();
@@ -91,23 +136,21 @@ private:
     std::unique_ptr<Descent<T>> descent_;
 };
 
-using PyPenalty = std::tuple<std::string, double, std::size_t>;
-
 DescentOptions make_options(const std::string& rule, const std::vector<double>& rates,
-                            double momentum, double tolerance, std::int64_t n_steps,
-                            std::int64_t patience, const std::vector<PyPenalty>& penalties) {
+                            const py::array& factors, double momentum, double beta_1, double beta_2,
+                            double epsilon, double tolerance, std::int64_t n_steps,
+                            std::int64_t patience) {
     DescentOptions options;
-    if (rule == "armijo") options.rule = StepRule::armijo;
-    if (rule == "barzilai-borwein") options.rule = StepRule::barzilai_borwein;
+    options.rule = step_rule(rule);
     options.rates = rates;
+    const auto n_factors = static_cast<std::int64_t>(factors.size());
+    const double* factor = read_view<double>(factors, n_factors, "factors");
+    options.factors.assign(factor, factor + n_factors);
     options.momentum = momentum;
+    options.decay = {beta_1, beta_2, epsilon};
     options.tolerance = tolerance;
     options.n_steps = n_steps;
     options.patience = patience;
-    for (const auto& [kind, strength, array] : penalties) {
-        options.penalties.push_back(
-            {kind == "l2" ? PenaltyKind::l2 : PenaltyKind::smoothness, strength, array});
-    }
     return options;
 }
 
@@ -115,13 +158,19 @@ template <class T>
 void bind_one(py::module_& module, const char* name) {
     using Bound = BoundDescent<T>;
     py::class_<Bound>(module, name)
-        .def(py::init<const BoundNetwork&, const ArrayList&, const py::array&, const Loss&,
-                      const py::array&, const py::object&, const std::vector<std::int64_t>&,
-                      const py::object&, std::int64_t, int, bool, const DescentOptions&>(),
-             py::arg("network"), py::arg("start"), py::arg("x"), py::arg("loss"), py::arg("y"),
-             py::arg("weights"), py::arg("at"), py::arg("validation"), py::arg("memory"),
+        .def(py::init<const BoundNetwork&, const ArrayList&, const py::object&, const py::array&,
+                      const Loss&, const py::array&, const py::object&,
+                      const std::vector<std::int64_t>&, const py::object&,
+                      const std::vector<PyPenalty>&, std::int64_t, std::uint64_t, std::int64_t, int,
+                      bool, const DescentOptions&>(),
+             py::arg("network"), py::arg("start"), py::arg("bounds"), py::arg("x"), py::arg("loss"),
+             py::arg("y"), py::arg("weights"), py::arg("at"), py::arg("validation"),
+             py::arg("penalties"), py::arg("batch_size"), py::arg("seed"), py::arg("memory"),
              py::arg("threads"), py::arg("wants_omega"), py::arg("options"))
         .def("advance", &Bound::advance, py::arg("max_steps"), py::arg("seconds"))
+        .def("judge", &Bound::judge)
+        .def("evaluate", &Bound::evaluate, py::arg("point"), py::arg("gradient"))
+        .def("accept", &Bound::accept)
         .def("records", &Bound::records)
         .def_property_readonly("step", &Bound::step)
         .def("copy_parameters", &Bound::copy_parameters, py::arg("arrays"))
@@ -133,8 +182,9 @@ void bind_one(py::module_& module, const char* name) {
 
 void bind_descent(py::module_& module) {
     py::class_<DescentOptions>(module, "DescentOptions")
-        .def(py::init(&make_options), py::arg("rule"), py::arg("rates"), py::arg("momentum"),
-             py::arg("tolerance"), py::arg("n_steps"), py::arg("patience"), py::arg("penalties"));
+        .def(py::init(&make_options), py::arg("rule"), py::arg("rates"), py::arg("factors"),
+             py::arg("momentum"), py::arg("beta_1"), py::arg("beta_2"), py::arg("epsilon"),
+             py::arg("tolerance"), py::arg("n_steps"), py::arg("patience"));
     bind_one<float>(module, "DescentFloat32");
     bind_one<double>(module, "DescentFloat64");
 }

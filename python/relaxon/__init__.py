@@ -7,28 +7,34 @@ from ._config import show_config
 from .ends import Lift, Readout
 from .explain import Explanation, explain
 from .files import FileFormatError, load, save
-from .fit import DivergenceError, Fit, History, State, Status, fit
+from .fit import CallbackError, DivergenceError, Fit, History, State, Status, fit
 from .gradient_check import GradientCheck, check_gradient
 from .grid import Dirichlet, Grid
 from .losses import AbsoluteDistance, CrossEntropy, Huber, SquaredDistance
 from .model import Relaxation
 from .operators import ADR, Banded, Dense, Moments
-from .optimizers import SteepestDescent
+from .optimizers import LBFGS, Adam, SteepestDescent
 from .penalties import L2, Smoothness
 from .plan import Plan, plan
+from .schedules import CosineDecay, ExponentialDecay
 
 __version__ = importlib.metadata.version("relaxon")
 
 __all__ = [
     "ADR",
     "L2",
+    "LBFGS",
     "AbsoluteDistance",
+    "Adam",
     "Banded",
+    "CallbackError",
+    "CosineDecay",
     "CrossEntropy",
     "Dense",
     "Dirichlet",
     "DivergenceError",
     "Explanation",
+    "ExponentialDecay",
     "FileFormatError",
     "Fit",
     "GradientCheck",

@@ -126,7 +126,7 @@ def is_field(model: Relaxation, name: str) -> bool:
         return model.bias == "local"
     if name == "omega":
         return model._omega_kind == "cell"
-    return model.operator.is_local
+    return model.operator.is_local and name in model.operator.parameter_shapes(model.depth)
 
 
 def is_layered(model: Relaxation, name: str) -> bool:

@@ -172,8 +172,29 @@ inline std::vector<Named> bundled_networks() {
             {"bundles of cut fields", line, 5, {4, 11}}};
 }
 
+// A lift, a readout or both around layers of every kind of sweep.
+inline std::vector<Named> ended_networks() {
+    const auto with_ends = [](Named network, bool has_lift, bool has_readout) {
+        network.name += has_lift ? ", lift" : "";
+        network.name += has_readout ? ", readout" : "";
+        if (has_lift) network.config.lift = {5, Activation::tanh};
+        if (has_readout) network.config.readout = {3, Activation::softplus};
+        return network;
+    };
+    const Named lanes = laned_networks()[0];
+    const Named bundles = bundled_networks()[0], tiles = bundled_networks()[1];
+    const Named dense{"dense, mask", dense_config(true, false), 19, {4, 11}};
+    Named segments{"several segments", local_plane({300, 60}), 1, {11}};
+    segments.config.depth = 40;
+    segments.at = {40};
+    return {with_ends(lanes, true, true),     with_ends(bundles, false, true),
+            with_ends(tiles, true, true),     with_ends(dense, true, true),
+            with_ends(segments, true, false), with_ends(segments, false, true)};
+}
+
 inline std::vector<Named> networks() {
     std::vector<Named> list = bundled_networks();
+    for (const Named& network : ended_networks()) list.push_back(network);
     for (const Named& network : laned_networks()) list.push_back(network);
     for (const Case& c : cases()) {
         list.push_back({c.name, config_of(c), c.is_tiled ? 1 : 3, {4, 11}});

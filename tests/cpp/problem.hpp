@@ -33,11 +33,12 @@ public:
         if (at.empty()) at = {config.depth};
         unsigned seed = 1;
         for (const ParameterArray& array : arrays) parameters.push_back(start(array, ++seed));
-        const std::int64_t n = batch * config.grid->n_cells();
-        x = random_values<T>(n, 101);
-        y = random_values<T>(n * static_cast<std::int64_t>(at.size()), 102);
-        weights = random_values<T>(config.grid->n_cells(), 103, 1.0, 0.5);
+        x = random_values<T>(batch * config.input_size(), 101);
+        y = random_values<T>(n_outputs() * static_cast<std::int64_t>(at.size()), 102);
+        weights = random_values<T>(config.output_size(), 103, 1.0, 0.5);
     }
+
+    std::int64_t n_outputs() const { return batch * config.output_size(); }
 
     static Parameters<T> view(const Arrays<T>& values) {
         Parameters<T> pointers;
@@ -65,8 +66,8 @@ public:
     }
 
     std::vector<T> forward(bool all_layers, int n_threads) const {
-        const std::int64_t n_states = all_layers ? config.depth + 1 : 1;
-        std::vector<T> out(x.size() * static_cast<std::size_t>(n_states));
+        const std::int64_t n_states = batch * (config.depth + 1) * config.grid->n_cells();
+        std::vector<T> out(static_cast<std::size_t>(all_layers ? n_states : n_outputs()));
         Team team(n_threads, {});
         make_sweep<T>(config, request(SweepKind::forward, n_threads))
             ->forward(view(parameters), x.data(), out.data(), all_layers, team);
@@ -101,7 +102,7 @@ public:
     }
 
     std::vector<T> jvp(const Arrays<T>& parameters_dot, const std::vector<T>& x_dot) const {
-        std::vector<T> y_dot(x.size());
+        std::vector<T> y_dot(static_cast<std::size_t>(n_outputs()));
         Team team(1, {});
         SweepRequest made = request(SweepKind::tangent, 1);
         made.at = {config.depth};
@@ -144,6 +145,10 @@ private:
     std::vector<T> start(const ParameterArray& array, unsigned seed) const {
         if (array.name == "omega") return random_values<T>(array.size(), seed, 0.5, 0.2);
         if (array.name == "D") return random_values<T>(array.size(), seed, 0.1, 0.02);
+        if (array.name == "lift_weight" || array.name == "readout_weight") {
+            const double spread = 1.0 / std::sqrt(static_cast<double>(array.shape[1]));
+            return random_values<T>(array.size(), seed, 0.0, spread);
+        }
         std::vector<T> values = random_values<T>(array.size(), seed, 0.0, 0.1);
         // The upwind scheme has a kink at 0.
         if (array.name == "U") {

@@ -55,12 +55,14 @@ struct Case {
     OperatorKind op;
     Shape shape;
     bool is_tiled;
+    bool has_ends = false;
 };
 
 const Case kCases[] = {{"stencil, whole fields", OperatorKind::adr, {40}, false},
                        {"stencil, tiles", OperatorKind::adr, {8192}, true},
                        {"stencil, tiles in 3-D", OperatorKind::adr, {32, 16, 16}, true},
-                       {"dense", OperatorKind::dense, {24}, false}};
+                       {"dense", OperatorKind::dense, {24}, false},
+                       {"stencil with ends", OperatorKind::adr, {40}, false, true}};
 
 NetworkConfig config_of(const Case& c, std::int64_t depth) {
     NetworkConfig config;
@@ -70,6 +72,10 @@ NetworkConfig config_of(const Case& c, std::int64_t depth) {
     config.depth = depth;
     config.activation = Activation::tanh;
     config.bias = BiasKind::local;
+    if (c.has_ends) {
+        config.lift = {7, Activation::tanh};
+        config.readout = {3, Activation::identity};
+    }
     return config;
 }
 
@@ -98,7 +104,7 @@ TYPED_TEST(AllocationTest, GradientAllocatesTheSameForTenAndAThousandLayers) {
             GradientResult<T> result;
             Gradients<T> places = problem.make_places(result);
             const Parameters<T> parameters = Problem<T>::view(problem.parameters);
-            const std::vector<T> y_bar(problem.x.size(), T(1));
+            const std::vector<T> y_bar(static_cast<std::size_t>(problem.n_outputs()), T(1));
             Team team(2, {});
             const auto run = [&] {
                 sweep->value_and_gradient(parameters, problem.x.data(), problem.target(), places,
@@ -128,7 +134,7 @@ TYPED_TEST(AllocationTest, ForwardAndTangentAllocateTheSameForTenAndAThousandLay
             const Parameters<T> parameters = Problem<T>::view(problem.parameters);
             const Arrays<T> dot = problem.direction();
             const Parameters<T> parameters_dot = Problem<T>::view(dot);
-            std::vector<T> y(problem.x.size());
+            std::vector<T> y(static_cast<std::size_t>(problem.n_outputs()));
             Team team(2, {});
             const auto forward =
                 make_sweep<T>(problem.config, problem.request(SweepKind::forward, 2));

@@ -38,7 +38,7 @@ struct Training {
         if (has_validation) {
             setup.n_validation = 4;
             setup.x_validation = problem.y.data();
-            setup.target_validation = {problem.x.data(), nullptr, true};
+            setup.target_validation.y = problem.x.data();
         }
         descent = std::make_unique<Descent<T>>(setup, options);
     }

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 
@@ -44,6 +45,60 @@ TYPED_TEST(LossTest, DoesNotReadMaskedCellsAndMissingValues) {
     const StateTarget<T> target{y.data(), weights.data(), mask.data(), Loss{}};
     EXPECT_EQ(distance(target, z.data(), 1.0, lambda.data(), 4).value(), 2.0 * 4 + 4 * 0.25);
     EXPECT_EQ(lambda, (std::vector<T>{0, 0, -8, -4}));
+}
+
+// Against the formulas in long double, on residuals below, at and beyond the scale.
+TYPED_TEST(LossTest, AbsoluteAndHuberDistanceFollowTheirFormulas) {
+    using T = TypeParam;
+    const long double scale = 0.5L;
+    const std::vector<T> z{T(0), T(1e-4), T(-0.25), T(0.5), T(-0.5), T(0.75), T(-40), T(3e4)};
+    const std::vector<T> y(z.size(), T(0)), weights(z.size(), T(2));
+    const double epsilon = std::numeric_limits<T>::epsilon();
+    for (const LossKind kind : {LossKind::absolute, LossKind::huber}) {
+        for (std::size_t i = 0; i < z.size(); ++i) {
+            const long double r = z[i], size = std::fabs(r);
+            const bool is_small = size <= scale;
+            const long double root = std::sqrt(r * r + scale * scale);
+            const long double value = kind == LossKind::absolute
+                                          ? r * r / (root + scale)
+                                          : (is_small ? r * r / 2 : scale * (size - scale / 2));
+            const long double slope =
+                kind == LossKind::absolute ? r / root : (is_small ? r : std::copysign(scale, r));
+            T lambda = T(1);
+            const StateTarget<T> target{y.data(), weights.data(), nullptr,
+                                        Loss{kind, static_cast<double>(scale)}};
+            const double found = distance(target, &z[i], 0.25, &lambda, 1).value();
+            EXPECT_NEAR(found, static_cast<double>(2 * value),
+                        4 * epsilon * static_cast<double>(2 * value));
+            EXPECT_NEAR(lambda, static_cast<double>(1 + slope / 2), 4 * epsilon);
+        }
+    }
+}
+
+TYPED_TEST(LossTest, CrossEntropyIsThatOfTheSoftmaxAndDoesNotOverflow) {
+    using T = TypeParam;
+    const std::vector<std::vector<T>> outputs{
+        {T(0.5), T(-1), T(2)}, {T(3e4), T(-3e4), T(2.9e4)}, {T(7)}, {T(0), T(0), T(0), T(0)}};
+    const double epsilon = std::numeric_limits<T>::epsilon();
+    for (const std::vector<T>& z : outputs) {
+        const auto n = static_cast<std::int64_t>(z.size());
+        const long double largest = *std::max_element(z.begin(), z.end());
+        long double total = 0;
+        for (const T value : z) total += std::exp(value - largest);
+        for (std::int64_t label = 0; label < n; ++label) {
+            std::vector<T> lambda(z.size());
+            const double found = cross_entropy(z.data(), label, 3.0, lambda.data(), n);
+            const auto at = static_cast<std::size_t>(label);
+            const auto expected = static_cast<double>(std::log(total) + largest - z[at]);
+            EXPECT_NEAR(found, expected, 4 * epsilon * (1 + expected));
+            for (std::size_t k = 0; k < z.size(); ++k) {
+                const long double share = std::exp(z[k] - largest) / total;
+                EXPECT_NEAR(lambda[k], static_cast<double>(3 * (share - (k == at ? 1 : 0))),
+                            8 * epsilon);
+            }
+            EXPECT_EQ(cross_entropy(z.data(), label, 3.0, static_cast<T*>(nullptr), n), found);
+        }
+    }
 }
 
 TYPED_TEST(LossTest, PaddedFieldsGiveTheSameAsCompactOnes) {

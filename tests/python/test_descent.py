@@ -218,8 +218,9 @@ def test_an_exception_in_a_callback_reaches_the_caller() -> None:
         raise KeyError(state.step)
 
     case = problem()
-    with pytest.raises(KeyError):
+    with pytest.raises(rx.CallbackError) as caught:
         descend(case, rx.SteepestDescent(rate=1e-3), steps=50, callbacks=(callback,))
+    assert isinstance(caught.value.__cause__, KeyError)
 
 
 def overfitting() -> tuple[registry.Case, tuple[Any, Any]]:

@@ -1,5 +1,7 @@
 """The squared distance, its weights and layers, and the penalties."""
 
+import copy
+import pickle
 from typing import Any
 
 import numpy as np
@@ -231,3 +233,67 @@ def test_wrong_penalties_are_refused(kind: str) -> None:
         penalty(float("nan"))
     with pytest.raises(ValueError, match="'V'"):
         rx.fit(case.model(), case.x, case.y, steps=1, penalties=(penalty(1.0, of="V"),))
+
+
+@pytest.mark.parametrize(
+    ("loss", "formula"),
+    [
+        (rx.AbsoluteDistance(0.2), lambda r: np.sqrt(r**2 + 0.04) - 0.2),
+        (rx.Huber(0.5), lambda r: np.where(abs(r) <= 0.5, r**2 / 2, 0.5 * (abs(r) - 0.25))),
+    ],
+)
+def test_robust_distances_follow_their_formulas(loss: Any, formula: Any) -> None:
+    network = model()
+    x, y = data()
+    weights = np.random.default_rng(1).uniform(0, 3, GRID_SHAPE)
+    expected = np.sum(weights * formula(network(x) - y)) / 3
+    found = network.loss(x, y, loss=loss.with_weights(weights))
+    assert found == pytest.approx(expected, rel=1e-13)
+
+
+def test_absolute_distance_keeps_its_digits_near_zero() -> None:
+    """sqrt(r^2 + epsilon^2) - epsilon would be 0 there."""
+    network = model(depth=1)
+    x, _ = data(1)
+    y = network(x)
+    y[0, 0, 0] += 1e-9
+    r = network(x)[0, 0, 0] - y[0, 0, 0]
+    found = network.loss(x, y, loss=rx.AbsoluteDistance(1.0))
+    assert found == pytest.approx(r**2 / 2, rel=1e-6)
+
+
+def test_losses_are_plain_objects() -> None:
+    weights = np.arange(3.0)
+    losses = [
+        rx.SquaredDistance(weights),
+        rx.SquaredDistance(at=[1, 2]),
+        rx.AbsoluteDistance(0.5, weights),
+        rx.AbsoluteDistance(0.25, weights),
+        rx.Huber(0.5, weights),
+        rx.CrossEntropy(weights),
+    ]
+    assert len(set(losses)) == len(losses)
+    for loss in losses:
+        assert pickle.loads(pickle.dumps(loss)) == loss == copy.deepcopy(loss)
+    assert repr(losses[2]) == "AbsoluteDistance(epsilon=0.5, weights=<(3,)>)"
+    assert repr(rx.Huber(at=[3])) == "Huber(delta=1, at=(3,))"
+    changed = losses[3].with_weights(None)
+    assert changed == rx.AbsoluteDistance(0.25)
+    assert losses[3].weights is not None
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: rx.AbsoluteDistance(0.0), "argument 'epsilon': expected a number above 0, got 0"),
+        (lambda: rx.Huber(True), "argument 'delta': expected a real number, got True"),
+        (lambda: rx.Huber(-1), "argument 'delta': expected a number above 0, got -1"),
+        (lambda: rx.Huber(float("nan")), "argument 'delta': expected a finite number"),
+        (lambda: rx.Huber(weights=[-1.0]), "argument 'weights': expected finite numbers of at"),
+        (lambda: rx.CrossEntropy(at=[]), "argument 'at': expected at least one layer"),
+        (lambda: model().loss(*data(), loss="huber"), "argument 'loss': expected Distance"),
+    ],
+)
+def test_wrong_settings_of_losses_are_refused(make: Any, message: str) -> None:
+    with pytest.raises((TypeError, ValueError), match=message):
+        make()

@@ -1,0 +1,81 @@
+#include "relaxon/objective.hpp"
+
+#include "relaxon/penalty.hpp"
+
+namespace relaxon {
+
+template <class T>
+Objective<T>::Objective(const ObjectiveProblem<T>& problem)
+    : problem_(problem), arrays_(parameter_arrays(problem.config)) {
+    offsets_.push_back(0);
+    for (const ParameterArray& array : arrays_) offsets_.push_back(offsets_.back() + array.size());
+    view_.resize(arrays_.size());
+    gradients_.arrays.resize(arrays_.size());
+
+    SweepRequest request = problem.request;
+    const std::int64_t n_samples = request.batch;
+    if (problem.batch_size > 0) {
+        const auto n_at = static_cast<std::int64_t>(request.at.size());
+        batches_ = std::make_unique<Batches<T>>(problem.config, n_at, n_samples, problem.x,
+                                                problem.target, problem.batch_size, problem.seed);
+        batches_->next();
+        n_batches_ = (n_samples + problem.batch_size - 1) / problem.batch_size;
+        const std::int64_t n_last = n_samples % problem.batch_size;
+        if (n_last > 0) {
+            request.batch = n_last;
+            last_sweep_ = make_sweep<T>(problem.config, request);
+        }
+        request.batch = problem.batch_size;
+    }
+    sweep_ = make_sweep<T>(problem.config, request);
+}
+
+template <class T>
+const Parameters<T>& Objective<T>::view(const T* parameters) {
+    for (std::size_t i = 0; i < arrays_.size(); ++i) view_[i] = parameters + offsets_[i];
+    return view_;
+}
+
+template <class T>
+double Objective<T>::penalize(const T* parameters, T* gradient) const {
+    const Grid& grid = *problem_.config.grid;
+    double total = 0.0;
+    for (const Penalty& penalty : problem_.penalties) {
+        const ParameterArray& array = arrays_[penalty.array];
+        const T* p = parameters + offsets_[penalty.array];
+        T* bar = gradient + offsets_[penalty.array];
+        const std::int64_t n_fields = array.size() / (array.is_field ? grid.n_cells() : 1);
+        if (penalty.kind == PenaltyKind::l2) {
+            total += l2_penalty(grid, array.is_field, penalty.strength, p, n_fields, bar);
+        } else {
+            total += smoothness_penalty(grid, penalty.strength, p, n_fields, bar);
+        }
+    }
+    return total;
+}
+
+template <class T>
+ObjectiveValue Objective<T>::evaluate(const T* parameters, T* gradient, Team& team) {
+    for (std::size_t i = 0; i < arrays_.size(); ++i) {
+        const bool is_wanted = arrays_[i].name != "omega" || problem_.request.wants_omega;
+        gradients_.arrays[i] = is_wanted ? gradient + offsets_[i] : nullptr;
+    }
+    const bool is_last = batches_ && batches_->size() < problem_.batch_size;
+    Sweep<T>& sweep = is_last ? *last_sweep_ : *sweep_;
+    ObjectiveValue value;
+    value.loss =
+        sweep.value_and_gradient(view(parameters), batches_ ? batches_->x() : problem_.x,
+                                 batches_ ? batches_->target() : problem_.target, gradients_, team);
+    value.penalty = penalize(parameters, gradient);
+    return value;
+}
+
+template <class T>
+void Objective<T>::next_batch() {
+    if (batches_) batches_->next();
+}
+
+template class Objective<float>;
+template class Objective<double>;
+
+}  // namespace relaxon
