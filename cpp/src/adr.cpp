@@ -1,6 +1,7 @@
 #include "relaxon/operators/adr.hpp"
 
 #include <cmath>
+#include <cstdlib>
 
 namespace relaxon {
 

@@ -6,9 +6,14 @@
 
 #include "relaxon/error.hpp"
 
+#ifdef _WIN32
+#define NOMINMAX
+#include <windows.h>
+#else
+#include <unistd.h>
+#endif
 #ifdef __linux__
 #include <sys/mman.h>
-#include <unistd.h>
 #endif
 
 namespace relaxon {
@@ -18,9 +23,14 @@ namespace {
 constexpr std::int64_t kHugePage = std::int64_t{2} << 20;
 constexpr std::int64_t kLarge = 16 * kHugePage;
 
-#ifdef __linux__
 // What the machine has, or the container is allowed.
 std::int64_t machine_bytes() {
+#ifdef _WIN32
+    MEMORYSTATUSEX status{};
+    status.dwLength = sizeof status;
+    GlobalMemoryStatusEx(&status);
+    return static_cast<std::int64_t>(status.ullTotalPhys);
+#else
     std::int64_t bytes = static_cast<std::int64_t>(sysconf(_SC_PHYS_PAGES)) *
                          static_cast<std::int64_t>(sysconf(_SC_PAGESIZE));
     for (const char* path :
@@ -29,16 +39,18 @@ std::int64_t machine_bytes() {
         if (std::ifstream(path) >> limit && limit > 0) bytes = std::min(bytes, limit);
     }
     return bytes;
-}
 #endif
+}
 
 }  // namespace
 
 Block::Block(std::int64_t n_bytes) {
     const auto size = static_cast<std::size_t>(round_up(n_bytes > 0 ? n_bytes : 1, kAlignment));
+    if (n_bytes >= kLarge && n_bytes > machine_bytes()) {
+        throw MemoryShortage(n_bytes, machine_bytes());
+    }
 #ifdef __linux__
     if (n_bytes >= kLarge) {
-        if (n_bytes > machine_bytes()) throw MemoryShortage(n_bytes, machine_bytes());
         void* mapped =
             mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
         if (mapped == MAP_FAILED) throw std::bad_alloc();
@@ -48,10 +60,8 @@ Block::Block(std::int64_t n_bytes) {
     }
 #endif
     if (!data_) {
-        data_.reset(static_cast<std::byte*>(
-            std::aligned_alloc(static_cast<std::size_t>(kAlignment), size)));
+        data_.reset(static_cast<std::byte*>(::operator new (size, std::align_val_t{kAlignment})));
     }
-    if (!data_) throw std::bad_alloc();
 #ifndef NDEBUG
     // What no one has written is no number: a sum that reads it shows.
     std::memset(data_.get(), 0xff, size);
@@ -66,7 +76,7 @@ void detail::FreeBlock::operator()(std::byte* p) const {
         return;
     }
 #endif
-    std::free(p);
+    ::operator delete (p, std::align_val_t{kAlignment});
 }
 
 }  // namespace relaxon

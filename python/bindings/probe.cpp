@@ -76,7 +76,11 @@ int add_constants(PyObject* module) {
 PyMethodDef methods[] = {{"processor_words", processor_words, METH_NOARGS, nullptr},
                          {nullptr, nullptr, 0, nullptr}};
 
-PyModuleDef_Slot slots[] = {{Py_mod_exec, reinterpret_cast<void*>(add_constants)}, {0, nullptr}};
+PyModuleDef_Slot slots[] = {{Py_mod_exec, reinterpret_cast<void*>(add_constants)},
+#ifdef Py_mod_gil
+                            {Py_mod_gil, Py_MOD_GIL_NOT_USED},
+#endif
+                            {0, nullptr}};
 
 PyModuleDef definition = {
     PyModuleDef_HEAD_INIT, "_probe", nullptr, 0, methods, slots, nullptr, nullptr, nullptr};

@@ -31,6 +31,7 @@ __all__ = ["STRETCH_SECONDS", "Descent", "start_descent"]
 # The core comes back to Python at least this often.
 STRETCH_SECONDS = 0.05
 Array = NDArray[Any]
+Validation = tuple[Array, Array] | tuple[Array, Array, Array]
 
 
 class Descent:
@@ -136,7 +137,7 @@ def start_descent(
     batch_size: int | None,
     seed: int,
     penalties: Sequence[Penalty],
-    validation: tuple[Array, Array] | None,
+    validation: Validation | None,
     patience: int | None,
     tolerance: float,
     memory: int | str | None,
@@ -224,14 +225,15 @@ def _check_batch_size(batch_size: int | None, n_samples: int, optimizer: Optimiz
 
 
 def _check_validation(
-    model: Relaxation, validation: tuple[Array, Array], loss: Distance
+    model: Relaxation, validation: Validation, loss: Distance
 ) -> tuple[Array, Array, Array | None]:
-    if not isinstance(validation, tuple | list) or len(validation) != 2:
-        refuse("validation", "a pair (x, y)", type(validation).__name__, TypeError)
+    if not isinstance(validation, tuple | list) or len(validation) not in (2, 3):
+        refuse("validation", "(x, y) or (x, y, weights)", type(validation).__name__, TypeError)
     try:
         states = model._check_input(validation[0])
         shared = loss.weights is not None and loss.weights.shape == model.output_shape
-        own = loss.with_weights(loss.weights if shared else None)
+        weights = validation[2] if len(validation) == 3 else loss.weights if shared else None
+        own = loss.with_weights(weights)
         target, weights, _ = model._check_target("y", validation[1], states, own)
     except (TypeError, ValueError) as error:
         raise type(error)(f"argument 'validation': {error}") from None

@@ -6,116 +6,27 @@ existing cells and training samples. The loss is weighted to be that same error.
 
 from __future__ import annotations
 
-import time
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ._validate import check_choice, check_integer
-from .datasets import SeaSurfaceTemperature
+from ._validate import check_dtype, refuse
+from .baselines import fit_baselines
 from .explain import Explanation, explain
 from .fit import Fit, fit
-from .grid import Dirichlet, Grid
 from .losses import SquaredDistance
 from .model import Relaxation
-from .operators import ADR, Dense
-from .optimizers import SteepestDescent
+from .options import Options, parse_boundary, parse_condition
 from .penalties import Smoothness
+from .samples import Samples
+from .series import Series
+from .split import split_samples, split_series
 
-__all__ = ["Experiment", "Options", "Result", "Row", "Split", "parse_boundary", "split_months"]
+__all__ = ["Experiment", "Result", "Row"]
 
 Fields = NDArray[Any]
-
-SECONDS_PER_MONTH = 365.25 * 86400.0 / 12.0
-TRAINING_MONTHS = 40
-# Least error on the validation months within the steps that are asked for, of seven strengths and
-# four patiences (bench/sst_options.py); held-out months played no part.
-LOCAL_SMOOTHNESS = 10.0
-LOCAL_PATIENCE = 100
-OPERATORS: dict[str, type[ADR] | type[Dense]] = {"adr": ADR, "dense": Dense}
-LINE_SEARCHES: dict[str, Any] = {
-    "barzilai-borwein": "barzilai-borwein",
-    "armijo": "armijo",
-    "fixed-rate": None,
-}
-
-
-@dataclass(frozen=True)
-class Options:
-    """What the command line can set; the names are those of its options.
-
-    ``smoothness`` and ``patience`` of None stand for what the space needs: with local coefficients
-    10 and 100, with homogeneous ones neither.
-    """
-
-    operator: str = "adr"
-    space: str = "homogeneous"
-    time: str = "constant"
-    scheme: str = "central"
-    depth: int = 10
-    omega: float = 0.5
-    activation: str = "identity"
-    bias: str | None = None
-    boundary: str = "neumann,periodic"
-    mask_boundary: str = "neumann"
-    beta: float = 0.0
-    trainable_omega: bool = False
-    optimizer: str = "barzilai-borwein"
-    rate: float = 0.01
-    steps: int = 500
-    patience: int | None = None
-    validation: float = 0.15
-    smoothness: float | None = None
-    lead: int = 1
-    memory: str | None = None
-    threads: int | None = None
-    dtype: str = "float64"
-    seed: int = 0
-
-    @property
-    def is_local(self) -> bool:
-        """Whether coefficients differ between cells."""
-        return self.operator == "adr" and self.space == "local"
-
-    @property
-    def smoothness_used(self) -> float:
-        """The strength of the smoothness penalty."""
-        if self.smoothness is not None:
-            return self.smoothness
-        return LOCAL_SMOOTHNESS if self.is_local else 0.0
-
-    @property
-    def patience_used(self) -> int | None:
-        """The patience; None where no validation months are set apart."""
-        if self.patience is not None:
-            return self.patience or None
-        return LOCAL_PATIENCE if self.is_local else None
-
-
-@dataclass(frozen=True, eq=False)
-class Split:
-    """Anomalies of a monthly series, scaled and cut into parts along time.
-
-    Attributes
-    ----------
-    training, validation, held_out : tuple of ndarray, shape (pairs, *grid)
-        Inputs x and targets y, `lead` months apart, both inside their part; validation may be None.
-    held_out_time : ndarray of datetime64, shape (pairs,)
-        Times of the held-out targets.
-    climatology : ndarray, shape (12, *grid)
-        Mean of each calendar month over the training part.
-    scale : float
-        Standard deviation of the anomalies over the training part.
-    """
-
-    training: tuple[Fields, Fields]
-    validation: tuple[Fields, Fields] | None
-    held_out: tuple[Fields, Fields]
-    held_out_time: NDArray[np.datetime64]
-    climatology: Fields
-    scale: float
 
 
 @dataclass(frozen=True)
@@ -141,141 +52,75 @@ class Result:
     validation_error: float | None
 
 
-def calendar_month(times: NDArray[np.datetime64]) -> NDArray[np.int64]:
-    """Month of the year, 0 to 11."""
-    return times.astype("datetime64[M]").astype(np.int64) % 12
-
-
-def split_months(
-    data: SeaSurfaceTemperature, lead: int, validation: float | None, dtype: str = "float64"
-) -> Split:
-    """Cut a monthly series into training, validation and held-out pairs.
-
-    The first 40 months are for training; of these the last share `validation` is set apart where it
-    is given. Between two parts the pairs that would reach across are left out, `lead` of them.
-    Climatology and scale come from the training part alone.
-
-    Parameters
-    ----------
-    data : SeaSurfaceTemperature
-        The series.
-    lead : int
-        Months from x to y.
-    validation : float or None
-        Share of the training months to validate on.
-    dtype : str
-        Precision of the result.
-
-    Returns
-    -------
-    Split
-        The parts.
-
-    Raises
-    ------
-    ValueError
-        If a part is left without pairs, or a calendar month without training data.
-    """
-    n_months = len(data.time)
-    held_out_months = n_months - TRAINING_MONTHS
-    if not 1 <= lead < held_out_months:
-        raise ValueError(
-            f"argument 'lead': expected 1 to {held_out_months - 1} months, got {lead}; "
-            f"the held-out part has {held_out_months} months"
-        )
-    cut = TRAINING_MONTHS
-    if validation is not None:
-        validation_months = round(validation * TRAINING_MONTHS)
-        cut -= validation_months
-        if validation_months <= lead or cut < 12 + lead:
-            raise ValueError(
-                f"argument 'validation': expected a share of the {TRAINING_MONTHS} training months "
-                f"that leaves a pair to validate on and a year to train on, got {validation} with "
-                f"lead {lead}"
-            )
-    month = calendar_month(data.time)
-    past = data.temperature[:cut]
-    climatology = np.stack([past[month[:cut] == m].mean(axis=0) for m in range(12)])
-    anomaly = data.temperature - climatology[month]
-    scale = float(anomaly[:cut, data.mask].std())
-    anomaly = (anomaly / scale).astype(dtype)
-
-    def pairs(begin: int, end: int) -> tuple[Fields, Fields]:
-        return anomaly[begin : end - lead], anomaly[begin + lead : end]
-
-    return Split(
-        training=pairs(0, cut),
-        validation=None if validation is None else pairs(cut, TRAINING_MONTHS),
-        held_out=pairs(TRAINING_MONTHS, n_months),
-        held_out_time=data.time[TRAINING_MONTHS + lead :],
-        climatology=climatology,
-        scale=scale,
-    )
-
-
-def parse_boundary(text: str) -> tuple[Any, ...]:
-    """Read boundary conditions as written on the command line.
-
-    Parameters
-    ----------
-    text : str
-        One entry per axis, separated by commas: "periodic", "neumann", a number (the value of a
-        Dirichlet condition), or two of these for the low and the high side, as in "neumann:0".
-
-    Returns
-    -------
-    tuple
-        As :class:`Grid` takes it.
-    """
-    axes = []
-    for entry in text.split(","):
-        sides = tuple(_parse_condition(side.strip()) for side in entry.split(":"))
-        if len(sides) > 2:
-            raise ValueError(
-                f"argument 'boundary': expected one condition or low:high per axis, got {entry!r}"
-            )
-        axes.append(sides[0] if len(sides) == 1 else sides)
-    return tuple(axes)
-
-
-def _parse_condition(text: str) -> Any:
-    try:
-        return Dirichlet(float(text))
-    except ValueError:
-        return text
-
-
 class Experiment:
-    """Training on the first months of a series and a forecast of its last ones.
+    """Training on the first part of some data and a forecast of its last one.
 
     Parameters
     ----------
     options : Options
         Model, training and split.
-    data : SeaSurfaceTemperature
-        The series.
+    data : Series or Samples
+        Fields at even steps of time, or pairs.
+
+    Attributes
+    ----------
+    split : Split
+        The data in parts.
+    model : Relaxation
+        Where training starts; it carries the data's scaling.
 
     Raises
     ------
     ValueError, TypeError
-        If an option is wrong; nothing has been computed then.
+        If an option is wrong; nothing has been trained then.
     """
 
-    def __init__(self, options: Options, data: SeaSurfaceTemperature) -> None:
+    def __init__(self, options: Options, data: Series | Samples) -> None:
         self.options = options
         self.data = data
-        check_integer("lead", options.lead, 1)
-        check_choice("operator", options.operator, tuple(OPERATORS))
-        check_choice("optimizer", options.optimizer, tuple(LINE_SEARCHES))
+        dtype = check_dtype(options.dtype).name
+        parts = (options.holdout, options.validation_used, dtype)
+        if isinstance(data, Series):
+            self.split = split_series(data, options.lead, self.anomaly, *parts)
+        else:
+            for name in ("variable", "lead", "anomaly"):
+                if getattr(options, name) not in (getattr(Options, name), "none"):
+                    refuse(name, "no value for pairs, which have no time", getattr(options, name))
+            self.split = split_samples(data, *parts)
         self.model = self._build_model()
-        share = None if options.patience_used is None else options.validation
-        self.split = split_months(data, options.lead, share, self.model.dtype.name)
-        self._variance = float(self.split.training[1][:, data.mask].var(dtype=np.float64))
-        self.optimizer = SteepestDescent(
-            rate=options.rate, line_search=LINE_SEARCHES[options.optimizer]
-        )
+        self.optimizer = options.build_optimizer()
         strength = options.smoothness_used
         self.penalties = (Smoothness(strength),) if strength else ()
+
+    @property
+    def anomaly(self) -> str:
+        """What the climatology repeats with."""
+        if self.options.anomaly is not None:
+            return self.options.anomaly
+        return self.data.anomaly if isinstance(self.data, Series) else "none"
+
+    def describe(self) -> list[str]:
+        """Lines on what was read and how it is cut."""
+        split, lines = self.split, []
+        cells = f"{int(split.mask.sum())} cells"
+        if not isinstance(self.data, Series):
+            kind = "pairs"
+            n_masked = int((~split.mask).sum())
+            n_missing = int(np.isnan(self.data.y[:, split.mask]).sum())
+            if n_masked:
+                lines.append(f"{n_masked} cells have no value: they become the mask")
+            if n_missing:
+                lines.append(f"{n_missing} values of y are missing: weight 0")
+        else:
+            kind = f"pairs of {self.data.time.step.plural}"
+            if self.data.domain:
+                cells += f" of {self.data.domain}"
+            assert split.scaling is not None
+            lines += self.data.describe(split.scaling)
+        numbers = f"{len(split.training)} {kind} to train on"
+        if split.validation is not None:
+            numbers += f", {len(split.validation)} to validate on"
+        return [f"{numbers}, {len(split.held_out)} held out, {cells}", *lines]
 
     def run(self, progress: bool = False) -> Result:
         """Fit the baselines and the model, then look at the held-out part, once.
@@ -297,31 +142,36 @@ class Experiment:
         def predict(x: Fields) -> Fields:
             return model(x, threads=self.options.threads)
 
-        prediction = predict(split.held_out[0])
+        prediction = predict(split.held_out.x)
+        rows = [
+            self._row(
+                baseline.name,
+                baseline.n_parameters,
+                baseline.seconds,
+                baseline.factor * split.training.x,
+                baseline.factor * split.held_out.x,
+            )
+            for baseline in fit_baselines(split.training, split.mask)
+        ]
+        fitted_training = predict(split.training.x)
+        rows.append(
+            self._row("model", model.n_parameters, fitted.seconds, fitted_training, prediction)
+        )
         return Result(
-            rows=(
-                *self._baseline_rows(),
-                self._row(
-                    "model",
-                    model.n_parameters,
-                    fitted.seconds,
-                    predict(split.training[0]),
-                    prediction,
-                ),
-            ),
+            rows=tuple(rows),
             fit=fitted,
             explanation=explain(model),
             prediction=prediction,
             validation_error=None
             if split.validation is None
-            else self._error(predict(split.validation[0]), split.validation[1]),
+            else split.error(predict(split.validation.x), split.validation),
         )
 
     @property
     def dense_parameters(self) -> int:
         """Weights a free matrix in the operator's place would have."""
         n_matrices = self.options.depth if self.options.time == "layered" else 1
-        return n_matrices * int(self.data.mask.sum()) ** 2
+        return n_matrices * int(self.split.mask.sum()) ** 2
 
     @property
     def config(self) -> dict[str, Any]:
@@ -329,39 +179,34 @@ class Experiment:
         settings = asdict(self.options)
         settings["smoothness"] = self.options.smoothness_used
         settings["patience"] = self.options.patience_used
-        return {"data": "sst", **settings}
+        settings["anomaly"] = self.anomaly
+        settings["boundary"] = self.options.boundary or ",".join(self.split.coordinates.boundary)
+        if isinstance(self.data, Series):
+            settings["variable"] = self.data.name
+        return {"data": self.data.source, **settings}
 
     def _fit(self, progress: bool) -> Fit:
-        options, mask = self.options, self.data.mask
-        weight = 1.0 / (mask.sum() * self._variance)
+        options, split = self.options, self.split
         return fit(
             self.model,
-            *self.split.training,
-            loss=SquaredDistance(weights=np.full(mask.shape, weight, dtype=self.model.dtype)),
+            split.training.x,
+            split.training.y,
+            loss=SquaredDistance(weights=split.loss_weights(split.training)),
             optimizer=self.optimizer,
             steps=options.steps,
             penalties=self.penalties,
-            validation=self.split.validation,
+            validation=self._validation(),
             patience=options.patience_used,
             memory=options.memory,
             threads=options.threads,
             progress=progress,
         )
 
-    def _baseline_rows(self) -> list[Row]:
-        x, y = self.split.training
-        future = self.split.held_out[0]
-        rows = [self._row("persistence", 0, 0.0, x, future)]
-        for name, axes in (
-            ("damped persistence", (0, 1, 2)),
-            ("damped persistence per cell", (0,)),
-        ):
-            start = time.perf_counter()
-            factor = _damping(x, y, self.data.mask, axes)
-            seconds = time.perf_counter() - start
-            n_factors = int(self.data.mask.sum()) if factor.ndim else 1
-            rows.append(self._row(name, n_factors, seconds, factor * x, factor * future))
-        return rows
+    def _validation(self) -> tuple[Fields, Fields, Fields] | None:
+        part = self.split.validation
+        if part is None:
+            return None
+        return (part.x, part.y, self.split.loss_weights(part))
 
     def _row(
         self, name: str, n_parameters: int, seconds: float, fitted: Fields, forecast: Fields
@@ -370,51 +215,38 @@ class Experiment:
             name=name,
             parameters=n_parameters,
             dense_parameters=self.dense_parameters,
-            training_error=self._error(fitted, self.split.training[1]),
-            held_out_error=self._error(forecast, self.split.held_out[1]),
+            training_error=self.split.error(fitted, self.split.training),
+            held_out_error=self.split.error(forecast, self.split.held_out),
             seconds=seconds,
         )
 
-    def _error(self, prediction: Fields, truth: Fields) -> float:
-        difference = (prediction - truth)[:, self.data.mask].astype(np.float64)
-        return float(np.mean(difference**2)) / self._variance
-
     def _build_model(self) -> Relaxation:
-        options, data = self.options, self.data
-        grid = Grid(
-            data.mask.shape,
-            spacing=data.spacing,
-            boundary=parse_boundary(options.boundary),
-            mask=data.mask,
-            mask_boundary=_parse_condition(options.mask_boundary),
-            names=("latitude", "longitude"),
-            unit=(data.spacing_unit, data.spacing_unit),
+        options, split = self.options, self.split
+        boundary: Any = split.coordinates.boundary
+        if options.boundary is not None:
+            boundary = parse_boundary(options.boundary)
+        grid = split.coordinates.grid(
+            None if split.mask.all() else split.mask,
+            boundary=boundary,
+            mask_boundary=parse_condition(options.mask_boundary),
         )
-        # The names among the options are texts from outside: the constructors check them.
-        family: dict[str, Any] = {"time": options.time}
-        if options.operator == "adr":
-            family |= {"space": options.space, "scheme": options.scheme}
+        # The names among the options are texts from outside: the constructor checks them.
         settings: dict[str, Any] = {
             "activation": options.activation,
             "bias": options.bias,
             "dtype": options.dtype,
         }
-        return Relaxation(
-            OPERATORS[options.operator](grid, **family),
+        scaling = split.scaling
+        model = Relaxation(
+            options.build_operator(grid),
             depth=options.depth,
             omega=options.omega,
             beta=options.beta,
             trainable_omega=options.trainable_omega,
             # A depth of zero is for the model to refuse, not for this division.
-            dt=options.lead * SECONDS_PER_MONTH / max(options.depth, 1),
-            time_unit="s",
+            dt=(1.0 if scaling is None else scaling.lead_time) / max(options.depth, 1),
+            time_unit="" if scaling is None else scaling.step.unit,
             seed=options.seed,
             **settings,
         )
-
-
-def _damping(x: Fields, y: Fields, mask: NDArray[np.bool_], axes: tuple[int, ...]) -> Fields:
-    """The factor a that makes a x closest to y, one for all or one per cell."""
-    x, y = np.where(mask, x, 0.0), np.where(mask, y, 0.0)
-    power = np.sum(x * x, axis=axes)
-    return np.asarray(np.sum(x * y, axis=axes) / np.where(power > 0.0, power, 1.0))
+        return model if scaling is None else model.with_scaling(scaling)

@@ -23,6 +23,7 @@ from .ends import Lift, Readout
 from .grid import Condition, Dirichlet, Grid
 from .model import Relaxation
 from .operators import ADR, Banded, Dense, Moments, Operator
+from .scaling import Scaling
 
 __all__ = ["FileFormatError", "ModelFile", "load", "read", "save", "write_atomic"]
 
@@ -102,6 +103,10 @@ def save(
         tensors["omega"] = model.omega
     if model.grid.mask is not None:
         tensors["grid.mask"] = model.grid.mask
+    scaling: dict[str, Any] | None = None
+    if model.scaling is not None:
+        scaling, arrays = model.scaling.to_parts()
+        tensors |= {f"scaling.{name}": array for name, array in arrays.items()}
     plain: dict[str, Any] = {}
     for name, value in (extra or {}).items():
         if isinstance(value, np.ndarray):
@@ -114,6 +119,8 @@ def save(
         else:
             plain[name] = value
     configuration = {**_configuration(model), "extra": plain}
+    if scaling is not None:
+        configuration["scaling"] = scaling
     try:
         text = json.dumps(configuration, allow_nan=False)
     except (TypeError, ValueError) as error:
@@ -179,9 +186,7 @@ def read(path: str | os.PathLike[str]) -> ModelFile:
         extra = dict(configuration["extra"])
     except (KeyError, TypeError, ValueError, safetensors.SafetensorError) as error:
         _refuse(where, f"its configuration makes no model ({error})")
-    prefix_length = len("extra.")
-    extra |= {k[prefix_length:]: v for k, v in tensors.items() if k.startswith("extra.")}
-    return ModelFile(model, extra)
+    return ModelFile(model, extra | _with_prefix("extra.", tensors))
 
 
 def write_atomic(path: str | os.PathLike[str], content: bytes) -> None:
@@ -202,9 +207,9 @@ def write_atomic(path: str | os.PathLike[str], content: bytes) -> None:
     target = Path(path)
     part = target.with_name(f".{target.name}.{secrets.token_hex(4)}.part")
     # Not tempfile: its files are private to the owner, this one shall follow the umask.
-    descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+    file = open(part, "xb")  # noqa: SIM115 - only a file made here may be unlinked
     try:
-        with open(descriptor, "wb") as file:
+        with file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
@@ -212,6 +217,8 @@ def write_atomic(path: str | os.PathLike[str], content: bytes) -> None:
     except BaseException:
         part.unlink(missing_ok=True)
         raise
+    if os.name == "nt":  # where folders cannot be opened
+        return
     folder = os.open(target.parent, os.O_RDONLY)
     try:
         os.fsync(folder)
@@ -351,7 +358,7 @@ def _build(configuration: dict[str, Any], tensors: Mapping[str, NDArray[Any]]) -
     )
     options = dict(configuration["operator"])
     operator = _OPERATORS[options.pop("type")](grid, **options)
-    params = {k.removeprefix("param."): v for k, v in tensors.items() if k.startswith("param.")}
+    params = _with_prefix("param.", tensors)
     settings = dict(configuration["model"])
     for name, kind in (("lift", Lift), ("readout", Readout)):
         if name in settings:
@@ -360,7 +367,16 @@ def _build(configuration: dict[str, Any], tensors: Mapping[str, NDArray[Any]]) -
     if settings["trainable_omega"]:
         # Training may leave [0, 2), which the constructor enforces for initial values.
         omega = np.clip(omega, 0.0, 1.0)
-    return Relaxation(operator, omega=omega, **settings).with_params(params)
+    model = Relaxation(operator, omega=omega, **settings).with_params(params)
+    if "scaling" not in configuration:
+        return model
+    return model.with_scaling(
+        Scaling.from_parts(configuration["scaling"], _with_prefix("scaling.", tensors))
+    )
+
+
+def _with_prefix(prefix: str, tensors: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+    return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
 
 
 def _condition_to_json(condition: Condition) -> str | dict[str, float]:

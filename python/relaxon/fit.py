@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ._validate import check_instance, check_integer, check_threads, refuse
 from .constraints import Bounds
-from .descent import STRETCH_SECONDS, Descent, start_descent
+from .descent import STRETCH_SECONDS, Descent, Validation, start_descent
 from .divergence import DivergenceError, diverge
 from .history import History, State, Status
 from .losses import Distance, SquaredDistance
@@ -164,7 +164,7 @@ def fit(
     batch_size: int | None = None,
     seed: int = 0,
     penalties: Sequence[Penalty] = (),
-    validation: tuple[Array, Array] | None = None,
+    validation: Validation | None = None,
     patience: int | None = None,
     tolerance: float = 1e-6,
     callbacks: Iterable[Callable[[State], object]] = (),
@@ -195,10 +195,10 @@ def fit(
         Of the order of the samples.
     penalties : sequence of L2 or Smoothness
         Added to the loss, reported apart.
-    validation : (x, y), optional
+    validation : (x, y) or (x, y, weights), optional
         Samples whose loss is evaluated before every step, with mini-batches before every epoch and
-        at the end; they choose the model that is returned and steer nothing else. Weights of
-        `loss` with the shape of `y` do not apply to them.
+        at the end; they choose the model that is returned and steer nothing else. Weights of `loss`
+        apply to them where they have the shape of one output and no others are given.
     patience : int, optional
         Stop after this many steps without a better validation loss.
     tolerance : float, default 1e-6

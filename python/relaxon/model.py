@@ -25,6 +25,8 @@ from .network import Network
 if TYPE_CHECKING:
     import os
 
+    from xarray import DataArray
+
 __all__ = ["Relaxation"]
 
 Array = NDArray[Any]
@@ -505,6 +507,40 @@ class Relaxation(Network):
         check_shape("x_dot", direction, states.shape)
         check_finite("x_dot", direction, self.grid.mask if self._lift is None else None)
         return direction
+
+    def predict_xarray(self, da: DataArray, threads: int | None = None) -> DataArray:
+        """Forecast from a labelled array, in its own units; see :func:`relaxon.forecast.forecast`.
+
+        Parameters
+        ----------
+        da : xarray.DataArray
+            The field the model was trained on, at any times of the same step, on the same grid.
+        threads : int, optional
+            As for a call.
+
+        Returns
+        -------
+        xarray.DataArray
+            As `da`, with times later by the lead.
+
+        Raises
+        ------
+        ValueError
+            If the model has no scaling, or `da` another grid or step of time.
+
+        Examples
+        --------
+        >>> import relaxon as rx
+        >>> da = rx.datasets.sst().to_xarray()
+        >>> pairs = rx.datasets.from_xarray(da, anomaly="month")
+        >>> model = rx.Relaxation(rx.ADR(pairs.grid), depth=10).with_scaling(pairs.scaling)
+        >>> ahead = model.predict_xarray(da[-1:])
+        >>> str(ahead.time.values[0])[:7], ahead.attrs["units"]
+        ('2010-10', 'K')
+        """
+        from .forecast import forecast
+
+        return forecast(self, da, threads)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the model to a file; see :func:`relaxon.save`.

@@ -25,6 +25,7 @@ from ._validate import (
 from .activations import check_activation
 from .ends import Lift, Readout
 from .operators import Operator, check_parameter
+from .scaling import Scaling
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -75,6 +76,7 @@ class Network:
         self._time_unit = time_unit
         self._dtype = check_dtype(dtype)
         self._seed = check_integer("seed", seed, 0)
+        self._scaling: Scaling | None = None
         self._omega, self._omega_kind = self._check_omega(omega)
         self._params = self._freeze(self._initial_params())
 
@@ -166,6 +168,11 @@ class Network:
     def params(self) -> Mapping[str, Array]:
         """Trained arrays by name, read-only."""
         return self._params
+
+    @property
+    def scaling(self) -> Scaling | None:
+        """Between the data and the model's numbers, where known; see :meth:`with_scaling`."""
+        return self._scaling
 
     @property
     def n_parameters(self) -> int:
@@ -297,6 +304,41 @@ class Network:
         model._params = self._freeze({**self._params, **checked})
         return model
 
+    def with_scaling(self, scaling: Scaling | None) -> Self:
+        """A new model that knows the data it was trained on.
+
+        Parameters
+        ----------
+        scaling : Scaling or None
+            Climatology, scale, lead and coordinates, as :func:`relaxon.datasets.from_xarray` finds
+            them; of the model's grid. None takes it away.
+
+        Returns
+        -------
+        Relaxation
+            The new model; :meth:`Relaxation.predict_xarray` and reports use the scaling.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If it is something else, or of another shape.
+
+        Examples
+        --------
+        >>> import relaxon as rx
+        >>> pairs = rx.datasets.from_xarray(rx.datasets.sst().to_xarray(), anomaly="month")
+        >>> model = rx.Relaxation(rx.ADR(pairs.grid), depth=10).with_scaling(pairs.scaling)
+        >>> model.scaling == pairs.scaling
+        True
+        """
+        if scaling is not None:
+            check_instance("scaling", scaling, Scaling)
+            if scaling.coordinates.shape != self.grid.shape:
+                refuse("scaling", f"one of shape {self.grid.shape}", scaling.coordinates.shape)
+        model = self._copy()
+        model._scaling = scaling
+        return model
+
     def _check_params(self, params: Mapping[str, ArrayLike]) -> dict[str, Array]:
         for name in params:
             if name not in self._params:
@@ -369,7 +411,7 @@ class Network:
 
     def _settings(self) -> dict[str, Any]:
         names = ["operator", "depth", "activation", "bias", "beta", "trainable_omega"]
-        names += ["lift", "readout", "dt", "time_unit", "dtype", "seed"]
+        names += ["lift", "readout", "dt", "time_unit", "dtype", "seed", "scaling"]
         return {name: getattr(self, f"_{name}") for name in names}
 
     def _ends(self) -> dict[str, Lift | Readout | None]:

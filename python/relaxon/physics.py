@@ -128,11 +128,19 @@ class _Reading:
         """Lattice values in physical units."""
         dt = self.lattice.model.dt
         if axes:
-            size = math.prod(self.grid.spacing[a] for a in axes)
+            size = math.prod(self._spacing(a) for a in axes)
             values = self.lattice.omega * (self._slope * size / dt) * values
         else:
             values = self.lattice.omega * (self._slope * (1.0 + values) - 1.0) / dt
         return self.lattice.spread(values)
+
+    def _spacing(self, axis: int) -> Field | float:
+        """The grid's spacing; for fields on a sphere, that of each row."""
+        scaling = self.lattice.model.scaling
+        spacing: float = self.grid.spacing[axis]
+        if scaling is None or not self.lattice.is_spread:
+            return spacing
+        return spacing * scaling.coordinates.stretch(axis)
 
     def _unit(self, axes: tuple[int, ...]) -> str:
         lengths = [self.grid.unit[a] for a in axes if self.grid.unit[a]]

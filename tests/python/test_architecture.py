@@ -72,7 +72,11 @@ PYTHON_LAYERS = [
     {"_core"},
     {"_validate"},
     {"_config"},
-    {"grid", "datasets", "activations"},
+    {"grid", "samples", "activations"},
+    {"coordinates", "time_axis"},
+    {"scaling"},
+    {"series"},
+    {"datasets", "forecast", "baselines", "split"},
     {"operators", "ends", "losses", "penalties", "schedules"},
     {"optimizers"},
     {"network"},
@@ -84,8 +88,11 @@ PYTHON_LAYERS = [
     {"fit", "files", "plan", "gradient_check"},
     {"matrix_moments", "physics", "standard_error", "plots"},
     {"explain", "explanation_figure", "labelled", "tables"},
+    {"options"},
     {"experiment"},
+    {"figures"},
     {"report"},
+    {"commands"},
     {"cli"},
 ]
 
@@ -100,7 +107,7 @@ FOREIGN_HEADERS = {
     r"Eigen/.*": {"operators/dense"},
     r"omp\.h": {"parallel"},
     r"pthread\.h|xmmintrin\.h": {"parallel"},
-    r"sys/mman\.h|unistd\.h": {"array"},
+    r"sys/mman\.h|unistd\.h|windows\.h": {"array"},
 }
 
 

@@ -7,7 +7,6 @@ import dataclasses
 import importlib.metadata
 import json
 import os
-import resource
 import signal
 import subprocess
 import sys
@@ -20,8 +19,13 @@ import pytest
 
 import relaxon as rx
 from relaxon import cli, datasets, files
-from relaxon.experiment import SECONDS_PER_MONTH, Experiment, Options, Result, split_months
+from relaxon.coordinates import Coordinates
+from relaxon.experiment import Experiment, Result
+from relaxon.options import Options
 from relaxon.report import coefficient_figure, physics_of
+from relaxon.series import Series
+from relaxon.split import split_series
+from relaxon.time_axis import SECONDS_PER_MONTH
 
 RELAXON = [sys.executable, "-c", "import sys; from relaxon.cli import main; sys.exit(main())"]
 PNG = b"\x89PNG\r\n\x1a\n"
@@ -117,10 +121,11 @@ def test_errors_can_be_had_again_from_the_files(
 ) -> None:
     """From the saved model and the data alone, by the definition in words."""
     saved = files.read(report[0] / "model.safetensors")
-    model, extra = saved.model, saved.extra
+    model, scaling = saved.model, saved.model.scaling
+    assert scaling is not None
     data = datasets.sst()
     calendar = [int(str(month)[5:7]) - 1 for month in data.time.astype("datetime64[M]")]
-    z = (data.temperature - extra["climatology"][calendar]) / extra["scale"]
+    z = (data.temperature - scaling.climatology[calendar]) / scaling.scale
     sea = data.mask
     variance = z[1:40, sea].var()
 
@@ -156,9 +161,9 @@ def test_figures_are_pictures(report: tuple[Path, str]) -> None:
 def test_steepest_descent_ends_where_lbfgs_ends(summary: dict[str, Any]) -> None:
     from scipy.optimize import minimize
 
-    experiment = Experiment(Options(), datasets.sst())
-    x, y = experiment.split.training
-    sea = experiment.data.mask
+    experiment = Experiment(Options(), datasets.sst().series())
+    x, y = experiment.split.training.x, experiment.split.training.y
+    sea = experiment.split.mask
     start = experiment.model
     weights = np.full(sea.shape, 1.0 / (sea.sum() * y[:, sea].var()))
     loss = rx.SquaredDistance(weights=weights)
@@ -182,7 +187,7 @@ def test_steepest_descent_ends_where_lbfgs_ends(summary: dict[str, Any]) -> None
 
 @pytest.fixture(scope="module")
 def local() -> tuple[Experiment, Result]:
-    experiment = Experiment(Options(space="local", steps=40), datasets.sst())
+    experiment = Experiment(Options(space="local", steps=40), datasets.sst().series())
     return experiment, experiment.run()
 
 
@@ -194,21 +199,22 @@ def test_local_coefficients_beat_damped_persistence(local: tuple[Experiment, Res
 
 
 def test_local_fields_are_drawn_as_maps(local: tuple[Experiment, Result]) -> None:
-    figure = coefficient_figure(local[0].data, local[1].explanation)
+    figure = coefficient_figure(*local)
     assert figure is not None
     titles = [axes.get_title(loc="left") for axes in figure.axes]
     assert [title for title in titles if title] == [
         "Reaction",
-        "Drift: eastward component, with arrows",
+        "Advection along latitude",
+        "Advection along longitude, with arrows",
         "Diffusion along latitude",
+        "Diffusion along latitude and longitude",
         "Diffusion along longitude",
-        "Diffusion, mixed",
     ]
     meshes = [axes.collections[0] for axes in figure.axes if axes.get_title(loc="left")]
     for mesh in meshes:
         values = mesh.get_array()
         assert values is not None
-        assert np.ma.getmaskarray(values).sum() == (~local[0].data.mask).sum()
+        assert np.ma.getmaskarray(values).sum() == (~local[0].split.mask).sum()
         low, high = mesh.get_clim()
         assert low == (-high if values.min() < 0 else 0.0)
 
@@ -224,17 +230,17 @@ def test_local_report(tmp_path: Path) -> None:
     assert summary["config"]["patience"] > 0
 
 
-def altered(first_month: int) -> datasets.SeaSurfaceTemperature:
+def altered(first_month: int) -> Series:
     """The data with nonsense from a month on."""
     data = datasets.sst()
     temperature = data.temperature.copy()
     temperature[first_month:] = temperature[first_month:][::-1] + 5.0
-    return dataclasses.replace(data, temperature=temperature)
+    return dataclasses.replace(data, temperature=temperature).series()
 
 
 def test_held_out_months_steer_nothing() -> None:
     options = Options(steps=8, patience=3)
-    honest = Experiment(options, datasets.sst()).run()
+    honest = Experiment(options, datasets.sst().series()).run()
     other = Experiment(options, altered(40)).run()
     assert honest.fit.model == other.fit.model
     assert np.array_equal(honest.fit.history.loss, other.fit.history.loss)
@@ -244,10 +250,9 @@ def test_held_out_months_steer_nothing() -> None:
 
 def test_validation_months_enter_no_climatology_scale_or_damping() -> None:
     options = Options(steps=2, patience=50)
-    honest = Experiment(options, datasets.sst())
+    honest = Experiment(options, datasets.sst().series())
     other = Experiment(options, altered(34))
-    assert honest.split.scale == other.split.scale
-    assert np.array_equal(honest.split.climatology, other.split.climatology, equal_nan=True)
+    assert honest.split.scaling == other.split.scaling
     mine, theirs = honest.run(), other.run()
     assert np.array_equal(mine.fit.history.loss, theirs.fit.history.loss)
     # Not the model's row: validation months do choose the step whose model is kept.
@@ -262,12 +267,15 @@ def test_parts_share_no_month_and_leave_a_gap(lead: int) -> None:
     random = np.random.default_rng(0)
     labels = random.permutation(54).astype(float)  # each month carries a number of its own
     temperature = np.broadcast_to(labels[:, None, None], (54, 18, 432))
-    split = split_months(dataclasses.replace(data, temperature=temperature), lead, 0.15)
+    series = dataclasses.replace(data, temperature=temperature).series()
+    split = split_series(series, lead, "month", 0.25, 0.15)
     calendar = np.array([int(str(month)[5:7]) - 1 for month in data.time.astype("M8[M]")])
+    scaling = split.scaling
 
     def labels_of(fields: np.ndarray, months: np.ndarray) -> np.ndarray:
-        mean = split.climatology[calendar[months], 0, 0]
-        return np.asarray(fields[:, 0, 0] * split.scale + mean)
+        assert scaling is not None
+        anomalies = fields[:, 0, 0] * scaling.scale
+        return np.asarray(anomalies + scaling.climatology[calendar[months], 0, 0])
 
     assert split.validation is not None
     for part, first, end in (
@@ -276,12 +284,13 @@ def test_parts_share_no_month_and_leave_a_gap(lead: int) -> None:
         (split.held_out, 40, 54),
     ):
         start = np.arange(first, end - lead)
-        assert labels_of(part[0], start) == pytest.approx(labels[start])
-        assert labels_of(part[1], start + lead) == pytest.approx(labels[start + lead])
-    assert split.held_out_time[0] == data.time[40 + lead]
-    without = split_months(data, lead, None)
+        assert labels_of(part.x, start) == pytest.approx(labels[start])
+        assert labels_of(part.y, start + lead) == pytest.approx(labels[start + lead])
+    assert split.held_out.time is not None
+    assert split.held_out.time[0] == data.time[40 + lead]
+    without = split_series(data.series(), lead, "month", 0.25, None)
     assert without.validation is None
-    assert len(without.training[0]) == 40 - lead
+    assert len(without.training) == 40 - lead
 
 
 def moving(cells_per_month: int) -> datasets.SeaSurfaceTemperature:
@@ -304,7 +313,7 @@ def moving(cells_per_month: int) -> datasets.SeaSurfaceTemperature:
 @pytest.mark.parametrize("cells", [2, -2])
 def test_a_known_translation_reads_as_such(cells: int) -> None:
     data = moving(cells)
-    result = Experiment(Options(), data).run()
+    result = Experiment(Options(), data.series()).run()
     drift = physics_of(result.explanation)["velocity"]["value"]
     expected = cells * data.spacing[1] / SECONDS_PER_MONTH
     assert drift[1] == pytest.approx(expected, rel=0.02)
@@ -314,21 +323,29 @@ def test_a_known_translation_reads_as_such(cells: int) -> None:
 
 
 def test_kilometres_and_metres_give_one_answer() -> None:
-    data = datasets.sst()
-    in_km = dataclasses.replace(
-        data, spacing=(data.spacing[0] / 1000, data.spacing[1] / 1000), spacing_unit="km"
+    series = datasets.sst().series()
+    axes = tuple(
+        dataclasses.replace(axis, spacing=axis.spacing / 1000, spacing_unit="km")
+        for axis in series.coordinates.axes
     )
+    in_km = dataclasses.replace(series, coordinates=Coordinates(axes))
     options = Options(steps=20)
-    metres = physics_of(Experiment(options, data).run().explanation)
-    kilometres = physics_of(Experiment(options, in_km).run().explanation)
+
+    def physics(data: Series) -> dict[str, Any]:
+        result = Experiment(options, data).run()
+        return physics_of(result.explanation, result.fit.model.scaling)
+
+    metres, kilometres = physics(series), physics(in_km)
     assert kilometres["velocity"]["unit"] == "km/s"
     assert kilometres["diffusivity"]["unit"] == "km^2/s"
     for name, factor in (("velocity", 1e3), ("diffusivity", 1e6)):
         expected = pytest.approx(metres[name]["value"], rel=1e-12)
         assert [factor * value for value in kilometres[name]["value"]] == expected
     assert kilometres["rate"] == metres["rate"]
+    assert metres["rate"]["unit"] == "1/month"
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows sends no signal to one process alone")
 def test_interruption_keeps_the_best_model(tmp_path: Path) -> None:
     out = tmp_path / "report"
     endless = ["--optimizer", "fixed-rate", "--rate", "1e-6", "--steps", "1000000000"]
@@ -434,8 +451,10 @@ def test_file_in_the_way(tmp_path: Path) -> None:
         assert len(list(tmp_path.iterdir())) == 1
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows limits no file's size")
 def test_no_room_is_found_out_before_training(tmp_path: Path) -> None:
     """The operating system refuses to let a file grow past 1 MB, as a full disk would."""
+    import resource
 
     def limit() -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (10**6, 10**6))
@@ -447,7 +466,10 @@ def test_no_room_is_found_out_before_training(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="permissions do not bind the superuser")
+@pytest.mark.skipif(
+    not hasattr(os, "geteuid") or os.geteuid() == 0,
+    reason="permissions of folders bind neither the superuser nor Windows",
+)
 def test_read_only_folder(tmp_path: Path) -> None:
     tmp_path.chmod(0o500)
     try:

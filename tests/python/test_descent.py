@@ -330,7 +330,6 @@ def test_omega_is_trained_where_asked() -> None:
 def run_interrupted(script: str) -> str:
     """Output of a script that sends itself Ctrl-C; in a process of its own, should one be lost."""
     head = """
-        import os
         import signal
         import threading
         import time
@@ -344,7 +343,7 @@ def run_interrupted(script: str) -> str:
 
         def interrupt_in(*delays):
             for delay in delays:
-                timer = threading.Timer(delay, os.kill, (os.getpid(), signal.SIGINT))
+                timer = threading.Timer(delay, signal.raise_signal, (signal.SIGINT,))
                 timer.daemon = True
                 timer.start()
 

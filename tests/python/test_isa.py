@@ -155,11 +155,13 @@ def test_import_with_a_nonsense_override() -> None:
 
 
 def extension(name: str) -> Path:
-    (path,) = PACKAGE.glob(f"{name}.*.so")
+    (path,) = (p for p in PACKAGE.glob(f"{name}.*") if p.suffix in (".so", ".pyd"))
     return path
 
 
-@pytest.mark.skipif(shutil.which("objdump") is None, reason="needs objdump (binutils)")
+@pytest.mark.skipif(
+    sys.platform != "linux" or shutil.which("objdump") is None, reason="needs objdump of binutils"
+)
 @pytest.mark.parametrize(
     ("module", "registers"), [("_probe", "[yz]mm"), ("_core_v2", "[yz]mm"), ("_core_v3", "zmm")]
 )
@@ -176,7 +178,9 @@ def test_no_module_uses_registers_above_its_level(module: str, registers: str) -
     assert re.findall(rf"^.*%{registers}\d+.*$", listing, re.MULTILINE) == []
 
 
-@pytest.mark.skipif(shutil.which("nm") is None, reason="needs nm (binutils)")
+@pytest.mark.skipif(
+    sys.platform != "linux" or shutil.which("nm") is None, reason="needs nm of binutils"
+)
 @pytest.mark.parametrize("level", BUILT)
 def test_module_exports_nothing_that_could_be_mixed(level: str) -> None:
     symbols = subprocess.run(

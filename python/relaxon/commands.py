@@ -1,0 +1,275 @@
+"""What the commands do once their arguments are read."""
+
+from __future__ import annotations
+
+import os
+import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from xarray import DataArray
+
+    from .coordinates import Coordinates
+    from .experiment import Experiment, Result
+    from .options import Options
+    from .samples import Samples
+    from .series import Series
+
+__all__ = ["PROGRAM", "Failure", "fit", "info", "predict"]
+
+PROGRAM = "relaxon"
+EXIT_BAD_INPUT = 2
+EXIT_INTERRUPTED = 130
+# Figures, summary and history; the model comes on top.
+REPORT_BYTES = 4 * 2**20
+_DIRECTIONS = {"latitude": ("southward", "northward"), "longitude": ("westward", "eastward")}
+
+
+class Failure(Exception):
+    """Ends the program with one line on stderr."""
+
+    def __init__(self, message: str, code: int = EXIT_BAD_INPUT) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+def info() -> int:
+    """Show the configuration."""
+    from ._config import show_config
+
+    show_config()
+    return 0
+
+
+def fit(name: str, out: Path, options: Options) -> int:
+    """Run an experiment and leave its report in a folder."""
+    from .experiment import Experiment
+    from .fit import DivergenceError, Status
+    from .report import write_report
+
+    with _bad_input(), _warnings():
+        experiment = Experiment(options, _read(name, options.variable))
+    model = experiment.model
+    n_bytes = sum(value.nbytes for value in model.params.values())
+    if model.scaling is not None:
+        n_bytes += model.scaling.climatology.nbytes
+    with _folder(out, REPORT_BYTES + n_bytes):
+        lines = experiment.describe()
+        # What is known of the shipped data stands in their documentation.
+        print("\n".join(lines[:1] if name == "sst" else lines), flush=True)
+        try:
+            with _bad_input():
+                result = experiment.run(progress=sys.stderr.isatty())
+        except DivergenceError as error:
+            raise Failure(str(error), code=1) from None
+        try:
+            written = write_report(out, experiment, result)
+        except OSError as error:
+            raise Failure(f"cannot write to {out}: {error}", code=1) from None
+    # After writing: whoever reads the output may have left.
+    _print_result(experiment, result)
+    print(f"\nwritten to {out}: {', '.join(path.name for path in written)}")
+    if result.fit.status is Status.INTERRUPTED:
+        print(f"{PROGRAM}: interrupted, the best model so far was kept", file=sys.stderr)
+        return EXIT_INTERRUPTED
+    return 0
+
+
+def predict(model_path: Path, name: str, out: Path, variable: str | None) -> int:
+    """Apply a saved model to data and write the forecast."""
+    from .files import load, write_atomic
+    from .forecast import forecast_archive
+
+    if out.suffix not in (".npz", ".nc"):
+        raise Failure(f"argument '--out': expected a name that ends in .npz or .nc, got {out}")
+    is_archive = name.endswith(".npz")
+    if is_archive and out.suffix == ".nc":
+        raise Failure(f"argument '--out': expected .npz, as for the data, got {out}")
+    if not out.parent.is_dir():
+        raise Failure(f"argument '--out': expected a file in an existing folder, got {out}")
+    with _bad_input(), _warnings():
+        model = load(model_path)
+        if is_archive:
+            content = _npz(forecast_archive(model, name))
+        else:
+            known = None if model.scaling is None else model.scaling.name
+            later = model.predict_xarray(_open(name, variable or known))
+            content = _encode(later, out.suffix)
+    try:
+        write_atomic(out, content)
+    except OSError as error:
+        raise Failure(f"cannot write {out}: {error.strerror or error}", code=1) from None
+    print(f"written: {out}")
+    return 0
+
+
+def _read(name: str, variable: str | None) -> Series | Samples:
+    """The data an experiment works on."""
+    from . import datasets
+    from ._validate import refuse
+    from .samples import read_samples
+    from .series import Series, open_variable
+
+    if name == "sst":
+        if variable not in (None, "sst"):
+            refuse("variable", "'sst', the one there is", repr(variable))
+        return datasets.sst().series()
+    if name.endswith(".npz"):
+        return read_samples(name)
+    return Series.read(open_variable(name, variable), source=name)
+
+
+def _open(name: str, variable: str | None) -> DataArray:
+    from .datasets import sst
+    from .series import open_variable
+
+    return sst().to_xarray() if name == "sst" else open_variable(name, variable)
+
+
+def _npz(arrays: dict[str, Any]) -> bytes:
+    import io
+
+    import numpy as np
+
+    content = io.BytesIO()
+    np.savez(content, **arrays)
+    return content.getvalue()
+
+
+def _encode(later: DataArray, suffix: str) -> bytes:
+    import tempfile
+
+    from .series import time_dim
+
+    if suffix == ".npz":
+        times = later[time_dim(later, "forecast")].values
+        return _npz({"y": later.values, "time": times})
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "forecast.nc"
+        later.to_netcdf(path)
+        return path.read_bytes()
+
+
+@contextmanager
+def _bad_input() -> Iterator[None]:
+    try:
+        yield
+    except (TypeError, ValueError, ImportError, FileNotFoundError) as error:
+        raise Failure(str(error)) from error
+
+
+@contextmanager
+def _warnings() -> Iterator[None]:
+    """Warnings become lines on stderr."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", UserWarning)
+        yield
+    for warning in caught:
+        print(f"{PROGRAM}: warning: {' '.join(str(warning.message).split())}", file=sys.stderr)
+
+
+@contextmanager
+def _folder(out: Path, n_bytes: int) -> Iterator[None]:
+    """Make the folder and find out now, not after training, whether the report fits into it.
+
+    Folders made here go again if nothing came to stand in them.
+    """
+    missing = [folder for folder in (out, *out.parents) if not folder.exists()]
+    probe = out / f".{PROGRAM}-{os.getpid()}.probe"
+    try:
+        try:
+            out.mkdir(parents=True, exist_ok=True)
+            try:
+                with open(probe, "xb") as file:
+                    file.write(bytes(n_bytes))
+                    file.flush()
+                    os.fsync(file.fileno())
+            finally:
+                probe.unlink(missing_ok=True)
+        except OSError as error:
+            reason = error.strerror or str(error)
+            raise Failure(
+                f"argument '--out': expected a folder with room for {n_bytes / 1e6:.0f} MB, "
+                f"got {out}: {reason}"
+            ) from None
+        yield
+    finally:
+        for folder in missing:
+            if folder.is_dir() and not any(folder.iterdir()):
+                folder.rmdir()
+
+
+def _print_result(experiment: Experiment, result: Result) -> None:
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    from .report import physics_of
+
+    table = Table(box=box.SIMPLE_HEAD)
+    table.add_column("", no_wrap=True)
+    for title in ("parameters", "dense W", "training", "held out", "seconds"):
+        table.add_column(title, justify="right", no_wrap=True)
+    for row in result.rows:
+        table.add_row(
+            row.name,
+            f"{row.parameters:,}",
+            f"{row.dense_parameters:,}" if row.name == "model" else "",
+            f"{row.training_error:.4f}",
+            f"{row.held_out_error:.4f}",
+            f"{row.seconds:.2f}",
+        )
+    # Where nothing is shown the width is rich's guess, and lines would be cut to it.
+    console = Console(width=None if sys.stdout.isatty() else 100)
+    console.print(table)
+    domain = getattr(experiment.data, "domain", "") or "existing cells"
+    print(f"training, held out: mean squared error over {domain}, in units of the variance of y")
+    fitted = result.fit
+    print(f"fit: {fitted.message} ({len(fitted.history.loss)} steps)")
+    physics = physics_of(result.explanation, fitted.model.scaling)
+    print("\n" + _physics_text(physics, experiment.split.coordinates))
+
+
+def _physics_text(physics: dict[str, Any], coordinates: Coordinates) -> str:
+    if "velocity" not in physics:
+        return f"learned physics: {physics['note']}"
+    entries = []
+    for axis, v, unit in zip(coordinates.axes, *_with_units(physics["velocity"]), strict=True):
+        direction = f" ({_DIRECTIONS[axis.kind][v > 0.0]})" if axis.kind else ""
+        number = _with_unit(v, unit, {"m/s": "+.4f"}, "+.4g")
+        entries.append((f"drift along {axis.name}", number + direction))
+    for key in ("diffusivity", "numerical_diffusivity"):
+        if key in physics:
+            entry, label = physics[key], key.replace("_", " ")
+            values = list(zip(entry["axes"], *_with_units(entry), strict=True))
+            labels = [f"{label} along {name}" for name, _, _ in values]
+            mixed = {
+                "value": entry.get("mixed", []),
+                "unit": entry.get("mixed_unit", entry["unit"]),
+            }
+            labels += [f"{label}, mixed"] * len(mixed["value"])
+            numbers = [*(v[1:] for v in values), *zip(*_with_units(mixed), strict=True)]
+            entries += [
+                (text, _with_unit(v, unit, {"m^2/s": ".0f"}, ".4g"))
+                for text, (v, unit) in zip(labels, numbers, strict=True)
+            ]
+    rate, unit = physics["rate"]["value"], physics["rate"]["unit"].removeprefix("1/")
+    per = "" if unit == "1" else f" per {unit}"
+    entries.append(("damping" if rate < 0.0 else "growth", f"{abs(rate):.3f}{per}"))
+    width = max(len(label) for label, _ in entries)
+    return "\n".join(
+        ["learned physics:", *(f"  {label:<{width}}  {text}" for label, text in entries)]
+    )
+
+
+def _with_units(entry: dict[str, Any]) -> tuple[list[float], list[str]]:
+    unit = entry["unit"]
+    return entry["value"], unit if isinstance(unit, list) else [unit] * len(entry["value"])
+
+
+def _with_unit(value: float, unit: str, formats: dict[str, str], other: str) -> str:
+    return f"{value:{formats.get(unit, other)}}{'' if unit == '1' else f' {unit}'}"

@@ -1,0 +1,444 @@
+"""``relaxon fit`` and ``relaxon predict`` on files of the user's own, good and bad ones."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import relaxon as rx
+from relaxon import cli
+from relaxon.experiment import Experiment, Result
+from relaxon.options import Options
+from relaxon.samples import Samples, read_samples
+from relaxon.series import Series, open_variable
+
+xarray = pytest.importorskip("xarray")
+pytest.importorskip("netCDF4")
+
+ROOT = Path(__file__).resolve().parents[2]
+ERA5 = ROOT.parent / "shared" / "data" / "era5_uk_t2m_2019_03.nc"
+DRIFT = 0.4  # cells an hour
+
+
+def one_line(text: str) -> str:
+    lines = text.splitlines()
+    assert len(lines) == 1, text
+    return lines[0]
+
+
+def ring(n: int = 120) -> np.ndarray:
+    """Waves on a ring of 36 cells that drift eastward and decay; new ones keep coming."""
+    random = np.random.default_rng(2)
+    k = 2 * np.pi * np.fft.rfftfreq(36)
+    step = np.exp(-1j * DRIFT * k - 0.2 * k**2 - 0.02)
+    state = np.zeros(19, complex)
+    fields = []
+    for _ in range(n + 50):
+        state = state * step + np.exp(-4 * k**2) * np.fft.rfft(random.standard_normal(36))
+        fields.append(np.fft.irfft(state, 36))
+    return np.array(fields[50:])
+
+
+def labelled(values: np.ndarray, **attributes: str) -> Any:
+    times = np.datetime64("2020-06-01", "ns") + np.arange(len(values)) * np.timedelta64(1, "h")
+    east = {"units": "degrees_east"}
+    coords = {"time": times, "longitude": ("longitude", np.arange(0.0, 360.0, 10.0), east)}
+    return xarray.DataArray(
+        values, coords, ("time", "longitude"), name="wave", attrs={"units": "hPa", **attributes}
+    )
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a netCDF file, and the report of a fit to it."""
+    folder = tmp_path_factory.mktemp("data")
+    da = labelled(1000.0 + ring())
+    xarray.Dataset({"wave": da, "other": 2 * da, "constant": 5.0}).to_netcdf(folder / "ring.nc")
+    arguments = ["fit", str(folder / "ring.nc"), "--variable", "wave", "--lead", "2"]
+    assert cli.main([*arguments, "--anomaly", "hour", "--out", str(folder / "report")]) == 0
+    return folder
+
+
+def test_summary_of_a_file(folder: Path) -> None:
+    summary = json.loads((folder / "report" / "summary.json").read_text())
+    rows = {row["name"]: row for row in summary["rows"]}
+    assert [row["parameters"] for row in summary["rows"]] == [0, 1, 36, 3]
+    assert rows["model"]["dense_parameters"] == 36**2
+    assert rows["model"]["held_out_error"] < 0.9 * rows["damped persistence"]["held_out_error"]
+    physics = summary["physics"]
+    assert physics["velocity"]["axes"] == ["longitude"]
+    assert physics["velocity"]["unit"] == "m/s"
+    cell = 10 * np.pi * 6.371e6 / 180
+    assert physics["velocity"]["value"][0] == pytest.approx(DRIFT * cell / 3600, rel=0.2)
+    assert physics["rate"]["unit"] == "1/hour"
+    config = summary["config"]
+    assert (config["variable"], config["anomaly"], config["lead"]) == ("wave", "hour", 2)
+    assert config["boundary"] == "periodic"
+    assert config["data"].endswith("ring.nc")
+    model = rx.load(folder / "report" / "model.safetensors")
+    assert model.grid.boundary == (("periodic", "periodic"),)
+    assert model.dt == pytest.approx(7200 / 10)
+    assert model.time_unit == "s"
+    for figure in ("loss.png", "prediction.png"):
+        assert (folder / "report" / figure).read_bytes().startswith(b"\x89PNG")
+
+
+def test_output_for_a_file(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    da = labelled(ring())
+    da[:, 3] = np.nan
+    da[4, 8] = np.nan
+    da.to_netcdf(tmp_path / "gaps.nc")
+    arguments = ["fit", str(tmp_path / "gaps.nc"), "--steps", "60", "--patience", "60"]
+    assert cli.main([*arguments, "--out", str(tmp_path / "out")]) == 0
+    captured = capsys.readouterr()
+    lines = captured.out.splitlines()
+    assert lines[0] == "75 pairs of hours to train on, 13 to validate on, 29 held out, 35 cells"
+    assert lines[1] == "longitude: 36 cells of 1.1119e+06 m, closes"
+    assert lines[2] == "1 of 36 cells have no value: they become the mask"
+    assert "1 values (0.02%)" in lines[3]
+    assert "over existing cells" in captured.out
+    assert "(eastward)" in captured.out
+    assert captured.err == ""
+
+
+def test_units_that_are_not_understood_are_a_warning(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    da = labelled(ring())
+    da["longitude"].attrs.clear()
+    da.to_netcdf(tmp_path / "plain.nc")
+    arguments = ["fit", str(tmp_path / "plain.nc"), "--steps", "2"]
+    assert cli.main([*arguments, "--out", str(tmp_path / "out")]) == 0
+    captured = capsys.readouterr()
+    assert "warning: axis 'longitude' keeps lattice units" in one_line(captured.err)
+    assert "longitude: 36 cells of 1\n" in captured.out
+
+
+@pytest.mark.parametrize("suffix", ["nc", "npz"])
+def test_predict_a_file(folder: Path, tmp_path: Path, suffix: str) -> None:
+    out = tmp_path / f"ahead.{suffix}"
+    model = folder / "report" / "model.safetensors"
+    assert cli.main(["predict", str(model), str(folder / "ring.nc"), "--out", str(out)]) == 0
+    da = open_variable(folder / "ring.nc", "wave")
+    expected = rx.load(model).predict_xarray(da)
+    assert abs(float((expected - da.shift(time=-2)).mean())) < 1.0
+    if suffix == "nc":
+        with xarray.open_dataset(out) as written:
+            assert written["wave"].attrs["units"] == "hPa"
+            assert (written.time.values == da.time.values + np.timedelta64(2, "h")).all()
+            xarray.testing.assert_equal(written["wave"].load(), expected)
+    else:
+        with np.load(out) as written:
+            assert sorted(written) == ["time", "y"]
+            assert np.array_equal(written["y"], expected.values)
+    assert [path.name for path in tmp_path.iterdir()] == [out.name]
+
+
+def test_predict_arrays_with_times(folder: Path, tmp_path: Path) -> None:
+    da = open_variable(folder / "ring.nc", "wave")
+    np.savez(tmp_path / "in.npz", x=da.values, time=da.time.values)
+    model = folder / "report" / "model.safetensors"
+    command = ["predict", str(model), str(tmp_path / "in.npz"), "--out", str(tmp_path / "out.npz")]
+    assert cli.main(command) == 0
+    expected = rx.load(model).predict_xarray(da)
+    with np.load(tmp_path / "out.npz") as written:
+        assert np.array_equal(written["y"], expected.values)
+        assert (written["time"] == expected.time.values).all()
+
+
+def test_predict_the_shipped_data(tmp_path: Path) -> None:
+    assert cli.main(["fit", "sst", "--steps", "2", "--out", str(tmp_path / "report")]) == 0
+    model = str(tmp_path / "report" / "model.safetensors")
+    assert cli.main(["predict", model, "sst", "--out", str(tmp_path / "ahead.nc")]) == 0
+    with xarray.open_dataset(tmp_path / "ahead.nc") as written:
+        assert str(written.time.values[-1])[:7] == "2010-10"
+        assert 290.0 < float(written["sst"].mean()) < 305.0
+
+
+def pairs(n: int = 80) -> dict[str, Any]:
+    fields = ring(n + 1)
+    return {"x": fields[:-1], "y": fields[1:]}
+
+
+def test_pairs_in_an_archive(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arrays = pairs()
+    np.savez(tmp_path / "pairs.npz", **arrays)
+    arguments = ["fit", str(tmp_path / "pairs.npz"), "--boundary", "periodic"]
+    assert cli.main([*arguments, "--out", str(tmp_path / "out")]) == 0
+    assert "60 pairs to train on, 20 held out, 36 cells" in capsys.readouterr().out
+    summary = json.loads((tmp_path / "out" / "summary.json").read_text())
+    rows = {row["name"]: row for row in summary["rows"]}
+    variance = arrays["y"][:60].var()
+    persistence = np.mean((arrays["x"][60:] - arrays["y"][60:]) ** 2) / variance
+    assert rows["persistence"]["held_out_error"] == pytest.approx(persistence)
+    assert summary["physics"]["velocity"]["value"][0] == pytest.approx(DRIFT, rel=0.1)
+    assert summary["physics"]["velocity"]["unit"] == "1"
+    model = tmp_path / "out" / "model.safetensors"
+    out = tmp_path / "y.npz"
+    assert cli.main(["predict", str(model), str(tmp_path / "pairs.npz"), "--out", str(out)]) == 0
+    with np.load(out) as written:
+        assert np.array_equal(written["y"], rx.load(model)(arrays["x"]))
+    error = np.mean((rx.load(model)(arrays["x"][60:]) - arrays["y"][60:]) ** 2) / variance
+    assert rows["model"]["held_out_error"] == pytest.approx(error)
+
+
+def run(samples: Samples, **options: Any) -> tuple[Experiment, Result]:
+    experiment = Experiment(Options(boundary="periodic", steps=20, **options), samples)
+    return experiment, experiment.run()
+
+
+def test_missing_targets_count_nothing(tmp_path: Path) -> None:
+    """Whatever stands where y is missing, errors and model are those of the rest."""
+    arrays = pairs()
+    missing = np.random.default_rng(0).random(arrays["y"].shape) < 0.2
+    results = []
+    for fill in (np.nan, 1e3):
+        y = np.where(missing, fill, arrays["y"])
+        weights: dict[str, Any] = {} if np.isnan(fill) else {"weights": ~missing}
+        np.savez(tmp_path / "a.npz", x=arrays["x"], y=y, **weights)
+        results.append(run(read_samples(tmp_path / "a.npz"), patience=50))
+    first, second = (result for _, result in results)
+    assert [row.held_out_error for row in first.rows] == [row.held_out_error for row in second.rows]
+    assert first.fit.model == second.fit.model
+    assert first.validation_error == second.validation_error
+    split = results[0][0].split
+    assert split.validation is not None
+    assert first.fit.history.loss[0] == pytest.approx(
+        split.error(results[0][0].model(split.training.x), split.training)
+    )
+    assert first.fit.history.validation_loss[0] == pytest.approx(
+        split.error(results[0][0].model(split.validation.x), split.validation)
+    )
+    count = ~missing[60:]
+    variance = arrays["y"][:51][~missing[:51]].var()
+    persistence = np.mean((arrays["x"] - arrays["y"])[60:][count] ** 2) / variance
+    assert first.rows[0].held_out_error == pytest.approx(persistence)
+
+
+def test_weights_say_what_counts(tmp_path: Path) -> None:
+    arrays = pairs()
+    np.savez(tmp_path / "one.npz", **arrays)
+    np.savez(tmp_path / "same.npz", **arrays, weights=np.full(36, 7.0))
+    half = np.r_[np.ones(18), np.zeros(18)]
+    np.savez(tmp_path / "half.npz", **arrays, weights=half)
+    one, same, other = (
+        run(read_samples(tmp_path / f"{name}.npz"))[1].rows for name in ("one", "same", "half")
+    )
+    for a, b in zip(one, same, strict=True):
+        assert a.held_out_error == pytest.approx(b.held_out_error, rel=1e-9)
+    error = np.mean((arrays["x"] - arrays["y"])[60:, :18] ** 2) / arrays["y"][:60, :18].var()
+    assert other[0].held_out_error == pytest.approx(error)
+
+
+def test_cells_without_x_become_the_mask(tmp_path: Path) -> None:
+    arrays = pairs()
+    arrays["x"][:, 5] = np.nan
+    np.savez(tmp_path / "a.npz", **arrays)
+    experiment, result = run(read_samples(tmp_path / "a.npz"))
+    assert np.flatnonzero(~experiment.split.mask).tolist() == [5]
+    assert experiment.describe()[1] == "1 cells have no value: they become the mask"
+    assert result.rows[2].parameters == 35
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"operator": "moments", "order": 3},
+        {"operator": "moments", "order": 3, "space": "local"},
+        {"operator": "banded", "radius": 2},
+        {"operator": "dense"},
+        {"dtype": "float32", "bias": "local"},
+    ],
+)
+def test_every_operator_fits_pairs(options: dict[str, Any], tmp_path: Path) -> None:
+    np.savez(tmp_path / "a.npz", **pairs())
+    _, result = run(read_samples(tmp_path / "a.npz"), **options)
+    assert result.rows[3].training_error < result.rows[0].training_error
+
+
+def write(path: Path, **arrays: Any) -> str:
+    np.savez(path, **arrays)
+    return str(path)
+
+
+def netcdf(path: Path, change: Callable[[Any], Any]) -> str:
+    change(labelled(ring())).to_netcdf(path)
+    return str(path)
+
+
+X = np.zeros((8, 6))
+BAD_DATA: dict[str, tuple[Callable[[Path], str], list[str], str]] = {
+    "no file": (lambda p: str(p / "none.nc"), [], "there is none"),
+    "no archive": (lambda p: str(p / "none.npz"), [], "there is none"),
+    "a folder": (lambda p: str(p), [], "opens"),
+    "text": (lambda p: str(Path(__file__)), [], "opens"),
+    "neither x nor y": (lambda p: write(p / "a.npz", a=X, b=X), [], "'x' and 'y', got 'a', 'b'"),
+    "no y": (lambda p: write(p / "a.npz", x=X), [], "'x' and 'y', got 'x'"),
+    "shapes": (lambda p: write(p / "a.npz", x=X, y=X[:, :4]), [], "'y'.*(8, 6), got (8, 4)"),
+    "flat": (lambda p: write(p / "a.npz", x=X[:, 0], y=X[:, 0]), [], "'x'.*axes of space"),
+    "objects": (
+        lambda p: write(p / "a.npz", x=X, y=np.array([None, 1], object)),
+        [],
+        "'y' is an array of Python objects",
+    ),
+    "labels": (lambda p: write(p / "a.npz", x=X, y=np.arange(8)), [], "'y'.*float64, got int64"),
+    "integers": (lambda p: write(p / "a.npz", x=X.astype(int), y=X), [], "'x'.*astype"),
+    "half precision": (lambda p: write(p / "a.npz", x=X.astype("f2"), y=X), [], "'x'.*float16"),
+    "infinite": (lambda p: write(p / "a.npz", x=X + np.inf, y=X), [], "'x'.*infinite"),
+    "gaps in x": (
+        lambda p: write(p / "a.npz", x=np.where(X + np.eye(8, 6), np.nan, 1.0), y=X),
+        [],
+        "'x'.*6 missing",
+    ),
+    "all missing": (lambda p: write(p / "a.npz", x=X * np.nan, y=X), [], "all values are missing"),
+    "y missing": (lambda p: write(p / "a.npz", x=X, y=X * np.nan), [], "'y'.*all are missing"),
+    "weights": (lambda p: write(p / "a.npz", x=X, y=X, weights=X[:3]), [], "'weights'.*(3, 6)"),
+    "negative": (lambda p: write(p / "a.npz", x=X, y=X, weights=X - 1.0), [], "'weights'.*at lea"),
+    "pairs and lead": (lambda p: write(p / "a.npz", x=X, y=X), ["--lead", "2"], "'lead'.*no time"),
+    "pairs, month": (lambda p: write(p / "a.npz", x=X, y=X), ["--anomaly", "month"], "'anomaly'"),
+    "held out": (lambda p: write(p / "a.npz", x=X, y=X), ["--holdout", "0.97"], "'holdout'"),
+    "truncated": (lambda p: truncated(p / "a.npz"), [], "archive"),
+    "no time": (lambda p: netcdf(p / "a.nc", lambda da: da[0]), [], "one time axis.*longitude .36"),
+    "no space": (lambda p: netcdf(p / "a.nc", lambda da: da[:, 0]), [], "one to three axes"),
+    "uneven": (
+        lambda p: netcdf(p / "a.nc", lambda da: da[:, [0, 1, 2, 4]]),
+        [],
+        "'longitude'.*even.*index 3",
+    ),
+    "a gap in time": (
+        lambda p: netcdf(p / "a.nc", lambda da: da[[*range(50), *range(60, 90)]]),
+        [],
+        "'time'.*even.*index 50",
+    ),
+    "not monotone": (
+        lambda p: netcdf(p / "a.nc", lambda da: da[:, [0, 2, 1, 4]]),
+        [],
+        "'longitude'.*monotone",
+    ),
+    "lead": (lambda p: netcdf(p / "a.nc", lambda da: da), ["--lead", "120"], "'lead'.*120 hours"),
+    "lead in held out": (lambda p: netcdf(p / "a.nc", lambda da: da), ["--lead", "30"], "1 to 29"),
+    "share": (lambda p: netcdf(p / "a.nc", lambda da: da), ["--holdout", "1"], "between 0 and 1"),
+    "too large": (
+        lambda p: netcdf(p / "a.nc", lambda da: da),
+        ["--holdout", "0.99"],
+        "'holdout'.*pair to train on",
+    ),
+    "no such hour": (
+        lambda p: netcdf(p / "a.nc", lambda da: da),
+        ["--anomaly", "hour", "--holdout", "0.9"],
+        "'holdout'.*none for hour 12",
+    ),
+    "anomaly": (
+        lambda p: netcdf(p / "a.nc", lambda da: da),
+        ["--anomaly", "weekly"],
+        "'anomaly'",
+    ),
+    "missing": (lambda p: netcdf(p / "a.nc", lambda da: da * np.nan), [], "all values are miss"),
+    "missing in training": (
+        lambda p: netcdf(p / "a.nc", lambda da: da.where(da.time > da.time[95])),
+        [],
+        "missing values",
+    ),
+    "missing held out": (
+        lambda p: netcdf(p / "a.nc", lambda da: da.where(da.time < da.time[85])),
+        [],
+        "held_out",
+    ),
+    "constant": (lambda p: netcdf(p / "a.nc", lambda da: da * 0.0), [], "vary"),
+    "integer field": (lambda p: netcdf(p / "a.nc", lambda da: da.astype("i4")), [], "int32"),
+    "variable": (
+        lambda p: netcdf(p / "a.nc", lambda da: da),
+        ["--variable", "t2m"],
+        "'variable'.*one of 'wave', got 't2m'",
+    ),
+    "which variable": (
+        lambda p: netcdf(p / "a.nc", lambda da: da.to_dataset().assign(other=da)),
+        [],
+        "'variable'.*wave, other",
+    ),
+}
+
+
+def truncated(path: Path) -> str:
+    np.savez(path, x=X, y=X)
+    path.write_bytes(path.read_bytes()[:300])
+    return str(path)
+
+
+@pytest.mark.parametrize("case", BAD_DATA)
+def test_bad_data_are_one_line(
+    case: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import re
+
+    make, options, words = BAD_DATA[case]
+    (tmp_path / "in").mkdir()
+    command = ["fit", make(tmp_path / "in"), *options, "--out", str(tmp_path / "out")]
+    assert cli.main(command) == 2
+    line = one_line(capsys.readouterr().err)
+    assert re.search(re.sub(r"([()])", r"\\\1", words), line), line
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["MODEL", "DATA", "--out", "y.txt"], "--out"),
+        (["MODEL", "DATA", "--out", "none/y.nc"], "folder"),
+        (["MODEL", "x.npz", "--out", "y.nc"], ".npz"),
+        (["none.safetensors", "DATA", "--out", "y.nc"], "none.safetensors"),
+        (["DATA", "DATA", "--out", "y.nc"], "no model file"),
+        (["MODEL", "none.nc", "--out", "y.nc"], "there is none"),
+        (["MODEL", "DATA", "--variable", "a", "--out", "y.nc"], "'variable'"),
+        (["MODEL", "sst", "--out", "y.nc"], "axes longitude (36)"),
+        (["MODEL", "no-x.npz", "--out", "y.npz"], "'x' and 'time'"),
+        (["MODEL", "no-time.npz", "--out", "y.npz"], "'x' and 'time', got 'x'"),
+        (["MODEL", "shape.npz", "--out", "y.npz"], "(samples, 36), got (8, 6)"),
+    ],
+)
+def test_bad_predictions(
+    arguments: list[str],
+    words: str,
+    folder: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    np.savez("no-x.npz", a=X)
+    np.savez("no-time.npz", x=np.zeros((8, 36)))
+    np.savez("shape.npz", x=X, time=np.arange(8).astype("M8[h]"))
+    names = {"MODEL": folder / "report" / "model.safetensors", "DATA": folder / "ring.nc"}
+    assert cli.main(["predict", *(str(names.get(word, word)) for word in arguments)]) == 2
+    assert words in one_line(capsys.readouterr().err)
+    assert not [path for path in tmp_path.iterdir() if path.stem == "y"]
+
+
+@pytest.mark.parametrize("package", ["xarray", "netCDF4"])
+def test_absent_packages_are_one_line(
+    package: str, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, package, None)
+    assert cli.main(["fit", str(folder / "ring.nc"), "--out", str(folder / "new")]) == 2
+    line = one_line(capsys.readouterr().err)
+    assert package in line
+    assert "pip install 'relaxon[data]'" in line
+
+
+@pytest.mark.skipif(not ERA5.exists(), reason="the ERA5 file is not beside this checkout")
+def test_era5_is_ready_within_two_seconds() -> None:
+    start = time.perf_counter()
+    series = Series.read(open_variable(ERA5, "t2m"))
+    experiment = Experiment(Options(lead=6, anomaly="hour", space="local", depth=8), series)
+    assert time.perf_counter() - start < 2.0
+    assert len(experiment.split.held_out) == 180
+    assert len(experiment.split.training) == 468

@@ -1,0 +1,103 @@
+"""Figures of one, two and three axes of space, with the names and units of the data."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from relaxon.coordinates import Coordinates
+from relaxon.experiment import Experiment, Result
+from relaxon.figures import coefficient_figure, encode_png, loss_figure, prediction_figure
+from relaxon.options import Options
+from relaxon.samples import Samples
+from relaxon.series import Series
+from relaxon.time_axis import TimeAxis
+
+pytest.importorskip("matplotlib")
+
+AXES: dict[str, tuple[np.ndarray, str]] = {
+    "height": (np.arange(4.0), "km"),
+    "latitude": (np.arange(40.0, 46.0), "degrees_north"),
+    "longitude": (np.arange(-4.0, 4.0), "degrees_east"),
+}
+
+
+def series(*names: str) -> Series:
+    coordinates = Coordinates.read([(n, AXES[n][0], {"units": AXES[n][1]}) for n in names])
+    random = np.random.default_rng(4)
+    values = random.standard_normal((60, *coordinates.shape))
+    cell: Any = (slice(None), *(0,) * len(names))
+    values[cell] = np.nan
+    times = np.datetime64("2021-01-01", "ns") + np.arange(60) * np.timedelta64(6, "h")
+    return Series("ozone", "ppm", values, TimeAxis.read("time", times, {}), coordinates)
+
+
+def run(data: Series | Samples, **options: Any) -> tuple[Experiment, Result]:
+    experiment = Experiment(Options(steps=2, depth=3, patience=0, **options), data)
+    return experiment, experiment.run()
+
+
+def titles(figure: Any) -> list[str]:
+    found = [axes.get_title(loc="left") for axes in figure.axes]
+    return [title for title in found if title]
+
+
+def labels(figure: Any) -> set[str]:
+    found = {axes.get_xlabel() for axes in figure.axes}
+    return found | {axes.get_ylabel() for axes in figure.axes}
+
+
+def test_lines() -> None:
+    experiment, result = run(series("height"), space="local", lead=2)
+    figure = prediction_figure(experiment, result)
+    assert titles(figure)[0].startswith("Truth, 2021-01-")
+    assert titles(figure)[1] == "Prediction, 12 hours ahead"
+    assert {"height (km)", "ppm"} <= labels(figure)
+    figure = coefficient_figure(experiment, result)  # type: ignore[assignment]
+    assert titles(figure) == ["Reaction", "Advection along height", "Diffusion along height"]
+    assert {"1/hour", "km/s", "km²/s"} <= labels(figure)
+    (line,) = figure.axes[0].lines
+    drawn: Any = np.ma.masked_invalid(np.ma.asarray(line.get_ydata()))
+    assert np.flatnonzero(np.ma.getmaskarray(drawn)).tolist() == [0]
+    assert encode_png(figure).startswith(b"\x89PNG")
+
+
+def test_maps() -> None:
+    experiment, result = run(series("latitude", "longitude"), space="local", scheme="upwind")
+    figure = coefficient_figure(experiment, result)
+    assert figure is not None
+    assert titles(figure)[:3] == [
+        "Reaction",
+        "Advection along latitude",
+        "Advection along longitude, with arrows",
+    ]
+    assert len(titles(figure)) == 6
+    assert {"latitude", "longitude", "m/s", "m²/s"} <= labels(figure)
+    encode_png(figure)
+    (formatted,) = {axes.yaxis.get_major_formatter()(45.0, 0) for axes in figure.axes[:1]}
+    assert formatted == "45°N"
+    formatter = figure.axes[0].xaxis.get_major_formatter()
+    assert [formatter(x, 0) for x in (-3.0, 0.0, 180.0, 190.0)] == ["3°W", "0°", "180°", "170°W"]
+
+
+def test_three_axes_show_their_middle() -> None:
+    experiment, result = run(series("height", "latitude", "longitude"), space="local")
+    figure = prediction_figure(experiment, result)
+    assert all(title.endswith("(height 2 km)") for title in titles(figure))
+    figure = coefficient_figure(experiment, result)  # type: ignore[assignment]
+    assert "Diffusion along height and longitude (height 2 km)" in titles(figure)
+    assert len(titles(figure)) == 10
+    encode_png(figure)
+
+
+def test_pairs_have_numbers_for_times() -> None:
+    fields = np.random.default_rng(0).standard_normal((41, 5, 7))
+    experiment, result = run(Samples(fields[:-1], fields[1:]))
+    figure = prediction_figure(experiment, result)
+    assert titles(figure)[0].startswith("Truth, held-out sample ")
+    assert titles(figure)[1] == "Prediction"
+    assert {"axis 0", "axis 1"} <= labels(figure)
+    assert coefficient_figure(experiment, result) is None
+    assert encode_png(loss_figure(result)).startswith(b"\x89PNG")
