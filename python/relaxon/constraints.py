@@ -9,22 +9,14 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ._validate import refuse
+from .lattice import is_field
 from .model import Relaxation
 
-__all__ = ["Bound", "Bounds", "check_bounds", "check_trainable", "is_field"]
+__all__ = ["Bound", "Bounds", "check_bounds", "check_trainable"]
 
 Array = NDArray[Any]
 Bound = ArrayLike | None
 Bounds = Mapping[str, tuple[Bound, Bound]]
-
-
-def is_field(model: Relaxation, name: str) -> bool:
-    """Whether a parameter has a value per cell."""
-    if name == "bias":
-        return model.bias == "local"
-    if name == "omega":
-        return model._omega_kind == "cell"
-    return model.operator.is_local and name in model.operator.parameter_shapes(model.depth)
 
 
 def check_trainable(model: Relaxation, trainable: Mapping[str, bool] | None) -> dict[str, bool]:

@@ -17,8 +17,9 @@ from ._validate import (
     check_threads,
     refuse,
 )
-from .constraints import Bounds, check_bounds, check_trainable, is_field
+from .constraints import Bounds, check_bounds, check_trainable
 from .history import History
+from .lattice import is_field
 from .losses import Distance
 from .model import Relaxation
 from .optimizers import LBFGS, Adam, Optimizer, SteepestDescent

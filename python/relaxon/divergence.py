@@ -5,16 +5,14 @@ from __future__ import annotations
 from typing import Any, NoReturn
 
 import numpy as np
-from numpy.typing import NDArray
 
 from . import _core
 from .descent import Descent
 from .model import Relaxation
 from .operators import ADR
+from .stability import stability_number
 
 __all__ = ["DivergenceError", "diverge"]
-
-Array = NDArray[Any]
 
 
 class DivergenceError(ArithmeticError):
@@ -61,25 +59,6 @@ def diverge(descent: Descent, threads: int) -> NoReturn:
 
 def _stability(descent: Descent, place: _core.Extreme) -> str:
     """The bound that the present parameters exceed; without one, how fast the state grows."""
-    operator = descent.start.operator
-    if not isinstance(operator, ADR):
+    if not isinstance(descent.start.operator, ADR):
         return f"|z| grew {place.growth:.3g} times in that layer"
-    return stability_number(operator, descent.arrays("parameters"))
-
-
-def stability_number(operator: ADR, params: dict[str, Array]) -> str:
-    """The larger of the two explicit bounds of an ADR layer, and where it stands.
-
-    2 omega sum_a d_a <= 1 and omega sum_a u_a^2 / (2 d_a) <= 1 (Hindmarsh, Gresho, Griffiths, Int.
-    J. Numer. Meth. Fluids 4 (1984) 853-897), for f' = 1 and R = 0.
-    """
-    axis = -1 - (operator.grid.ndim if operator.is_local else 0)
-    d = np.take(params["D"].astype(np.float64), operator.diagonal(), axis)
-    u = params["U"].astype(np.float64)
-    omega = float(np.max(np.abs(params["omega"])))
-    with np.errstate(all="ignore"):
-        diffusive = float(np.nanmax(2 * omega * d.sum(axis)))
-        advective = float(np.nanmax(omega * (u**2 / (2 * np.abs(d))).sum(axis)))
-    if diffusive >= advective:
-        return f"2 omega sum d = {diffusive:.3g}, stable up to 1"
-    return f"omega sum u^2 / (2 d) = {advective:.3g}, stable up to 1"
+    return stability_number(descent.start, descent.arrays("parameters"))

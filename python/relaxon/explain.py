@@ -1,78 +1,60 @@
-"""The physics a trained model has learned, in the units of its grid and time.
-
-A layer is one explicit Euler step of z_t = gamma A z with omega = gamma dt (Succi 2025, eq. 19).
-About z = 0 the activation acts as its slope s = f'(0), so the lattice values R, u, d read
-
-    rate        = omega (s (1 + R) - 1) / dt
-    velocity    = omega s u h / dt
-    diffusivity = omega s d h h / dt
-"""
+"""The physics a trained model has learned, in the units of its grid and time."""
 
 from __future__ import annotations
 
-import itertools
-import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ._core import slope_at_zero
+from ._validate import check_instance
 from .grid import Grid
+from .lattice import Lattice, is_field, is_layered
+from .losses import Distance, SquaredDistance
 from .model import Relaxation
-from .operators import ADR, Banded, Dense, Moments
+from .physics import Process, read_processes
+from .stability import (
+    ADVECTIVE,
+    DIFFUSIVE,
+    MONOTONE_BOUND,
+    STABLE_BOUND,
+    Stability,
+    read_stability,
+)
+from .standard_error import StandardErrors, estimate_standard_errors, why_no_standard_errors
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+    from xarray import Dataset
 
 __all__ = ["Explanation", "Process", "Row", "explain"]
 
 Field = NDArray[np.float64]
 
 
-@dataclass(frozen=True, eq=False)
-class Process:
-    """One coefficient of the equation a model has learned.
-
-    Attributes
-    ----------
-    name : str
-        For people, for instance "advection along longitude".
-    symbol : str
-        "R", "U", "D", "M3", "M4", ... or "numerical D".
-    axes : tuple of int
-        The grid axes it belongs to: none for R, one for U, two for D.
-    unit : str
-        Unit of the values; "1" where the grid and the model have none.
-    values : ndarray of float64
-        Shape (L,) + space where it differs between layers, else space; space is the grid's shape
-        where it differs between cells, else (). NaN on masked cells.
-    null : ndarray of float64 or None
-        For dense matrices: the same coefficient after the off-diagonal entries of each row have
-        been shuffled, what a matrix without any spatial order would show.
-    """
-
-    name: str
-    symbol: str
-    axes: tuple[int, ...]
-    unit: str
-    values: Field
-    null: Field | None = None
-
-
 @dataclass(frozen=True)
 class Row:
-    """One line of the table: a process in one layer, over the cells that exist.
+    """One line of the table: a quantity in one layer, over the cells that exist.
 
     Attributes
     ----------
     process, unit : str
         Name and unit.
     layer : int or None
-        None where all layers share the coefficient.
+        None where all layers share it.
     median, low, high : float
         Median and 5th and 95th percentile over existing cells.
     null_low, null_high : float or None
         5th and 95th percentile of the shuffled matrix; None where there is no such comparison.
+    standard_error : float or None
+        Infinite where the data do not determine the value; None where none was asked for, and where
+        parameters differ between cells.
+    bound, share_over : float or None
+        For Peclet and stability numbers: the bound, and the share of existing cells above it.
     """
 
     process: str
@@ -83,6 +65,9 @@ class Row:
     high: float
     null_low: float | None = None
     null_high: float | None = None
+    standard_error: float | None = None
+    bound: float | None = None
+    share_over: float | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,8 +78,15 @@ class Explanation:
     ----------
     processes : tuple of Process
         One entry per coefficient; empty where there is no linearisation.
-    names : tuple of str
-        Names of the grid's axes.
+    grid : Grid
+        The model's grid.
+    parameters : tuple of Process
+        Trained numbers that are no process: "bias" and "omega", as lattice values.
+    stability : Stability or None
+        Stability and Peclet numbers; None without linearisation, and for operators that reach
+        further than one cell.
+    standard_errors : StandardErrors or None
+        Of the parameters, where data were given and the parameters are homogeneous.
     note : str
         What limits the reading, empty where nothing does.
     n_layers : int or None
@@ -102,9 +94,17 @@ class Explanation:
     """
 
     processes: tuple[Process, ...]
-    names: tuple[str, ...]
+    grid: Grid
+    parameters: tuple[Process, ...] = ()
+    stability: Stability | None = None
+    standard_errors: StandardErrors | None = None
     note: str = ""
     n_layers: int | None = None
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the grid's axes."""
+        return self.grid.names
 
     @property
     def fields(self) -> Mapping[str, Field]:
@@ -128,44 +128,116 @@ class Explanation:
         )
 
     def table(self) -> tuple[Row, ...]:
-        """Median and 5-95 % range over the existing cells, per process and layer.
+        """Median and 5-95 % range over the existing cells, per quantity and layer.
 
         Returns
         -------
         tuple of Row
-            Layers of one process follow each other.
+            Processes, then trained numbers that are none, then Peclet and stability numbers. Layers
+            of one quantity follow each other.
         """
+        rows = [row for p in (*self.processes, *self.parameters) for row in self._rows_of(p)]
+        return (*rows, *self._stability_rows())
+
+    def _rows_of(self, process: Process) -> list[Row]:
         rows = []
-        for process in self.processes:
-            layers = [None] if self.n_layers is None else list(range(self.n_layers))
+        layers: Sequence[int | None] = range(len(process.values)) if process.is_layered else [None]
+        for layer in layers:
+            low, median, high = _percentiles(process.values, layer)
+            row = Row(process.name, layer, process.unit, median, low, high)
+            if process.null is not None:
+                null_low, _, null_high = _percentiles(process.null, layer)
+                row = replace(row, null_low=null_low, null_high=null_high)
+            if process.standard_error is not None:
+                error = process.standard_error
+                row = replace(row, standard_error=float(error if layer is None else error[layer]))
+            rows.append(row)
+        return rows
+
+    def _stability_rows(self) -> list[Row]:
+        if self.stability is None:
+            return []
+        numbers = [
+            (f"cell Peclet number along {name}", values, MONOTONE_BOUND)
+            for name, values in zip(self.names, self.stability.peclet, strict=True)
+        ]
+        numbers += [
+            (f"diffusive stability, {DIFFUSIVE}", self.stability.diffusive, STABLE_BOUND),
+            (f"advective stability, {ADVECTIVE}", self.stability.advective, STABLE_BOUND),
+        ]
+        rows = []
+        layers: Sequence[int | None] = [None] if self.n_layers is None else range(self.n_layers)
+        for name, values, bound in numbers:
             for layer in layers:
-                low, median, high = _percentiles(process.values, layer)
-                row = Row(process.name, layer, process.unit, median, low, high)
-                if process.null is not None:
-                    null_low, _, null_high = _percentiles(process.null, layer)
-                    row = replace(row, null_low=null_low, null_high=null_high)
-                rows.append(row)
-        return tuple(rows)
+                low, median, high = _percentiles(values, layer)
+                chosen = values if layer is None else values[layer]
+                known = chosen[~np.isnan(chosen)]
+                share = float(np.mean(known > bound))
+                rows.append(Row(name, layer, "1", median, low, high, bound=bound, share_over=share))
+        return rows
 
     def __str__(self) -> str:
-        rows = self.table()
-        if not rows:
-            return self.note
-        has_layers = self.n_layers is not None
-        has_null = any(row.null_low is not None for row in rows)
-        head = ["process", *(["layer"] if has_layers else []), "unit", "median", "5-95 %"]
-        head += ["5-95 %, shuffled"] if has_null else []
-        cells = [head]
-        for row in rows:
-            line = [row.process, *([str(row.layer)] if has_layers else []), row.unit]
-            line += [f"{row.median:.4g}", _range(row.low, row.high)]
-            if has_null:
-                line.append(_range(row.null_low, row.null_high))
-            cells.append(line)
-        widths = [max(len(line[i]) for line in cells) for i in range(len(head))]
-        lines = ["  ".join(c.ljust(w) for c, w in zip(line, widths, strict=True)) for line in cells]
-        lines.insert(1, "  ".join("-" * width for width in widths))
-        return "\n".join(line.rstrip() for line in lines) + (f"\n{self.note}" if self.note else "")
+        from .tables import format_explanation
+
+        return format_explanation(self)
+
+    def plot(self) -> Figure:
+        """Draw the coefficients.
+
+        Fields are drawn as lines, as maps with arrows for the velocity of a plane, or as the middle
+        slice of three axes; the mean over layers where they differ between these. What is the same
+        in all cells is drawn with its error bar, over the layers where it differs between them.
+
+        Returns
+        -------
+        matplotlib.figure.Figure
+            Made without pyplot: nothing global is touched.
+
+        Raises
+        ------
+        ImportError
+            Without matplotlib.
+        ValueError
+            If there is no linearisation and so nothing to draw.
+
+        Examples
+        --------
+        >>> import relaxon as rx
+        >>> model = rx.Relaxation(rx.ADR(rx.Grid((16,)), space="local"), depth=4)
+        >>> len(rx.explain(model).plot().axes)
+        3
+        """
+        from .explanation_figure import draw_explanation
+
+        return draw_explanation(self)
+
+    def to_xarray(self) -> Dataset:
+        """Coefficients with coordinates, units and names.
+
+        Returns
+        -------
+        xarray.Dataset
+            One variable for each process, such as ``R``, ``U_longitude``, ``D_latitude_longitude``
+            and ``U_longitude_standard_error``, and Peclet and stability numbers. Dimensions are
+            "layer" and the names of the grid's axes, in characters that netCDF takes. NaN on masked
+            cells.
+
+        Raises
+        ------
+        ImportError
+            Without xarray.
+
+        Examples
+        --------
+        >>> import relaxon as rx
+        >>> grid = rx.Grid((16,), spacing=0.5, unit="km", names=("distance",))
+        >>> data = rx.explain(rx.Relaxation(rx.ADR(grid, space="local"), depth=4)).to_xarray()
+        >>> data["U_distance"].dims, data["distance"].attrs["units"]
+        (('distance',), 'km')
+        """
+        from .labelled import to_dataset
+
+        return to_dataset(self)
 
     def _by_symbol(self) -> dict[str, list[Process]]:
         groups: dict[str, list[Process]] = {}
@@ -174,7 +246,11 @@ class Explanation:
         return groups
 
 
-def explain(model: Relaxation) -> Explanation:
+def explain(
+    model: Relaxation,
+    data: tuple[NDArray[Any], NDArray[Any]] | None = None,
+    loss: Distance = SquaredDistance(),  # noqa: B008 (immutable)
+) -> Explanation:
     """Read a model's weights as advection, diffusion and reaction in physical units.
 
     With the slope s = f'(0), the lattice coefficients R, u, d, the spacing h and the time dt per
@@ -186,11 +262,23 @@ def explain(model: Relaxation) -> Explanation:
     ----------
     model : Relaxation
         Any model; its ``dt`` and ``time_unit`` and its grid's spacing and unit set the units.
+    data : (x, y), optional
+        What the model was fitted to. Homogeneous parameters then get standard errors, from the
+        Gauss-Newton Hessian and clustered by sample; parameters that differ between cells get none,
+        and the result says so. Default: no standard errors.
+    loss : SquaredDistance, optional
+        The loss that was lowered, with its weights and layers; only read with `data`.
 
     Returns
     -------
     Explanation
-        Fields by name, units, and a table.
+        Fields by name, units, stability, a table, figures and labelled arrays.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If `model` is none, or `data` and `loss` do not fit it; with `data`, if the loss is no
+        SquaredDistance or there is one sample only.
 
     Notes
     -----
@@ -200,9 +288,22 @@ def explain(model: Relaxation) -> Explanation:
     dense matrix stand beside those of the same matrix with each row's off-diagonal entries shuffled
     (seed 0): trained dense matrices may carry no physics at all.
 
+    Stability and cell Peclet numbers take the slope s and the numerical diffusion in; see
+    :class:`Stability`. Activations that are steeper elsewhere than at zero (silu, gelu, softplus,
+    leaky_relu) may be less stable there.
+
+    Standard errors assume that the model is at the minimum of the loss without penalties, and that
+    samples are independent of each other; within one, residuals may be correlated at will. They are
+    corrected for the leverage of each sample (CR2) and carried over to physical units to first
+    order, with the full covariance. With few samples, a twice standard error covers less than 95 %:
+    compare with Student's t of the number of samples. Costs one tangent sweep per parameter, and
+    one for each layer with targets.
+
     References
     ----------
     S. Succi, On the physical interpretation of neural PDEs, MEMOCS 13 (2025) 275-286, sections 5-7.
+    A. C. Hindmarsh, P. M. Gresho, D. F. Griffiths, Int. J. Numer. Meth. Fluids 4 (1984) 853-897.
+    R. M. Bell, D. F. McCaffrey, Survey Methodology 28 (2002) 169-181.
 
     Examples
     --------
@@ -219,249 +320,96 @@ def explain(model: Relaxation) -> Explanation:
     reaction                  1/s    0
     advection along distance  m/s    2.5
     diffusion along distance  m^2/s  500
+    <BLANKLINE>
+    number                                        median  bound  over it
+    --------------------------------------------  ------  -----  -------
+    cell Peclet number along distance             2.5     2      100 %
+    diffusive stability, 2 omega s sum d          0.24    1      0 %
+    advective stability, omega s sum u^2 / (2 d)  0.375   1      0 %
+    stability: 0 % of cells over the explicit bounds
+
+    Fitted to noisy data, parameters have error bars:
+
+    >>> x = np.random.default_rng(0).standard_normal((20, 16))
+    >>> y = model(x) + 0.01 * np.random.default_rng(1).standard_normal((20, 16))
+    >>> error = rx.explain(model, data=(x, y)).table()[1].standard_error
+    >>> 0.0 < error < 0.01
+    True
     """
+    check_instance("model", model, Relaxation)
+    errors, notes = None, []
+    if data is not None:
+        reason = why_no_standard_errors(model)
+        if reason:
+            notes.append(f"no standard errors: {reason}")
+        else:
+            errors = estimate_standard_errors(model, data, loss)
+    if model.beta:
+        notes.append("without the soft normalisation (beta)")
+    lattice = Lattice(model)
     slope = slope_at_zero(model.activation)
     if slope == 0.0:
-        return Explanation(
-            (),
-            model.grid.names,
+        notes.insert(
+            0,
             f"no linearisation: f'(0) = 0 for {model.activation}, so the weights are no rates of a "
             f"linear process; the lattice values are in the model's params",
         )
-    reading = _Reading(model, slope)
-    operator = model.operator
-    if isinstance(operator, ADR):
-        processes = _explain_adr(reading, operator)
-    elif isinstance(operator, Dense):
-        processes = _explain_dense(reading)
-    elif isinstance(operator, Moments | Banded):
-        processes = _explain_line(reading, operator)
-    else:
-        raise TypeError(f"no reading is known for the operator {type(operator).__name__}")
-    note = "without the soft normalisation (beta)" if model.beta else ""
-    return Explanation(tuple(processes), model.grid.names, note, reading.n_layers)
+        return Explanation((), model.grid, standard_errors=errors, note="\n".join(notes))
 
+    def read(changes: Mapping[str, NDArray[Any]]) -> list[NDArray[Any]]:
+        return [process.values for process in read_processes(Lattice(model, changes), slope)]
 
-class _Reading:
-    """Turns lattice coefficients of one model into processes.
-
-    Inside, every coefficient has the shape (L or 1, *(grid.shape or ones)), so that operators and
-    omega of all families broadcast against each other.
-    """
-
-    def __init__(self, model: Relaxation, slope: float) -> None:
-        self.grid: Grid = model.grid
-        self._model = model
-        self._slope = slope
-        omega = np.asarray(model.params.get("omega", model.omega), dtype=np.float64)
-        ones = (1,) * self.grid.ndim
-        # A 1-D array of length L is per layer; per cell with N = L is written (1, N).
-        omega_is_per_layer = omega.shape == (model.depth,)
-        omega_is_per_cell = omega.ndim > 0 and not omega_is_per_layer
-        self.omega: Field = omega.reshape(
-            (omega.size, *ones) if not omega_is_per_cell else (1, *self.grid.shape)
-        )
-        self._is_layered = model.operator.is_layered
-        self._is_local = model.operator.is_local
-        self._spreads = self._is_local or omega_is_per_cell or isinstance(model.operator, Dense)
-        self.n_layers = model.depth if self._is_layered or omega_is_per_layer else None
-
-    def lattice(self, name: str) -> Field:
-        """A parameter; its components, if it has any, come first."""
-        values = np.asarray(self._model.params[name], dtype=np.float64)
-        if not self._is_layered:
-            values = values[np.newaxis]
-        if not self._is_local:
-            values = values.reshape(values.shape + (1,) * self.grid.ndim)
-        return values if name == "R" else np.moveaxis(values, 1, 0)
-
-    def dense(self) -> Field:
-        """The matrices of a dense operator, shape (L or 1, N, N)."""
-        matrices = np.asarray(self._model.params["W"], dtype=np.float64)
-        return matrices if self._is_layered else matrices[np.newaxis]
-
-    def process(
-        self,
-        name: str,
-        symbol: str,
-        axes: tuple[int, ...],
-        lattice: Field,
-        null: Field | None = None,
-    ) -> Process:
-        """The physical process of lattice values: the coefficient of the derivative along axes."""
-        return Process(
-            name=" ".join([name, *self._directions(axes)]),
-            symbol=symbol,
-            axes=axes,
-            unit=self._unit(axes),
-            values=self._physical(lattice, axes),
-            null=None if null is None else self._physical(null, axes),
-        )
-
-    def _physical(self, lattice: Field, axes: tuple[int, ...]) -> Field:
-        if axes:
-            size = math.prod(self._spacing(a) for a in axes)
-            values = self.omega * (self._slope * size / self._model.dt) * lattice
-        else:
-            values = self.omega * (self._slope * (1.0 + lattice) - 1.0) / self._model.dt
-        space = self.grid.shape if self._spreads else (1,) * self.grid.ndim
-        values = np.broadcast_to(values, (self.n_layers or 1, *space))
-        if not self._spreads:
-            values = values.reshape(values.shape[0])
-        elif self.grid.mask is not None:
-            values = np.where(self.grid.mask, values, np.nan)
-        return np.array(values if self.n_layers is not None else values[0])
-
-    def _spacing(self, axis: int) -> Field | float:
-        """The grid's spacing; for fields on a sphere, that of each row."""
-        scaling = self._model.scaling
-        spacing = self.grid.spacing[axis]
-        if scaling is None or not self._spreads:
-            return spacing
-        return spacing * scaling.coordinates.stretch(axis)
-
-    def _unit(self, axes: tuple[int, ...]) -> str:
-        lengths = [self.grid.unit[a] for a in axes if self.grid.unit[a]]
-        powers = {unit: lengths.count(unit) for unit in lengths}
-        parts = [unit if power == 1 else f"{unit}^{power}" for unit, power in powers.items()]
-        numerator = " ".join(parts) or "1"
-        time = self._model.time_unit
-        return f"{numerator}/{time}" if time else numerator
-
-    def _directions(self, axes: tuple[int, ...]) -> list[str]:
-        names = [self.grid.names[a] for a in dict.fromkeys(axes)]
-        return ["along " + " and ".join(names)] if names else []
-
-
-def _explain_adr(reading: _Reading, operator: ADR) -> list[Process]:
-    ndim = operator.grid.ndim
-    velocity = reading.lattice("U")
-    processes = [reading.process("reaction", "R", (), reading.lattice("R"))]
-    processes += [reading.process("advection", "U", (a,), velocity[a]) for a in range(ndim)]
-    processes += [
-        reading.process("diffusion", "D", axes, component)
-        for axes, component in zip(_axis_pairs(ndim), reading.lattice("D"), strict=True)
-    ]
-    added = {
-        "upwind": lambda u: np.abs(u) / 2.0,
-        "lax-wendroff": lambda u: reading.omega * u**2 / 2.0,
-    }.get(operator.scheme)
-    if added is not None:
-        processes += [
-            reading.process(
-                f"numerical diffusion ({operator.scheme})",
-                "numerical D",
-                (a, a),
-                added(velocity[a]),
-            )
-            for a in range(ndim)
+    processes = read_processes(lattice, slope)
+    if errors is not None:
+        single = errors.propagate(read)
+        means = errors.propagate(lambda changes: [values.mean() for values in read(changes)])
+        processes = [
+            replace(process, standard_error=error, mean_standard_error=float(mean))
+            for process, error, mean in zip(processes, single, means, strict=True)
         ]
-    return processes
+    return Explanation(
+        processes=tuple(processes),
+        grid=model.grid,
+        parameters=tuple(_other_parameters(lattice, errors)),
+        stability=read_stability(lattice, slope),
+        standard_errors=errors,
+        note="\n".join(notes),
+        n_layers=lattice.n_layers,
+    )
 
 
-def _explain_line(reading: _Reading, operator: Moments | Banded) -> list[Process]:
-    if isinstance(operator, Moments):
-        moments = list(reading.lattice("moments"))
-    else:
-        weights = reading.lattice("weights")
-        offsets = np.arange(len(weights)) - len(weights) // 2
-        moments = [
-            np.tensordot(offsets.astype(np.float64) ** k, weights, axes=1)
-            for k in range(len(weights))
-        ]
-    processes = [reading.process("reaction", "R", (), moments[0] - 1.0)]
-    for k, moment in enumerate(moments[1:], start=1):
-        # Z = sum_k W_k / k! d^k z; advection carries the opposite sign by convention.
-        coefficient = -moment if k == 1 else moment / math.factorial(k)
-        name = {1: "advection", 2: "diffusion", 3: "dispersion", 4: "hyper-diffusion"}.get(
-            k, f"moment {k}"
-        )
-        symbol = {1: "U", 2: "D"}.get(k, f"M{k}")
-        processes.append(reading.process(name, symbol, (0,) * k, coefficient))
-    return processes
-
-
-def _explain_dense(reading: _Reading) -> list[Process]:
-    grid = reading.grid
-    matrices = reading.dense()
-    random = np.random.default_rng(0)
-    learned = [_matrix_moments(matrix, grid) for matrix in matrices]
-    shuffled = [_matrix_moments(_shuffle_rows(matrix, grid, random), grid) for matrix in matrices]
-    values = {axes: np.stack([moments[axes] for moments in learned]) for axes in learned[0]}
-    null = {axes: np.stack([moments[axes] for moments in shuffled]) for axes in learned[0]}
-    processes = [reading.process("reaction", "R", (), values[()] - 1.0, null[()] - 1.0)]
-    for axes in list(values)[1:]:
-        name, symbol, factor = (
-            ("advection", "U", -1.0) if len(axes) == 1 else ("diffusion", "D", 0.5)
-        )
+def _other_parameters(lattice: Lattice, errors: StandardErrors | None) -> list[Process]:
+    """Bias and omega, where they are trained."""
+    model, grid = lattice.model, lattice.grid
+    processes = []
+    for name in ("bias", "omega"):
+        if name not in model.params:
+            continue
+        values = model.params[name].astype(np.float64)
+        if is_field(model, name):
+            if name == "omega":
+                # In one dimension it may be written (1, N).
+                values = values.reshape(grid.shape)
+            if grid.mask is not None:
+                values = np.where(grid.mask, values, np.nan)
         processes.append(
-            reading.process(name, symbol, axes, factor * values[axes], factor * null[axes])
+            Process(
+                name=name,
+                symbol=name,
+                axes=(),
+                unit="1",
+                values=values,
+                standard_error=None if errors is None else errors.standard_errors[name],
+                is_layered=is_layered(model, name),
+            )
         )
     return processes
-
-
-def _matrix_moments(matrix: Field, grid: Grid) -> dict[tuple[int, ...], Field]:
-    """Moments of orders 0 to 2 of each row about its own cell, keyed by the axes multiplied."""
-    n_cells = math.prod(grid.shape)
-    if grid.mask is not None:
-        matrix = np.where(grid.mask.ravel(), matrix, 0.0)
-    entries = matrix.reshape(n_cells, *grid.shape)
-    rows = np.unravel_index(np.arange(n_cells), grid.shape)
-    distances = [_distances(grid, a) for a in range(grid.ndim)]
-    moments: dict[tuple[int, ...], Field] = {(): matrix.sum(axis=1)}
-    for a in range(grid.ndim):
-        others = tuple(b + 1 for b in range(grid.ndim) if b != a)
-        signed, _ = distances[a]
-        moments[(a,)] = np.einsum("na,na->n", signed[rows[a]], entries.sum(axis=others))
-    for a, b in _axis_pairs(grid.ndim):
-        others = tuple(c + 1 for c in range(grid.ndim) if c not in (a, b))
-        sums = entries.sum(axis=others)
-        if a == b:
-            squared = distances[a][1]
-            moments[(a, a)] = np.einsum("na,na->n", squared[rows[a]], sums)
-        else:
-            along_a, along_b = distances[a][0][rows[a]], distances[b][0][rows[b]]
-            moments[(a, b)] = np.einsum("na,nb,nab->n", along_a, along_b, sums)
-    return {axes: moment.reshape(grid.shape) for axes, moment in moments.items()}
-
-
-def _distances(grid: Grid, axis: int) -> tuple[Field, Field]:
-    """Signed and squared distance in cells from each cell (rows) to each other along one axis."""
-    n = grid.shape[axis]
-    cells = np.arange(n, dtype=np.float64)
-    signed = cells[np.newaxis] - cells[:, np.newaxis]
-    if grid.boundary[axis][0] == "periodic":
-        signed -= n * np.round(signed / n)
-    squared = signed**2
-    if grid.boundary[axis][0] == "periodic":
-        # The half-way cell of an even axis lies on both sides: half of it at +n/2, half at -n/2.
-        signed[np.abs(signed) == n / 2] = 0.0
-    return signed, squared
-
-
-def _shuffle_rows(matrix: Field, grid: Grid, random: np.random.Generator) -> Field:
-    """Each row's off-diagonal entries in random order, over existing cells."""
-    cells = np.arange(matrix.shape[0]) if grid.mask is None else np.flatnonzero(grid.mask)
-    block = matrix[np.ix_(cells, cells)]
-    off_diagonal = ~np.eye(len(cells), dtype=np.bool_)
-    entries = block[off_diagonal].reshape(len(cells), len(cells) - 1)
-    block[off_diagonal] = random.permuted(entries, axis=1).ravel()
-    shuffled = np.zeros_like(matrix)
-    shuffled[np.ix_(cells, cells)] = block
-    return shuffled
-
-
-def _axis_pairs(ndim: int) -> list[tuple[int, int]]:
-    return list(itertools.combinations_with_replacement(range(ndim), 2))
 
 
 def _percentiles(values: Field, layer: int | None) -> tuple[float, float, float]:
     chosen = values if layer is None else values[layer]
-    low, median, high = np.nanpercentile(chosen, [5.0, 50.0, 95.0])
+    # Between infinite numbers there is nothing to interpolate.
+    method: Any = "nearest" if np.isinf(chosen).any() else "linear"
+    with np.errstate(invalid="ignore"):
+        low, median, high = np.nanpercentile(chosen, [5.0, 50.0, 95.0], method=method)
     return float(low), float(median), float(high)
-
-
-def _range(low: float | None, high: float | None) -> str:
-    if low is None or high is None or low == high:
-        return ""
-    return f"{low:.4g} to {high:.4g}"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 from collections.abc import Mapping
 from typing import Any
 
@@ -94,7 +96,7 @@ def test_layered_coefficients_are_listed_per_layer() -> None:
     )
     rows = explanation.table()
     assert [row.layer for row in rows[:3]] == [0, 1, 2]
-    assert len(rows) == 3 * 6
+    assert [row.layer for row in rows if row.bound is None] == [0, 1, 2] * 6
 
 
 def test_omega_per_layer_makes_one_reading_per_layer() -> None:
@@ -226,3 +228,164 @@ def test_a_dense_matrix_with_a_mask_reads_existing_cells_only() -> None:
 
 def test_soft_normalisation_is_named_as_left_out() -> None:
     assert "beta" in str(rx.explain(model_of(rx.ADR(plane()), PLANE_PARAMS, beta=0.1)))
+
+
+# -- tables, figures and labelled arrays ----------------------------------------------------------
+
+FAMILIES = [
+    {"space": space, "time": time}
+    for space in ("homogeneous", "local")
+    for time in ("constant", "layered")
+]
+GRIDS = {
+    "line": rx.Grid((9,), spacing=2.0, names=("x",), unit=("m",)),
+    "plane": plane(),
+    "box": rx.Grid((3, 4, 5), names=("z", "y", "x")),
+}
+
+
+@pytest.mark.parametrize("family", FAMILIES, ids=lambda f: "-".join(f.values()))
+@pytest.mark.parametrize("kind", GRIDS)
+def test_figures_of_all_families(kind: str, family: dict[str, str]) -> None:
+    from matplotlib.figure import Figure
+
+    grid = GRIDS[kind]
+    model = rx.Relaxation(rx.ADR(grid, **family), depth=3, time_unit="s")
+    figure = rx.explain(model).plot()
+    assert isinstance(figure, Figure)
+    figure.canvas.draw()
+    labels = " ".join(
+        text
+        for axes in figure.axes
+        for text in (axes.get_xlabel(), axes.get_ylabel(), axes.get_title(loc="left"))
+    )
+    assert "1/s" in labels
+    if family["space"] == "local":
+        assert all(name in labels for name in grid.names[-2:])
+        assert ("mean over layers" in labels) == (family["time"] == "layered")
+        has_arrows = any(type(a).__name__ == "Quiver" for x in figure.axes for a in x.collections)
+        assert has_arrows == (kind == "plane")
+    elif family["time"] == "layered":
+        assert "layer" in labels
+
+
+def test_figures_touch_nothing_global() -> None:
+    import matplotlib
+
+    before = dict(matplotlib.rcParams)
+    rx.explain(rx.Relaxation(rx.ADR(plane(), space="local"), depth=2)).plot()
+    assert dict(matplotlib.rcParams) == before
+
+
+def test_error_bars_are_drawn() -> None:
+    model = model_of(rx.ADR(plane()), PLANE_PARAMS)
+    x = np.random.default_rng(0).standard_normal((9, 6, 8))
+    y = model(x) + 0.01 * np.random.default_rng(1).standard_normal(x.shape)
+    explanation = rx.explain(model, data=(x, y))
+    drawn = [text.get_text() for axes in explanation.plot().axes for text in axes.texts]
+    assert len(drawn) == 6
+    assert all("±" in text for text in drawn)
+
+
+def test_nothing_to_draw_is_refused() -> None:
+    explanation = rx.explain(model_of(rx.ADR(plane()), PLANE_PARAMS, activation="relu"))
+    with pytest.raises(ValueError, match="no linearisation"):
+        explanation.plot()
+
+
+ODD_NAMES = [("a b", "a b"), ("", ""), ("R", "layer"), ("$x$", "50 %"), ("x/y", "x y")]
+
+
+@pytest.mark.parametrize("names", ODD_NAMES)
+def test_odd_axis_names_break_nothing(names: tuple[str, str], tmp_path: Any) -> None:
+    pytest.importorskip("xarray")
+    grid = rx.Grid((6, 8), names=names, unit=("m", "$"))
+    for space in ("local", "homogeneous"):
+        operator = rx.ADR(grid, space=space, time="layered")
+        explanation = rx.explain(rx.Relaxation(operator, depth=2))
+        assert str(explanation)
+        explanation.plot().canvas.draw()
+        data = explanation.to_xarray()
+        assert len(data.data_vars) == 1 + 2 + 3 + 4
+        assert len(data.dims) == (1 if space == "homogeneous" else 3)
+        data.to_netcdf(tmp_path / f"{space}.nc")
+
+
+def test_labelled_arrays_of_a_local_model() -> None:
+    pytest.importorskip("xarray")
+    mask = np.ones((6, 8), dtype=bool)
+    mask[0, 0] = False
+    grid = plane(mask=mask, origin=(100.0, -20.0))
+    model = rx.Relaxation(
+        rx.ADR(grid, space="local", scheme="upwind"), depth=3, bias="local", time_unit="s"
+    )
+    explanation = rx.explain(model)
+    data = explanation.to_xarray()
+    assert data["U_x"].dims == ("y", "x")
+    np.testing.assert_array_equal(data["U_x"], explanation.fields["U"][1])
+    assert data["U_x"].attrs == {"long_name": "advection along x", "units": "m/s"}
+    np.testing.assert_array_equal(data["y"], 100.0 + 2.0 * np.arange(6))
+    np.testing.assert_array_equal(data["x"], -20.0 + 5.0 * np.arange(8))
+    assert data["x"].attrs == {"long_name": "x", "units": "m"}
+    assert explanation.stability is not None
+    np.testing.assert_array_equal(data["peclet_y"], explanation.stability.peclet[0])
+    np.testing.assert_array_equal(data["diffusive_stability"], explanation.stability.diffusive)
+    for name in data.data_vars:
+        assert np.isnan(data[name].values[0, 0]), name
+        assert np.isfinite(data[name].values[mask]).all() or "peclet" in str(name), name
+    expected = {"R", "U_y", "U_x", "D_y", "D_y_x", "D_x", "numerical_D_y", "numerical_D_x", "bias"}
+    assert expected <= set(data.data_vars)
+
+
+def test_labelled_arrays_of_homogeneous_layers_with_errors() -> None:
+    pytest.importorskip("xarray")
+    model = model_of(rx.ADR(plane()), PLANE_PARAMS, omega=np.array([0.1, 0.2, 0.4]))
+    x = np.random.default_rng(0).standard_normal((9, 6, 8))
+    y = model(x) + 0.01 * np.random.default_rng(1).standard_normal(x.shape)
+    data = rx.explain(model, data=(x, y)).to_xarray()
+    assert data["U_y"].dims == data["U_y_standard_error"].dims == ("layer",)
+    assert data["U_y_standard_error"].attrs["units"] == "m/s"
+    np.testing.assert_array_equal(data["layer"], [0, 1, 2])
+    assert "x" not in data.coords
+
+
+def test_labelled_arrays_of_a_dense_matrix() -> None:
+    pytest.importorskip("xarray")
+    data = rx.explain(rx.Relaxation(rx.Dense(plane()), depth=2)).to_xarray()
+    assert data["U_x"].shape == data["U_x_shuffled"].shape == (6, 8)
+
+
+def test_trained_numbers_that_are_no_process_stand_in_the_table() -> None:
+    params = {**PLANE_PARAMS, "omega": 0.8, "bias": 0.25}
+    model = model_of(rx.ADR(plane()), params, trainable_omega=True, bias="homogeneous")
+    rows = {row.process: row.median for row in rx.explain(model).table()}
+    assert (rows["omega"], rows["bias"]) == (0.8, 0.25)
+    line = rx.Grid((8,), mask=[True] * 6 + [False] * 2)
+    local = rx.Relaxation(
+        rx.ADR(line, time="layered"),
+        depth=8,
+        bias="local",
+        omega=np.full((1, 8), 0.5),
+        trainable_omega=True,
+    )
+    explanation = rx.explain(local)
+    shapes = {p.symbol: (p.values.shape, p.is_layered) for p in explanation.parameters}
+    assert shapes == {"bias": ((8, 8), True), "omega": ((8,), False)}
+    assert len([row for row in explanation.table() if row.process == "bias"]) == 8
+    assert len([row for row in explanation.table() if row.process == "omega"]) == 1
+
+
+def test_a_table_as_csv() -> None:
+    from relaxon.tables import format_csv
+
+    rows = rx.explain(model_of(rx.ADR(plane()), PLANE_PARAMS)).table()
+    lines = list(csv.DictReader(io.StringIO(format_csv(rows))))
+    assert [line["process"] for line in lines] == [row.process for row in rows]
+    assert [float(line["median"]) for line in lines] == [row.median for row in rows]
+    assert lines[0]["bound"] == lines[0]["standard_error"] == ""
+    assert float(lines[-1]["bound"]) == 1.0
+
+
+def test_explain_takes_models_only() -> None:
+    with pytest.raises(TypeError, match="argument 'model': expected Relaxation"):
+        rx.explain(rx.ADR(plane()))  # type: ignore[arg-type]

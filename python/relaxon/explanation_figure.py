@@ -1,0 +1,158 @@
+"""The figure of an explanation: maps, lines, or values with error bars."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ._validate import refuse
+from .physics import Process
+from .plots import (
+    WIDTH_INCHES,
+    axes_of,
+    draw_arrows,
+    draw_field,
+    make_figure,
+    make_panels,
+    pretty_unit,
+)
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from .explain import Explanation
+
+__all__ = ["draw_explanation"]
+
+ROW_INCHES = 0.32
+
+
+def draw_explanation(explanation: Explanation) -> Figure:
+    """All coefficients in one figure.
+
+    Parameters
+    ----------
+    explanation : Explanation
+        What to draw.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        One panel for each field, or for each kind of coefficient that is the same in all cells.
+
+    Raises
+    ------
+    ValueError
+        If there is nothing to draw.
+    """
+    processes = explanation.processes
+    if not processes:
+        refuse("self", "an explanation with a linearisation", explanation.note)
+    if processes[0].is_field:
+        return _draw_fields(explanation)
+    if processes[0].is_layered:
+        return _draw_layers(processes)
+    return _draw_values(processes)
+
+
+def _draw_fields(explanation: Explanation) -> Figure:
+    processes, grid = explanation.processes, explanation.grid
+    space = axes_of(grid)
+    figure, panels = make_panels(len(processes), space)
+    fields = [p.values.mean(axis=0) if p.is_layered else p.values for p in processes]
+    drift = {p.axes: v for p, v in zip(processes, fields, strict=True) if p.symbol == "U"}
+    arrows = None
+    for axes, process, values in zip(panels, processes, fields, strict=True):
+        title = _capital(process.name) + (", mean over layers" if process.is_layered else "")
+        if grid.ndim == 2 and process.symbol == "U" and process.axes == (1,):
+            title += ", with arrows"
+            arrows = (axes, process.unit)
+        draw_field(figure, axes, space, grid.mask, values, pretty_unit(process.unit), title)
+    # Arrows of unlike units would have no direction.
+    if arrows is not None and len({p.unit for p in processes if p.symbol == "U"}) == 1:
+        figure.canvas.draw()
+        draw_arrows(arrows[0], space, grid.mask, drift[1,], drift[0,], pretty_unit(arrows[1]))
+    return figure
+
+
+def _draw_layers(processes: Sequence[Process]) -> Figure:
+    groups = _groups(processes)
+    n_columns = min(len(groups), 3)
+    n_rows = -(-len(groups) // n_columns)
+    figure = make_figure((WIDTH_INCHES, 3.2 * n_rows))
+    panels = figure.subplots(n_rows, n_columns, squeeze=False).ravel()
+    for unused in panels[len(groups) :]:
+        unused.remove()
+    for axes, group in zip(panels, groups, strict=False):
+        for process in group:
+            layers = np.arange(len(process.values))
+            axes.errorbar(
+                layers,
+                process.values,
+                yerr=_bars(process),
+                marker="o",
+                capsize=3,
+                label=_escape(process.name),
+            )
+        axes.set(xlabel="layer", ylabel=pretty_unit(group[0].unit))
+        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.grid(alpha=0.3)
+        axes.legend(fontsize="small")
+    return figure
+
+
+def _draw_values(processes: Sequence[Process]) -> Figure:
+    groups = _groups(processes)
+    heights = [len(group) + 1.6 for group in groups]
+    figure = make_figure((0.6 * WIDTH_INCHES, ROW_INCHES * sum(heights) + 0.4))
+    panels = figure.subplots(
+        len(groups), 1, squeeze=False, gridspec_kw={"height_ratios": heights}
+    ).ravel()
+    for axes, group in zip(panels, groups, strict=True):
+        rows = np.arange(len(group))
+        for row, process in zip(rows, group, strict=True):
+            value, bars = float(process.values), _bars(process)
+            axes.errorbar(value, row, xerr=bars, marker="o", capsize=4, color="C0")
+            text = f"{value:.4g}" if bars is None else f"{value:.4g} ± {process.standard_error:.2g}"
+            # On the side of zero, where the panel has room.
+            side = "right" if value > 0.0 else "left"
+            axes.annotate(
+                text,
+                (value, row),
+                xytext=(-10 if value > 0.0 else 10, 0),
+                textcoords="offset points",
+                va="center",
+                ha=side,
+                fontsize="small",
+                bbox={"boxstyle": "square,pad=0.1", "facecolor": "white", "edgecolor": "none"},
+            )
+        axes.axvline(0.0, color="0.4", linewidth=0.8)
+        axes.set_yticks(rows, [_escape(_capital(process.name)) for process in group])
+        axes.set_ylim(len(group) - 0.4, -0.6)
+        axes.set_xlabel(pretty_unit(group[0].unit))
+        axes.grid(alpha=0.3, axis="x")
+    return figure
+
+
+def _groups(processes: Sequence[Process]) -> list[list[Process]]:
+    """Processes that share an axis: of one unit and order."""
+    groups: dict[tuple[str, int], list[Process]] = {}
+    for process in processes:
+        groups.setdefault((process.unit, len(process.axes)), []).append(process)
+    return list(groups.values())
+
+
+def _bars(process: Process) -> np.ndarray | None:
+    """Error bars; none where the data do not determine the value."""
+    error = process.standard_error
+    return None if error is None else np.where(np.isfinite(error), error, np.nan)
+
+
+def _capital(name: str) -> str:
+    return name[:1].upper() + name[1:]
+
+
+def _escape(text: str) -> str:
+    return text.replace("$", r"\$")

@@ -1,0 +1,108 @@
+"""Tables of an explanation as plain text and as CSV."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, fields
+from typing import TYPE_CHECKING
+
+from .stability import format_percent
+
+if TYPE_CHECKING:
+    from .explain import Explanation, Row
+
+__all__ = ["format_csv", "format_explanation"]
+
+
+def format_explanation(explanation: Explanation) -> str:
+    """The rows of an explanation, and what stands below them.
+
+    Parameters
+    ----------
+    explanation : Explanation
+        What to show.
+
+    Returns
+    -------
+    str
+        One table of coefficients, one of Peclet and stability numbers, and notes.
+    """
+    rows = explanation.table()
+    parts = []
+    coefficients = [row for row in rows if row.bound is None]
+    if coefficients:
+        parts.append(_align(_coefficient_lines(coefficients)))
+    if explanation.stability is not None:
+        numbers = [row for row in rows if row.bound is not None]
+        parts.append(f"{_align(_stability_lines(numbers))}\n{explanation.stability}")
+    notes = [explanation.note] if explanation.note else []
+    if explanation.standard_errors is not None:
+        notes.append(str(explanation.standard_errors))
+    if notes:
+        parts.append("\n".join(notes))
+    return "\n\n".join(parts)
+
+
+def format_csv(rows: Iterable[Row]) -> str:
+    """Rows as comma-separated values, with a header; what a row does not have is empty."""
+    from .explain import Row
+
+    text = io.StringIO()
+    names = [field.name for field in fields(Row)]
+    writer = csv.DictWriter(text, names, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(asdict(row) for row in rows)
+    return text.getvalue()
+
+
+def _coefficient_lines(rows: Sequence[Row]) -> list[list[str]]:
+    has_layers = any(row.layer is not None for row in rows)
+    has_errors = any(row.standard_error is not None for row in rows)
+    has_ranges = any(row.low != row.high for row in rows) or not has_errors
+    has_null = any(row.null_low is not None for row in rows)
+    head = ["process", *(["layer"] if has_layers else []), "unit"]
+    head += ["median" if has_ranges else "value"]
+    head += ["+-"] if has_errors else []
+    head += ["5-95 %"] if has_ranges else []
+    head += ["5-95 %, shuffled"] if has_null else []
+    lines = [head]
+    for row in rows:
+        line = [row.process, *(["" if row.layer is None else str(row.layer)] if has_layers else [])]
+        line += [row.unit, f"{row.median:.4g}"]
+        if has_errors:
+            line.append("" if row.standard_error is None else f"{row.standard_error:.2g}")
+        if has_ranges:
+            line.append(_range(row.low, row.high))
+        if has_null:
+            line.append(_range(row.null_low, row.null_high))
+        lines.append(line)
+    return lines
+
+
+def _stability_lines(rows: Sequence[Row]) -> list[list[str]]:
+    has_layers = any(row.layer is not None for row in rows)
+    has_ranges = any(row.low != row.high for row in rows)
+    head = ["number", *(["layer"] if has_layers else []), "median"]
+    head += [*(["5-95 %"] if has_ranges else []), "bound", "over it"]
+    lines = [head]
+    for row in rows:
+        line = [row.process, *(["" if row.layer is None else str(row.layer)] if has_layers else [])]
+        line += [f"{row.median:.4g}", *([_range(row.low, row.high)] if has_ranges else [])]
+        line += [f"{row.bound:g}", format_percent(row.share_over or 0.0)]
+        lines.append(line)
+    return lines
+
+
+def _align(lines: list[list[str]]) -> str:
+    widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
+    texts = ["  ".join(c.ljust(w) for c, w in zip(line, widths, strict=True)) for line in lines]
+    texts.insert(1, "  ".join("-" * width for width in widths))
+    return "\n".join(text.rstrip() for text in texts)
+
+
+def _range(low: float | None, high: float | None) -> str:
+    if low is None or high is None or low == high:
+        return ""
+    return f"{low:.4g} to {high:.4g}"

@@ -1,0 +1,398 @@
+"""Error bars of homogeneous parameters: against closed formulas, and against the truth."""
+
+from __future__ import annotations
+
+import pickle
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from scipy.optimize import minimize
+
+import relaxon as rx
+
+Array = NDArray[Any]
+GRID = rx.Grid((12,), spacing=500.0, unit="m", names=("distance",))
+TIME: dict[str, Any] = {"dt": 60.0, "time_unit": "s"}
+TRUE: dict[str, Any] = {"R": -0.1, "U": np.array([0.4]), "D": np.array([0.3])}
+
+
+def model_of(operator: Any = None, params: Any = None, **options: Any) -> rx.Relaxation:
+    settings: dict[str, Any] = {"depth": 4, "activation": "tanh", **TIME, **options}
+    model = rx.Relaxation(rx.ADR(GRID) if operator is None else operator, **settings)
+    arrays = TRUE if params is None else params
+    return model.with_params({k: np.asarray(v, model.dtype) for k, v in arrays.items()})
+
+
+def noisy(model: rx.Relaxation, n_samples: int = 15, seed: int = 0) -> tuple[Array, Array]:
+    random = np.random.default_rng(seed)
+    x = random.standard_normal((n_samples, *model.grid.shape)).astype(model.dtype)
+    noise = random.standard_normal((n_samples, *model.grid.shape)).astype(model.dtype)
+    return x, model(x) + model.dtype.type(0.01) * noise
+
+
+def flat(model: rx.Relaxation) -> Array:
+    return np.concatenate([np.ravel(value) for value in model.params.values()])
+
+
+def unflat(model: rx.Relaxation, vector: Array) -> rx.Relaxation:
+    values = model.params.values()
+    parts = np.split(vector, np.cumsum([value.size for value in values])[:-1])
+    return model.with_params(
+        {
+            name: part.reshape(value.shape)
+            for (name, value), part in zip(model.params.items(), parts, strict=True)
+        }
+    )
+
+
+def numeric_jacobian(model: rx.Relaxation, output: Any) -> Array:
+    """By central differences; the parameters' axis is last."""
+    start = flat(model)
+    columns = []
+    for i in range(start.size):
+        step = np.zeros_like(start)
+        step[i] = 1e-5
+        columns.append(output(unflat(model, start + step)) - output(unflat(model, start - step)))
+    return np.stack(columns, axis=-1) / 2e-5
+
+
+def bell_mccaffrey(jacobian: Array, residual: Array, weight: Array) -> Array:
+    """CR2 as Bell and McCaffrey print it, with the hat matrix of all values."""
+    n = len(jacobian)
+    j, w = jacobian.reshape(n, -1, jacobian.shape[-1]), weight.reshape(n, -1)
+    r = residual.reshape(n, -1)
+    bread = np.linalg.inv(np.einsum("nkp,nk,nkq->pq", j, w, j))
+    meat = np.zeros_like(bread)
+    for one, weights, errors in zip(j, w, r, strict=True):
+        root = np.sqrt(weights)
+        half = one * root[:, np.newaxis]
+        values, vectors = np.linalg.eigh(np.eye(len(half)) - half @ bread @ half.T)
+        inverse_root = vectors @ np.diag(values**-0.5) @ vectors.T
+        score = half.T @ inverse_root @ (root * errors)
+        meat += np.outer(score, score)
+    return bread @ meat @ bread
+
+
+@pytest.mark.parametrize("weighting", ["none", "field", "values"])
+def test_covariance_is_that_of_the_literature(weighting: str) -> None:
+    random = np.random.default_rng(3)
+    model = model_of(bias="homogeneous", params={**TRUE, "bias": 0.05})
+    x, y = noisy(model)
+    shape = {"none": (), "field": y.shape[1:], "values": y.shape}[weighting]
+    weights = random.uniform(0.5, 2.0, shape)
+    loss = rx.SquaredDistance(weights if shape else None)
+    errors = rx.explain(model, data=(x, y), loss=loss).standard_errors
+    assert errors is not None
+    jacobian = numeric_jacobian(model, lambda other: other(x))
+    weight = np.broadcast_to(weights if shape else 1.0, y.shape)
+    expected = bell_mccaffrey(jacobian, model(x) - y, weight)
+    np.testing.assert_allclose(errors.covariance, expected, rtol=1e-6)
+    np.testing.assert_allclose(
+        np.concatenate([np.ravel(e) for e in errors.standard_errors.values()]),
+        np.sqrt(np.diag(expected)),
+        rtol=1e-6,
+    )
+    assert errors.labels == ("R", "U along distance", "D along distance", "bias")
+    assert errors.n_samples == len(x)
+
+
+def test_layers_with_targets_count_one_by_one() -> None:
+    model = model_of(rx.ADR(GRID), omega=np.array([0.2, 0.3, 0.4, 0.5]))
+    x, _ = noisy(model)
+    at = [3, 0, 4, 1]
+    states = model.trajectory(x)[:, at]
+    y = states + 0.01 * np.random.default_rng(5).standard_normal(states.shape)
+    errors = rx.explain(model, data=(x, y), loss=rx.SquaredDistance(at=at)).standard_errors
+    assert errors is not None
+    jacobian = numeric_jacobian(model, lambda other: other.trajectory(x)[:, at])
+    expected = bell_mccaffrey(jacobian, states - y, np.ones(y.shape))
+    np.testing.assert_allclose(errors.covariance, expected, rtol=1e-6)
+
+
+def test_targets_inside_a_layered_model() -> None:
+    params = {name: np.multiply.outer([1.0, 0.5, 0.8, 1.2], value) for name, value in TRUE.items()}
+    model = model_of(rx.ADR(GRID, time="layered"), params)
+    x, _ = noisy(model, 30)
+    at = [1, 2, 3, 4]
+    states = model.trajectory(x)[:, at]
+    y = states + 0.01 * np.random.default_rng(5).standard_normal(states.shape)
+    explanation = rx.explain(model, data=(x, y), loss=rx.SquaredDistance(at=at))
+    errors = explanation.standard_errors
+    assert errors is not None
+    jacobian = numeric_jacobian(model, lambda other: other.trajectory(x)[:, at])
+    expected = bell_mccaffrey(jacobian, states - y, np.ones(y.shape))
+    np.testing.assert_allclose(errors.covariance, expected, rtol=1e-5)
+    assert errors.labels[:2] == ("R (layer 0)", "R (layer 1)")
+    row = next(r for r in explanation.table() if (r.process, r.layer) == ("reaction", 2))
+    omega = float(model.omega)
+    assert row.standard_error == pytest.approx(omega * np.sqrt(expected[2, 2]) / 60.0, rel=1e-5)
+    mean = explanation.processes[0].mean_standard_error
+    assert mean == pytest.approx(omega * np.sqrt(expected[:4, :4].sum()) / 4 / 60.0, rel=1e-5)
+
+
+def test_missing_values_and_masked_cells_are_not_read() -> None:
+    mask = np.ones(12, dtype=bool)
+    mask[4:6] = False
+    grid = GRID.replace(mask=mask, boundary="neumann")
+    model = model_of(rx.ADR(grid))
+    x, y = noisy(model)
+    weights = np.ones(y.shape)
+    weights[3, 8] = 0.0
+    clean = rx.explain(model, data=(x, y), loss=rx.SquaredDistance(weights)).standard_errors
+    x[:, 4:6], y[:, 4:6], y[3, 8] = np.nan, np.nan, np.nan
+    errors = rx.explain(model, data=(x, y), loss=rx.SquaredDistance(weights)).standard_errors
+    assert clean is not None
+    assert errors is not None
+    np.testing.assert_array_equal(errors.covariance, clean.covariance)
+    assert np.isfinite(errors.covariance).all()
+
+
+def test_physical_errors_follow_the_full_covariance() -> None:
+    model = model_of(params={**TRUE, "omega": 0.4}, trainable_omega=True, activation="tanh")
+    x, y = noisy(model)
+    explanation = rx.explain(model, data=(x, y))
+    errors = explanation.standard_errors
+    assert errors is not None
+    assert errors.undetermined == ()
+    c = errors.covariance
+    u, omega, factor = 0.4, 0.4, 500.0 / 60.0
+    gradient = factor * np.array([0.0, omega, 0.0, u])
+    row = next(r for r in explanation.table() if r.process.startswith("advection"))
+    assert row.standard_error == pytest.approx(np.sqrt(gradient @ c @ gradient))
+    # Errors of u and omega are not independent: the diagonal alone gives another answer.
+    assert row.standard_error != pytest.approx(np.sqrt(gradient**2 @ np.diag(c)), rel=0.05)
+    omega_row = next(r for r in explanation.table() if r.process == "omega")
+    assert omega_row.standard_error == pytest.approx(np.sqrt(c[3, 3]))
+
+
+def test_moments_and_weights_of_one_stencil_have_the_same_errors() -> None:
+    moments = np.array([0.95, -0.4, 0.6])
+    model = model_of(rx.Moments(GRID, order=2), {"moments": moments})
+    u, d = 0.4, 0.3
+    weights = np.array([u / 2 + d, 0.95 - 2 * d, -u / 2 + d])
+    stencil = model_of(rx.Banded(GRID, radius=1), {"weights": weights})
+    x, y = noisy(model)
+    tables = [rx.explain(m, data=(x, y)).table() for m in (model, stencil)]
+    for one, other in zip(*tables, strict=True):
+        assert one.process == other.process
+        if one.bound is None:
+            assert one.median == pytest.approx(other.median, abs=1e-12)
+            assert one.standard_error == pytest.approx(other.standard_error, rel=1e-6)
+
+
+def test_upwind_numerical_diffusion_has_the_error_of_the_drift() -> None:
+    for sign in (1.0, -1.0):
+        model = model_of(
+            rx.ADR(GRID, scheme="upwind"), {**TRUE, "U": np.array([sign * 0.4])}, omega=0.5
+        )
+        rows = rx.explain(model, data=noisy(model)).table()
+        drift = next(row for row in rows if row.process.startswith("advection"))
+        added = next(row for row in rows if row.process.startswith("numerical"))
+        assert drift.standard_error is not None
+        assert added.standard_error == pytest.approx(drift.standard_error * 500.0 / 2.0)
+
+
+def test_a_linear_model_does_not_determine_omega_but_the_physics() -> None:
+    """Z enters as omega (W z - z): only products of omega and R, u, d can be seen."""
+    model = model_of(params={**TRUE, "omega": 0.4}, trainable_omega=True, activation="identity")
+    data = noisy(model)
+    explanation = rx.explain(model, data=data)
+    errors = explanation.standard_errors
+    assert errors is not None
+    assert len(errors.undetermined) == 1
+    assert all(name in errors.undetermined[0] for name in ("omega", "R", "U along", "D along"))
+    assert "do not determine" in str(explanation)
+    assert all(np.isinf(error).all() for error in errors.standard_errors.values())
+    fixed = rx.explain(model_of(omega=0.4, activation="identity"), data=data)
+    for process, same in zip(explanation.processes, fixed.processes, strict=True):
+        assert process.standard_error == pytest.approx(same.standard_error, rel=1e-6)
+    omega = explanation.parameters[0]
+    assert omega.symbol == "omega"
+    assert omega.standard_error == np.inf
+
+
+def test_what_the_output_does_not_depend_on_is_named() -> None:
+    model = model_of(rx.ADR(GRID), bias="homogeneous", params={**TRUE, "bias": 0.0})
+    x = np.ones((5, 12)) * np.arange(1.0, 6.0)[:, np.newaxis] / 10
+    y = model(x) + 0.01 * np.random.default_rng(0).standard_normal(x.shape)
+    explanation = rx.explain(model, data=(x, y))
+    errors = explanation.standard_errors
+    assert errors is not None
+    text = "\n".join(errors.undetermined)
+    assert "U along distance" in text
+    assert "D along distance" in text
+    assert np.isinf([errors.standard_errors["U"][0], errors.standard_errors["D"][0]]).all()
+    assert np.isfinite([errors.standard_errors["R"], errors.standard_errors["bias"]]).all()
+
+
+def test_input_of_zeros_determines_nothing() -> None:
+    model = model_of()
+    x = np.zeros((3, 12))
+    explanation = rx.explain(model, data=(x, x + 0.1))
+    errors = explanation.standard_errors
+    assert errors is not None
+    assert len(errors.undetermined) == 3
+    assert all(p.standard_error == np.inf for p in explanation.processes)
+    assert "inf" in str(explanation)
+
+
+def test_what_one_sample_alone_determines_is_named() -> None:
+    """Constant samples say nothing about U and D; one sample with a slope is not enough."""
+    model = model_of()
+    x = np.ones((6, 12)) * np.arange(1.0, 7.0)[:, np.newaxis] / 10
+    x[0] += np.sin(2 * np.pi * np.arange(12) / 12)
+    y = model(x) + 0.01 * np.random.default_rng(0).standard_normal(x.shape)
+    errors = rx.explain(model, data=(x, y)).standard_errors
+    assert errors is not None
+    assert any("one sample alone" in text for text in errors.undetermined)
+    assert np.isinf(errors.standard_errors["U"]).all()
+    assert np.isfinite(errors.standard_errors["R"]).all()
+
+
+def test_distance_from_the_minimum_is_reported() -> None:
+    model = model_of(activation="identity", depth=1)
+    x, y = noisy(model)
+    far = rx.explain(model, data=(x, y)).standard_errors
+    assert far is not None
+    # One layer is linear in its parameters: least squares end where the step is zero.
+    jacobian = numeric_jacobian(model, lambda other: other(x)).reshape(y.size, -1)
+    step = np.linalg.lstsq(jacobian, (y - model(x)).ravel())[0]
+    best = unflat(model, flat(model) + step)
+    near = rx.explain(best, data=(x, y)).standard_errors
+    assert near is not None
+    errors = np.concatenate([np.ravel(e) for e in far.standard_errors.values()])
+    assert far.newton_step == pytest.approx(np.max(np.abs(step) / errors), rel=1e-6)
+    assert near.newton_step < 1e-9
+
+
+def test_few_samples_are_not_flattered() -> None:
+    """The error bars of one linear layer against the spread of estimates of 8 samples each."""
+    model = model_of(activation="identity", depth=1)
+    estimates, variances = [], []
+    for seed in range(400):
+        random = np.random.default_rng(seed)
+        x = np.random.default_rng(99).standard_normal((8, 12))
+        y = model(x) + 0.01 * random.standard_normal(x.shape)
+        jacobian = numeric_jacobian(model, lambda other, x=x: other(x)).reshape(y.size, -1)
+        step = np.linalg.lstsq(jacobian, (y - model(x)).ravel())[0]
+        errors = rx.explain(unflat(model, flat(model) + step), data=(x, y)).standard_errors
+        assert errors is not None
+        estimates.append(step)
+        variances.append(np.diag(errors.covariance))
+    ratio = np.mean(variances, axis=0) / np.var(estimates, axis=0)
+    # 400 estimates know their variance to 7 %; without the correction the ratio is about 0.8.
+    np.testing.assert_allclose(ratio, 1.0, atol=0.16)
+
+
+def test_blocks_of_samples_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    from relaxon import standard_error
+
+    model = model_of()
+    data = noisy(model)
+    whole = rx.explain(model, data=data).standard_errors
+    monkeypatch.setattr(standard_error, "JACOBIAN_BYTES", 8 * 12 * 3 * 4)
+    parts = rx.explain(model, data=data).standard_errors
+    assert whole is not None
+    assert parts is not None
+    np.testing.assert_allclose(parts.covariance, whole.covariance, rtol=1e-12)
+
+
+def test_single_precision() -> None:
+    models = [model_of(dtype=dtype) for dtype in ("float64", "float32")]
+    x, y = noisy(models[0])
+    wide, narrow = (
+        rx.explain(model, data=(x.astype(model.dtype), y.astype(model.dtype))) for model in models
+    )
+    for one, other in zip(wide.processes, narrow.processes, strict=True):
+        assert other.standard_error == pytest.approx(one.standard_error, rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("model", "word"),
+    [
+        (rx.Relaxation(rx.ADR(GRID, space="local"), depth=2), "R, U, D"),
+        (rx.Relaxation(rx.ADR(GRID), depth=2, bias="local"), "(bias)"),
+        (rx.Relaxation(rx.Dense(GRID), depth=2), "dense"),
+        (rx.Relaxation(rx.ADR(GRID), depth=2, lift=rx.Lift(12, "identity")), "lift"),
+    ],
+)
+def test_who_gets_no_error_bars_is_told_so(model: rx.Relaxation, word: str) -> None:
+    x = np.ones((3, 12))
+    explanation = rx.explain(model, data=(x, x))
+    assert explanation.standard_errors is None
+    assert all(row.standard_error is None for row in explanation.table())
+    assert "no standard errors" in str(explanation)
+    assert word in str(explanation)
+
+
+def test_without_data_there_are_none() -> None:
+    explanation = rx.explain(model_of())
+    assert explanation.standard_errors is None
+    assert "standard error" not in str(explanation)
+
+
+def test_no_linearisation_still_has_errors_of_parameters() -> None:
+    model = model_of(activation="relu")
+    explanation = rx.explain(model, data=noisy(model))
+    assert explanation.standard_errors is not None
+    assert "no linearisation" in str(explanation)
+
+
+def test_bad_data_are_refused() -> None:
+    model = model_of()
+    x, y = noisy(model)
+    with pytest.raises(ValueError, match=r"argument 'data': expected at least 2 samples"):
+        rx.explain(model, data=(x[:1], y[:1]))
+    with pytest.raises(ValueError, match=r"argument 'data': expected at least 2 samples"):
+        rx.explain(model, data=(x[0], y[0]))
+    with pytest.raises(TypeError, match=r"argument 'data': expected a pair"):
+        rx.explain(model, data=x)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match=r"argument 'loss': expected SquaredDistance"):
+        rx.explain(model, data=(x, y), loss=rx.Huber(1.0))
+    with pytest.raises(ValueError, match="argument 'y'"):
+        rx.explain(model, data=(x, y[:, :-1]))
+    wild = model.with_params({"U": np.array([1e200])})
+    steep = rx.Relaxation(wild.operator, depth=4, activation="identity").with_params(wild.params)
+    with pytest.raises(ValueError, match="overflow"):
+        rx.explain(steep, data=(x, y))
+
+
+def test_an_explanation_can_be_pickled() -> None:
+    model = model_of()
+    explanation = rx.explain(model, data=noisy(model))
+    again = pickle.loads(pickle.dumps(explanation))
+    assert str(again) == str(explanation)
+
+
+def fit_exactly(start: rx.Relaxation, x: Array, y: Array) -> rx.Relaxation:
+    def value_and_grad(vector: Array) -> tuple[float, Array]:
+        value, grads = unflat(start, vector).value_and_grad(x, y, threads=1)
+        return value, np.concatenate([grads[name].ravel() for name in start.params])
+
+    options = {"ftol": 1e-14, "gtol": 1e-9, "maxcor": 20}
+    found = minimize(value_and_grad, flat(start), jac=True, method="L-BFGS-B", options=options)
+    return unflat(start, found.x)
+
+
+@pytest.mark.parametrize("is_correlated", [False, True])
+def test_the_truth_lies_within_the_error_bars(is_correlated: bool) -> None:
+    """bench/error_bars.py in short; correlated noise is one number for all cells of a sample."""
+    truth = model_of(bias="homogeneous", params={**TRUE, "bias": 0.05})
+    names = [row.median for row in rx.explain(truth).table() if row.bound is None]
+    ratios = []
+    for seed in range(60):
+        random = np.random.default_rng(seed)
+        x = random.standard_normal((40, 12))
+        y = truth(x)
+        y += 0.01 * random.standard_normal((40, 1) if is_correlated else (40, 12))
+        start = rx.Relaxation(truth.operator, depth=4, bias="homogeneous", **TIME)
+        rows = rx.explain(fit_exactly(start, x, y), data=(x, y)).table()[: len(names)]
+        errors = [row.standard_error for row in rows]
+        ratios.append((np.array([row.median for row in rows]) - names) / np.array(errors))
+    covered = np.mean(np.abs(ratios) <= 2.0, axis=0)
+    # 95 % less three times the spread of 60 draws.
+    assert np.all(covered >= 0.86)
+    medians = np.median(np.abs(ratios), axis=0)
+    assert np.all((medians >= 0.45) & (medians <= 0.95))
