@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import numpy as np
@@ -56,7 +57,7 @@ class _Search:
         # The parabola from the last point and its slope with the minimum at a tenth of the way: the
         # line search would make nothing of an infinity.
         here, height, slopes = self._here
-        return height + 4.0 * abs(slopes @ (v - here)), -9.0 * slopes
+        return height + 4.0 * abs(float(slopes @ (v - here))), -9.0 * slopes
 
     def accept(self, v: Vector) -> None:
         if not np.array_equal(v, self._tried[0]):
@@ -83,23 +84,34 @@ def run_lbfgs(descent: Descent, optimizer: LBFGS, steps: int, on_step: Callable[
     if descent.bounds is not None:
         limits = Bounds(*(side[descent.trained] for side in descent.bounds))
     try:
-        minimize(
-            search.value_and_gradient,
-            search.start,
-            jac=True,
-            method="L-BFGS-B",
-            bounds=limits,
-            callback=search.accept,
-            options={
-                "maxcor": optimizer.memory,
-                "maxls": optimizer.max_line_search,
-                # The core judges; SciPy stops where no step lowers the value any more.
-                "ftol": 0.0,
-                "gtol": 0.0,
-                "maxiter": steps,
-                "maxfun": (steps + 1) * (optimizer.max_line_search + 1),
-            },
-        )
+        with _single_threaded_blas():
+            minimize(
+                search.value_and_gradient,
+                search.start,
+                jac=True,
+                method="L-BFGS-B",
+                bounds=limits,
+                callback=search.accept,
+                options={
+                    "maxcor": optimizer.memory,
+                    "maxls": optimizer.max_line_search,
+                    # The core judges; SciPy stops where no step lowers the value any more.
+                    "ftol": 0.0,
+                    "gtol": 0.0,
+                    "maxiter": steps,
+                    "maxfun": (steps + 1) * (optimizer.max_line_search + 1),
+                },
+            )
     except _Stop as stop:
         return stop.status
     return "diverged" if search.n_trials and not search.n_finite else "converged"
+
+
+def _single_threaded_blas() -> AbstractContextManager[object]:
+    """SciPy's products are small here: their idle threads would only keep the core's waiting."""
+    try:
+        from threadpoolctl import threadpool_limits
+    except ImportError:
+        return nullcontext()
+    limits: AbstractContextManager[object] = threadpool_limits(1, user_api="blas")
+    return limits

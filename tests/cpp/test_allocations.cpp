@@ -160,24 +160,29 @@ TYPED_TEST(AllocationTest, DescentAllocatesTheSameForTenAndAThousandSteps) {
     const double no_limit = std::numeric_limits<double>::infinity();
     for (const Case& c : kCases) {
         if (c.is_tiled) continue;  // slow, and the same loop
-        const Problem<T> problem(config_of(c, 4), 2, {});
+        const Problem<T> problem(config_of(c, 4), 3, {});
         DescentProblem<T> setup;
-        setup.config = problem.config;
-        setup.request = problem.request(SweepKind::gradient, 1);
-        setup.request.wants_input = false;
+        setup.objective.config = problem.config;
+        setup.objective.request = problem.request(SweepKind::gradient, 1);
+        setup.objective.request.wants_input = false;
         setup.start = Problem<T>::view(problem.parameters);
-        setup.x = setup.x_validation = problem.x.data();
-        setup.target = setup.target_validation = problem.target();
+        for (const T* start : setup.start) setup.bounds.emplace_back(start, start);
+        setup.objective.x = setup.x_validation = problem.x.data();
+        setup.objective.target = setup.target_validation = problem.target();
+        setup.objective.penalties = {{PenaltyKind::l2, 1e-3, 0},
+                                     {PenaltyKind::smoothness, 1e-3, 1}};
+        if (c.op == OperatorKind::dense) setup.objective.penalties.pop_back();
         setup.n_validation = problem.batch;
         for (const StepRule rule :
-             {StepRule::fixed, StepRule::armijo, StepRule::barzilai_borwein}) {
+             {StepRule::fixed, StepRule::adam, StepRule::armijo, StepRule::barzilai_borwein}) {
+            const bool is_search = rule == StepRule::armijo || rule == StepRule::barzilai_borwein;
+            setup.objective.batch_size = is_search ? 0 : 2;
+            if (is_search) setup.bounds.clear();  // where nothing can move, searches end
             DescentOptions options;
             options.rule = rule;
             options.rates.assign(problem.arrays.size(), 1e-6);
             options.momentum = rule == StepRule::fixed ? 0.5 : 0.0;
             options.n_steps = 5000;
-            options.penalties = {{PenaltyKind::l2, 1e-3, 0}, {PenaltyKind::smoothness, 1e-3, 1}};
-            if (c.op == OperatorKind::dense) options.penalties.pop_back();
             std::int64_t counts[2];
             for (const int which : {0, 1}) {
                 Descent<T> descent(setup, options);

@@ -26,19 +26,35 @@ NetworkConfig small_config() {
 template <class T>
 struct Training {
     explicit Training(DescentOptions given, bool has_validation = false,
-                      const NetworkConfig& config = small_config())
+                      const NetworkConfig& config = small_config(),
+                      std::vector<Penalty> penalties = {}, std::int64_t batch_size = 0)
         : problem(config, 4, {}), options(std::move(given)) {
         options.rates.resize(problem.arrays.size(), 0.01);
-        setup.config = problem.config;
-        setup.request = problem.request(SweepKind::gradient, 1);
-        setup.request.wants_input = false;
+        setup.objective.config = problem.config;
+        setup.objective.request = problem.request(SweepKind::gradient, 1);
+        setup.objective.request.wants_input = false;
+        setup.objective.x = problem.x.data();
+        setup.objective.target = problem.target();
+        setup.objective.penalties = std::move(penalties);
+        setup.objective.batch_size = batch_size;
         setup.start = Problem<T>::view(problem.parameters);
-        setup.x = problem.x.data();
-        setup.target = problem.target();
         if (has_validation) {
             setup.n_validation = 4;
             setup.x_validation = problem.y.data();
             setup.target_validation.y = problem.x.data();
+        }
+        descent = std::make_unique<Descent<T>>(setup, options);
+    }
+
+    // Low bounds on all parameters, 0.01 below the start.
+    void bound() {
+        for (const std::vector<T>& array : problem.parameters) {
+            low.push_back(array);
+            high.emplace_back(array.size(), std::numeric_limits<T>::infinity());
+            for (T& value : low.back()) value -= T(0.01);
+        }
+        for (std::size_t i = 0; i < low.size(); ++i) {
+            setup.bounds.emplace_back(low[i].data(), high[i].data());
         }
         descent = std::make_unique<Descent<T>>(setup, options);
     }
@@ -57,6 +73,7 @@ struct Training {
     }
 
     Problem<T> problem;
+    Arrays<T> low, high;
     DescentOptions options;
     DescentProblem<T> setup;
     std::unique_ptr<Descent<T>> descent;
@@ -79,8 +96,7 @@ TYPED_TEST(DescentTest, FixedStepsAreThoseOfTheFormula) {
     DescentOptions options = options_of(StepRule::fixed, 5);
     options.momentum = 0.75;
     options.rates = {0.02, 0.01, 0.0, 0.03, 0.01};
-    options.penalties = {{PenaltyKind::l2, 0.5, 1}};
-    Training<T> run(options);
+    Training<T> run(options, false, small_config(), {{PenaltyKind::l2, 0.5, 1}});
     EXPECT_EQ(run.advance(100), DescentStatus::steps);
 
     Problem<T> by_hand = run.problem;
@@ -121,8 +137,11 @@ TYPED_TEST(DescentTest, FixedStepsAreThoseOfTheFormula) {
 
 TYPED_TEST(DescentTest, PausesDoNotChangeTheSteps) {
     using T = TypeParam;
-    for (const StepRule rule : {StepRule::fixed, StepRule::armijo, StepRule::barzilai_borwein}) {
-        Training<T> whole(options_of(rule, 12)), pieces(options_of(rule, 12));
+    for (const StepRule rule :
+         {StepRule::fixed, StepRule::adam, StepRule::armijo, StepRule::barzilai_borwein}) {
+        const std::int64_t batch_size = rule == StepRule::adam ? 3 : 0;
+        Training<T> whole(options_of(rule, 12), false, small_config(), {}, batch_size);
+        Training<T> pieces(options_of(rule, 12), false, small_config(), {}, batch_size);
         EXPECT_EQ(whole.advance(100), DescentStatus::steps);
         DescentStatus status = DescentStatus::running;
         std::int64_t n_records = 0;
@@ -215,6 +234,116 @@ TYPED_TEST(DescentTest, DivergenceIsSeenAndTheLastNumbersAreKept) {
     run.descent->copy_previous(places);
     for (const std::vector<T>& array : previous) {
         for (const T value : array) EXPECT_TRUE(std::isfinite(value));
+    }
+}
+
+TYPED_TEST(DescentTest, FactorsMultiplyTheRate) {
+    using T = TypeParam;
+    DescentOptions options = options_of(StepRule::fixed, 3);
+    options.factors = {1.0, 0.5, 0.0};
+    options.rates = {0.02, 0.01, 0.01, 0.01, 0.01};
+    Training<T> run(options);
+    run.advance(2);
+    EXPECT_EQ(run.descent->records()[0].rate, 0.02);
+    EXPECT_EQ(run.descent->records()[1].rate, 0.01);
+    const Arrays<T> before = run.parameters();
+    run.advance(1);
+    EXPECT_EQ(run.descent->records()[0].rate, 0.0);
+    EXPECT_EQ(run.parameters(), before);
+}
+
+TYPED_TEST(DescentTest, EveryRuleStaysWithinItsBounds) {
+    using T = TypeParam;
+    for (const StepRule rule :
+         {StepRule::fixed, StepRule::adam, StepRule::armijo, StepRule::barzilai_borwein}) {
+        Training<T> run(options_of(rule, 100));
+        run.bound();
+        bool has_touched = false;
+        while (run.advance(1) == DescentStatus::running) {
+            const Arrays<T> found = run.parameters();
+            for (std::size_t a = 0; a < found.size(); ++a) {
+                for (std::size_t i = 0; i < found[a].size(); ++i) {
+                    ASSERT_GE(found[a][i], run.low[a][i]);
+                    has_touched = has_touched || found[a][i] == run.low[a][i];
+                }
+            }
+        }
+        EXPECT_TRUE(has_touched) << static_cast<int>(rule);
+    }
+}
+
+// Not a divergence: there is nowhere to go.
+TEST(Descent, ASearchThatCannotMoveHasConverged) {
+    Training<double> run(options_of(StepRule::armijo, 10));
+    for (const double* start : run.setup.start) run.setup.bounds.emplace_back(start, start);
+    Descent<double> stuck(run.setup, run.options);
+    Team team(1, {});
+    EXPECT_EQ(stuck.advance(10, kNoLimit, team), DescentStatus::converged);
+}
+
+// One sample has a target that it meets: its batch alone has no gradient.
+TEST(Descent, OneQuietBatchIsNotConvergence) {
+    DescentOptions options = options_of(StepRule::fixed, 8);
+    options.tolerance = 1e-6;
+    options.rates.assign(5, 1e-9);
+    Training<double> run(options, false, small_config(), {}, 1);
+    const std::vector<double> met = run.problem.forward(false, 1);
+    std::copy(met.begin(), met.begin() + 24, run.problem.y.begin());
+    Descent<double> again(run.setup, run.options);
+    Team team(1, {});
+    EXPECT_EQ(again.advance(100, kNoLimit, team), DescentStatus::steps);
+    std::int64_t n_quiet = 0;
+    for (const StepRecord& record : again.records()) {
+        if (record.gradient_norm < 1e-6 * again.records()[1].gradient_norm) ++n_quiet;
+    }
+    EXPECT_EQ(n_quiet, 2) << "once in each of two epochs";
+}
+
+TEST(Descent, ValidatesOncePerEpochAndAtTheEnd) {
+    Training<double> run(options_of(StepRule::adam, 5), true, small_config(), {}, 2);
+    EXPECT_EQ(run.advance(100), DescentStatus::steps);
+    for (std::size_t i = 0; i < 5; ++i) {
+        EXPECT_EQ(std::isnan(run.descent->records()[i].validation_loss), i % 2 == 1) << i;
+    }
+}
+
+// The caller's points: here those of a fixed rate.
+TYPED_TEST(DescentTest, ExternalPointsAreRecordedLikeSteps) {
+    using T = TypeParam;
+    Training<T> fixed(options_of(StepRule::fixed, 3), true);
+    Training<T> external(options_of(StepRule::external, 3), true);
+    std::vector<StepRecord> records;
+    Team team(1, {});
+    std::vector<double> point, gradient;
+    for (const std::vector<T>& array : external.problem.parameters) {
+        point.insert(point.end(), array.begin(), array.end());
+    }
+    gradient.resize(point.size());
+    EXPECT_EQ(external.descent->judge(team), DescentStatus::running);
+    external.descent->evaluate(point.data(), gradient.data(), team);
+    DescentStatus status = DescentStatus::running;
+    while (status == DescentStatus::running) {
+        const std::vector<double> from = point;
+        for (std::size_t i = 0; i < point.size(); ++i) {
+            point[i] = static_cast<T>(from[i]) - static_cast<T>(0.01) * static_cast<T>(gradient[i]);
+        }
+        external.descent->evaluate(point.data(), gradient.data(), team);
+        external.descent->accept();
+        ASSERT_EQ(external.descent->records().size(), 1u);
+        records.push_back(external.descent->records()[0]);
+        status = external.descent->judge(team);
+    }
+    EXPECT_EQ(status, DescentStatus::steps);
+    EXPECT_EQ(fixed.advance(100), DescentStatus::steps);
+    ASSERT_EQ(records.size(), 3u);
+    const double tolerance = 64 * std::numeric_limits<T>::epsilon();
+    for (std::size_t i = 0; i < 3; ++i) {
+        const StepRecord& expected = fixed.descent->records()[i];
+        EXPECT_NEAR(records[i].loss, expected.loss, tolerance * expected.loss);
+        EXPECT_NEAR(records[i].validation_loss, expected.validation_loss, tolerance);
+        EXPECT_NEAR(records[i].gradient_norm, expected.gradient_norm,
+                    tolerance * expected.gradient_norm);
+        EXPECT_NEAR(records[i].rate, 0.01, 0.01 * (sizeof(T) == 4 ? 1e-4 : 1e-12));
     }
 }
 

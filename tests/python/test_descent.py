@@ -1,9 +1,5 @@
 """Steepest descent: its steps, line searches, endings, and what it leaves untouched."""
 
-import os
-import subprocess
-import sys
-import textwrap
 from dataclasses import replace
 from typing import Any
 
@@ -14,6 +10,7 @@ import reference
 import reference_grid
 import registry
 import relaxon as rx
+from interruption import run_interrupted
 from measures import assert_all_close, bits
 
 
@@ -325,42 +322,6 @@ def test_omega_is_trained_where_asked() -> None:
     fit = rx.fit(student, x, teacher(x), optimizer=optimizer, steps=200)
     assert fit.model.omega == pytest.approx(0.6, abs=1e-3)
     assert fit.model.params["omega"] == fit.model.omega
-
-
-def run_interrupted(script: str) -> str:
-    """Output of a script that sends itself Ctrl-C; in a process of its own, should one be lost."""
-    head = """
-        import signal
-        import threading
-        import time
-
-        import numpy as np
-
-        import relaxon as rx
-
-        # A test run in the background of a shell passes on that SIGINT is ignored.
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-
-        def interrupt_in(*delays):
-            for delay in delays:
-                timer = threading.Timer(delay, signal.raise_signal, (signal.SIGINT,))
-                timer.daemon = True
-                timer.start()
-
-        model = rx.Relaxation(rx.ADR(rx.Grid((64,)), space="local"), depth=50, seed=1)
-        x = np.random.default_rng(0).standard_normal((8, 64))
-        y = np.zeros_like(x)
-        """
-    done = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(head) + textwrap.dedent(script)],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        env=dict(os.environ),
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout.strip()
 
 
 def test_ctrl_c_ends_a_fit_with_the_model_so_far() -> None:

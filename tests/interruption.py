@@ -1,0 +1,42 @@
+"""Scripts that send themselves Ctrl-C."""
+
+import os
+import subprocess
+import sys
+import textwrap
+
+
+def run_interrupted(script: str) -> str:
+    """Output of a script that sends itself Ctrl-C; in a process of its own, should one be lost."""
+    head = """
+        import signal
+        import threading
+        import time
+
+        import numpy as np
+
+        import relaxon as rx
+
+        # A test run in the background of a shell passes on that SIGINT is ignored.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+        def interrupt_in(*delays):
+            for delay in delays:
+                timer = threading.Timer(delay, signal.raise_signal, (signal.SIGINT,))
+                timer.daemon = True
+                timer.start()
+
+        model = rx.Relaxation(rx.ADR(rx.Grid((64,)), space="local"), depth=50, seed=1)
+        x = np.random.default_rng(0).standard_normal((8, 64))
+        y = np.zeros_like(x)
+        """
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(head) + textwrap.dedent(script)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env=dict(os.environ),
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
