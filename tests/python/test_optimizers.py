@@ -67,7 +67,7 @@ def test_adam_lowers_the_loss_and_keeps_masked_cells_finite() -> None:
     x, y = data()
     y[:, ~mask] = np.nan
     fit = rx.fit(model, x, y, optimizer=rx.Adam(rate=1e-2), steps=200)
-    assert fit.model.loss(x, y) < 0.1 * model.loss(x, y)
+    assert fit.model.loss(x, y) < 0.2 * model.loss(x, y)
     assert all(np.all(np.isfinite(value)) for value in fit.model.params.values())
 
 
@@ -175,7 +175,11 @@ def test_lbfgs_converges_in_both_precisions(dtype: str) -> None:
     fit = rx.fit(model, x, y, optimizer=rx.LBFGS(), steps=500, tolerance=1e-3)
     assert fit.status is rx.Status.CONVERGED
     assert fit.model.dtype == dtype
-    assert fit.model.loss(x, y) < 1e-3 * model.loss(x, y)
+    norms = [
+        np.sqrt(sum(np.sum(np.square(grad)) for grad in at.value_and_grad(x, y)[1].values()))
+        for at in (model, fit.model)
+    ]
+    assert norms[1] <= 1e-3 * norms[0]
 
 
 def test_lbfgs_lowers_penalties_and_ends_where_descent_ends() -> None:
@@ -191,13 +195,14 @@ def test_lbfgs_lowers_penalties_and_ends_where_descent_ends() -> None:
 
 
 def test_lbfgs_survives_trial_steps_that_overflow() -> None:
-    grid = rx.Grid((16,))
-    model = rx.Relaxation(rx.ADR(grid), depth=400, activation="identity", seed=3)
-    x = 1e3 * np.random.default_rng(0).standard_normal((4, 16))
-    y = np.zeros_like(x)
-    fit = rx.fit(model, x, y, optimizer=rx.LBFGS(), steps=20)
-    assert len(fit.history) > 2
-    assert fit.model.loss(x, y) < model.loss(x, y)
+    """The first trial adds 1 to R, which multiplies the signal by 1.5 in each of 4000 layers."""
+    model = rx.Relaxation(rx.ADR(rx.Grid((16,))), depth=4000, activation="identity")
+    model = model.with_params({"R": np.zeros(()), "U": np.zeros(1), "D": np.full(1, 0.1)})
+    x = np.ones((1, 16))
+    assert not np.isfinite(model.with_params({"R": np.ones(())}).loss(x, 2.0 * x))
+    fit = rx.fit(model, x, 2.0 * x, optimizer=rx.LBFGS(), steps=50)
+    assert fit.status is rx.Status.CONVERGED
+    assert (1.0 + 0.5 * float(fit.model.params["R"])) ** 4000 == pytest.approx(2.0, rel=1e-6)
 
 
 def test_lbfgs_validates_stops_and_can_be_called_back() -> None:
