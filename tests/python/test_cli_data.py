@@ -257,9 +257,13 @@ def test_cells_without_x_become_the_mask(tmp_path: Path) -> None:
         {"operator": "banded", "radius": 2},
         {"operator": "dense"},
         {"dtype": "float32", "bias": "local"},
+        {"optimizer": "adam"},
+        {"optimizer": "lbfgs"},
+        {"optimizer": "armijo"},
+        {"optimizer": "fixed-rate"},
     ],
 )
-def test_every_operator_fits_pairs(options: dict[str, Any], tmp_path: Path) -> None:
+def test_every_operator_and_optimizer_fits_pairs(options: dict[str, Any], tmp_path: Path) -> None:
     np.savez(tmp_path / "a.npz", **pairs())
     _, result = run(read_samples(tmp_path / "a.npz"), **options)
     assert result.rows[3].training_error < result.rows[0].training_error
