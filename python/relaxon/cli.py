@@ -152,7 +152,9 @@ def _make_app() -> "Typer":
             str,
             Option(help=f"{', '.join(OPTIMIZERS)}."),
         ] = Options.optimizer,
-        rate: Annotated[float, Option(help="First (or fixed) step length.")] = Options.rate,
+        rate: Annotated[
+            float, Option(help="First (or fixed) step length; lbfgs has none.")
+        ] = Options.rate,
         steps: Annotated[int, Option(help="Largest number of descent steps.")] = Options.steps,
         patience: Annotated[
             int | None,

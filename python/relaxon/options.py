@@ -9,7 +9,7 @@ from typing import Any
 from ._validate import check_choice
 from .grid import Dirichlet, Grid
 from .operators import ADR, Banded, Dense, Moments, Operator
-from .optimizers import SteepestDescent
+from .optimizers import LBFGS, Adam, Optimizer, SteepestDescent
 
 __all__ = ["Options", "parse_boundary", "parse_condition"]
 
@@ -24,10 +24,13 @@ OPERATORS: dict[str, type[Operator]] = {
     "banded": Banded,
     "dense": Dense,
 }
-OPTIMIZERS: dict[str, Callable[[float], SteepestDescent]] = {
+OPTIMIZERS: dict[str, Callable[[float], Optimizer]] = {
     "barzilai-borwein": lambda rate: SteepestDescent(rate, line_search="barzilai-borwein"),
     "armijo": lambda rate: SteepestDescent(rate, line_search="armijo"),
     "fixed-rate": SteepestDescent,
+    "adam": Adam,
+    # Its steps are as long as its line search makes them.
+    "lbfgs": lambda rate: LBFGS(),
 }
 
 
@@ -109,7 +112,7 @@ class Options:
             settings["radius"] = self.radius
         return OPERATORS[self.operator](grid, **settings)
 
-    def build_optimizer(self) -> SteepestDescent:
+    def build_optimizer(self) -> Optimizer:
         """The optimizer."""
         check_choice("optimizer", self.optimizer, tuple(OPTIMIZERS))
         return OPTIMIZERS[self.optimizer](self.rate)

@@ -257,9 +257,13 @@ def test_cells_without_x_become_the_mask(tmp_path: Path) -> None:
         {"operator": "banded", "radius": 2},
         {"operator": "dense"},
         {"dtype": "float32", "bias": "local"},
+        {"optimizer": "adam"},
+        {"optimizer": "lbfgs"},
+        {"optimizer": "armijo"},
+        {"optimizer": "fixed-rate"},
     ],
 )
-def test_every_operator_fits_pairs(options: dict[str, Any], tmp_path: Path) -> None:
+def test_every_operator_and_optimizer_fits_pairs(options: dict[str, Any], tmp_path: Path) -> None:
     np.savez(tmp_path / "a.npz", **pairs())
     _, result = run(read_samples(tmp_path / "a.npz"), **options)
     assert result.rows[3].training_error < result.rows[0].training_error
@@ -442,3 +446,23 @@ def test_era5_is_ready_within_two_seconds() -> None:
     assert time.perf_counter() - start < 2.0
     assert len(experiment.split.held_out) == 180
     assert len(experiment.split.training) == 468
+
+
+@pytest.mark.skipif(not ERA5.exists(), reason="the ERA5 file is not beside this checkout")
+@pytest.mark.parametrize(("lead", "most"), [(6, 1.0), (3, 1.02)])
+def test_recommended_options_on_era5(lead: int, most: float) -> None:
+    """Chosen on the training times alone (bench/options.py)."""
+    options = Options(
+        lead=lead,
+        anomaly="hour",
+        space="local",
+        depth=8,
+        scheme="upwind",
+        optimizer="lbfgs",
+        smoothness=10.0,
+        patience=0,
+        steps=15,
+    )
+    result = Experiment(options, Series.read(open_variable(ERA5, "t2m"))).run()
+    rows = {row.name: row.held_out_error for row in result.rows}
+    assert rows["model"] < most * rows["damped persistence per cell"]
