@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -19,6 +20,8 @@ from .model import Relaxation
 
 try:
     import jax
+    from jax.extend.core import Primitive
+    from jax.interpreters import batching, mlir
 except ModuleNotFoundError as error:
     if error.name != "jax":
         raise
@@ -61,7 +64,7 @@ def relaxation(
 
     Notes
     -----
-    Computed on the CPU through ``jax.pure_callback``. It works under ``jit``, ``grad`` and ``vmap``;
+    Computed on the CPU; the arrays are read where they lie. It works under ``jit``, ``grad`` and ``vmap``;
     forward mode and second derivatives are refused. Under ``vmap`` over x alone the forward sweep
     takes all at once; otherwise, and for gradients, which then differ for each entry, it runs once
     for each. A batch axis of x itself is faster for training. As everywhere in JAX, NaN is not
@@ -82,15 +85,15 @@ def relaxation(
     @jax.custom_vjp
     def relax(params: tuple[Any, ...], x: Any) -> Any:
         lead = x.shape[: x.ndim - len(model.input_shape)]
-        result = jax.ShapeDtypeStruct((*lead, *model.output_shape), model.dtype)
-        return jax.pure_callback(sweeps.forward, result, x, *params, vmap_method="expand_dims")
+        (y,) = _call.bind(
+            x, *params, function=sweeps.forward, shapes=((*lead, *model.output_shape),)
+        )
+        return y
 
     @jax.custom_jvp
     def pull_back(params: tuple[Any, ...], x: Any, y_bar: Any) -> Any:
-        results = tuple(jax.ShapeDtypeStruct(a.shape, model.dtype) for a in (x, *params))
-        x_bar, *bars = jax.pure_callback(
-            sweeps.vjp, results, x, y_bar, *params, vmap_method="expand_dims"
-        )
+        shapes = tuple(array.shape for array in (x, *params))
+        x_bar, *bars = _call.bind(x, y_bar, *params, function=sweeps.vjp, shapes=shapes)
         return tuple(bars), x_bar
 
     def refuse_second(primals: Any, tangents: Any) -> Any:
@@ -112,6 +115,63 @@ def relaxation(
     return f
 
 
+# A call back to Python. jax.pure_callback would put the operands on a device first, on threads that
+# may all be waiting for such calls: with operands above 100 KB it hangs on one processor.
+_call = Primitive("relaxon_call")
+_call.multiple_results = True
+
+
+@functools.lru_cache(maxsize=256)
+def _compiled(**config: Any) -> Callable[..., Any]:
+    return jax.jit(functools.partial(_call.bind, **config))
+
+
+@_call.def_impl
+def _run(*operands: Any, **config: Any) -> Any:
+    return _compiled(**config)(*operands)
+
+
+@_call.def_abstract_eval
+def _describe(*operands: Any, shapes: Any, **_: Any) -> list[Any]:
+    return [jax.core.ShapedArray(shape, operands[0].dtype) for shape in shapes]
+
+
+def _lower(context: Any, *operands: Any, function: Callable[..., Any], **_: Any) -> Any:
+    results, *_rest = mlir.emit_python_callback(
+        context,
+        function,
+        None,
+        list(operands),
+        context.avals_in,
+        context.avals_out,
+        has_side_effect=False,
+        returns_token=False,
+    )
+    return results
+
+
+mlir.register_lowering(_call, _lower, platform="cpu")
+
+
+def _map(operands: Any, axes: Any, *, shapes: Any, **config: Any) -> Any:
+    """``vmap``: one more axis in front of everything, of length 1 where nothing depends on it."""
+    n = next(
+        operand.shape[axis]
+        for operand, axis in zip(operands, axes, strict=True)
+        if axis is not None
+    )
+    expanded = [
+        operand[None] if axis is None else jax.numpy.moveaxis(operand, axis, 0)
+        for operand, axis in zip(operands, axes, strict=True)
+    ]
+    shapes = tuple((n, *shape) for shape in shapes)
+    results = _call.bind(*expanded, shapes=shapes, **config)
+    return results, [0] * len(results)
+
+
+batching.primitive_batchers[_call] = _map
+
+
 class _Sweeps:
     """What the callbacks run. All arrays may carry axes of ``vmap`` in front, of length 1 in those
     that do not depend on them.
@@ -128,7 +188,7 @@ class _Sweeps:
     def _arrays(self, params: Sequence[Array]) -> list[Array]:
         return self._model._arrays(dict(zip(self._model.params, params, strict=True)))
 
-    def forward(self, *operands: Any) -> Array:
+    def forward(self, *operands: Any) -> tuple[Array]:
         x, *params = map(_plain, operands)
         n_mapped = self._n_mapped(params)
         model = self._model
@@ -141,14 +201,14 @@ class _Sweeps:
             states = x.reshape(-1, *model.input_shape)
             outputs = out.reshape(-1, *shape)
             model._network.forward(self._arrays(params), states, outputs, False, self._threads)
-            return out
+            return (out,)
         out = np.empty((*mapped, *lead[n_mapped:], *shape), model.dtype)
         for index in np.ndindex(mapped):
             x_here, *params_here = (_entry(array, index) for array in (x, *params))
             model._network.forward(
                 self._arrays(params_here), x_here, out[index], False, self._threads
             )
-        return out
+        return (out,)
 
     def vjp(self, *operands: Any) -> tuple[Array, ...]:
         arrays = [_plain(operand) for operand in operands]

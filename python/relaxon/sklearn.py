@@ -169,7 +169,7 @@ class RelaxationRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
         self.threads = threads
         self.verbose = verbose
 
-    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:  # noqa: N803
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
         """Train a new model.
 
         Parameters
@@ -186,7 +186,7 @@ class RelaxationRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
         RelaxationRegressor
             Itself.
         """
-        X, y = validate_data(  # noqa: N806
+        X, y = validate_data(
             self,
             X,
             y,
@@ -210,9 +210,7 @@ class RelaxationRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
         targets = targets.reshape(-1, *model.output_shape)
         if weights is not None:
             lead = (-1, *[1] * len(model.output_shape))
-            weights = np.ascontiguousarray(
-                np.broadcast_to(weights.reshape(lead), targets.shape)
-            )
+            weights = np.ascontiguousarray(np.broadcast_to(weights.reshape(lead), targets.shape))
         penalties: list[Penalty] = [L2(self.l2)] if self.l2 else []
         penalties += [Smoothness(self.smoothness)] if self.smoothness else []
         result = fit(
@@ -242,7 +240,7 @@ class RelaxationRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
         self.n_iter_ = len(result.history)
         return self
 
-    def predict(self, X: Any) -> Array:  # noqa: N803
+    def predict(self, X: Any) -> Array:
         """Outputs of the trained model.
 
         Parameters
@@ -256,7 +254,7 @@ class RelaxationRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
             As y was.
         """
         check_is_fitted(self, "model_")
-        X = validate_data(  # noqa: N806
+        X = validate_data(
             self,
             X,
             reset=False,

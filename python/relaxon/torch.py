@@ -12,7 +12,6 @@ from .model import Relaxation
 
 try:
     import torch
-    from torch.autograd.function import once_differentiable
 except ModuleNotFoundError as error:
     if error.name != "torch":
         raise
@@ -165,8 +164,13 @@ class _Relax(torch.autograd.Function):
         return out
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator, unused-ignore]
     def backward(ctx: Any, y_bar: Any) -> tuple[Any, ...]:
+        # once_differentiable would let a second derivative through as zero where y_bar is constant.
+        if torch.is_grad_enabled():
+            raise RuntimeError(
+                "relaxon.torch has first derivatives only: call backward or grad without "
+                "create_graph=True"
+            )
         x, *params = ctx.saved_tensors
         model = ctx.model
         _, wants_x, *wanted = ctx.needs_input_grad
