@@ -53,8 +53,8 @@ def relaxation(
     Returns
     -------
     function of (params, x)
-        `params` maps the names of ``model.params`` to arrays of their shapes, ``dict(model.params)``
-        to begin with; `x` and the output are as for a call of the model. All are of its type.
+        `params` maps the names of ``model.params`` to arrays of their shapes, to begin with
+        ``dict(model.params)``; `x` and the output are as for a call of the model. All are of its type.
 
     Raises
     ------
@@ -64,8 +64,8 @@ def relaxation(
 
     Notes
     -----
-    Computed on the CPU; the arrays are read where they lie. It works under ``jit``, ``grad`` and ``vmap``;
-    forward mode and second derivatives are refused. Under ``vmap`` over x alone the forward sweep
+    Computed on the CPU; the arrays are read where they lie. It works under ``jit``, ``grad`` and
+    ``vmap``; forward mode and second derivatives are refused. Under ``vmap`` over x alone the forward sweep
     takes all at once; otherwise, and for gradients, which then differ for each entry, it runs once
     for each. A batch axis of x itself is faster for training. As everywhere in JAX, NaN is not
     searched for: it flows through.
@@ -173,8 +173,9 @@ batching.primitive_batchers[_call] = _map
 
 
 class _Sweeps:
-    """What the callbacks run. All arrays may carry axes of ``vmap`` in front, of length 1 in those
-    that do not depend on them.
+    """What the callbacks run.
+
+    All arrays may carry axes of ``vmap`` in front, of length 1 where they do not depend on them.
     """
 
     def __init__(self, model: Relaxation, memory: int, threads: int) -> None:

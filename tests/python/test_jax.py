@@ -122,7 +122,7 @@ def test_not_a_number_flows_through() -> None:
 def test_refusals() -> None:
     ours = model()
     f, params, x = relaxation(ours), dict(ours.params), sample((2, 4, 6))
-    with pytest.raises(TypeError, match="argument 'x'.*float32"):
+    with pytest.raises(TypeError, match=r"argument 'x'.*float32"):
         f(params, x.astype("float32"))
     with pytest.raises(ValueError, match="argument 'params': expected exactly the names"):
         f({}, x)

@@ -165,7 +165,7 @@ def test_refusals() -> None:
         layer(x.to("meta"))
     with pytest.raises(ValueError, match="argument 'device'"):
         layer.to("meta")
-    with pytest.raises(TypeError, match="argument 'dtype'.*float16"):
+    with pytest.raises(TypeError, match=r"argument 'dtype'.*float16"):
         layer.half()
     assert layer(x).dtype == torch.float64
     with pytest.raises(RuntimeError, match="first derivatives only"):
