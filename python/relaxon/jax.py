@@ -54,7 +54,8 @@ def relaxation(
     -------
     function of (params, x)
         `params` maps the names of ``model.params`` to arrays of their shapes, to begin with
-        ``dict(model.params)``; `x` and the output are as for a call of the model. All are of its type.
+        ``dict(model.params)``; `x` and the output are as for a call of the model. All are of its
+        type.
 
     Raises
     ------
@@ -65,8 +66,8 @@ def relaxation(
     Notes
     -----
     Computed on the CPU; the arrays are read where they lie. It works under ``jit``, ``grad`` and
-    ``vmap``; forward mode and second derivatives are refused. Under ``vmap`` over x alone the forward sweep
-    takes all at once; otherwise, and for gradients, which then differ for each entry, it runs once
+    ``vmap``; forward mode and second derivatives are refused. Under ``vmap`` over x alone the
+    forward sweep takes all at once; otherwise, and for gradients, which then differ for each entry, it runs once
     for each. A batch axis of x itself is faster for training. As everywhere in JAX, NaN is not
     searched for: it flows through.
 
