@@ -124,7 +124,8 @@ _call.multiple_results = True
 
 @functools.lru_cache(maxsize=256)
 def _compiled(**config: Any) -> Callable[..., Any]:
-    return jax.jit(functools.partial(_call.bind, **config))
+    run: Callable[..., Any] = jax.jit(functools.partial(_call.bind, **config))
+    return run
 
 
 @_call.def_impl
@@ -250,9 +251,10 @@ def _is_shared(n_mapped: int, arrays: Sequence[Array]) -> bool:
 
 
 def _entry(array: Array, index: tuple[int, ...]) -> Array:
-    """One entry of the mapped axes."""
-    here = tuple(min(i, n - 1) for i, n in zip(index, array.shape, strict=False))
-    return array[(*here, ...)]
+    """One entry of the mapped axes, as an array."""
+    key: Any = (*(min(i, n - 1) for i, n in zip(index, array.shape, strict=False)), ...)
+    entry: Array = array[key]
+    return entry
 
 
 def _check_precision(model: Relaxation) -> None:

@@ -86,7 +86,7 @@ def test_training_loop_goes_down_on_our_gradients() -> None:
 
 def test_only_what_is_asked_for() -> None:
     ours = model(trainable_omega=True)
-    x = torch.from_numpy(sample((2, *SHAPE)))
+    x: Any = torch.from_numpy(sample((2, *SHAPE)))
     layer = RelaxationLayer(ours)
     layer(x).sum().backward()
     assert x.grad is None
