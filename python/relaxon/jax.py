@@ -67,9 +67,9 @@ def relaxation(
     -----
     Computed on the CPU; the arrays are read where they lie. It works under ``jit``, ``grad`` and
     ``vmap``; forward mode and second derivatives are refused. Under ``vmap`` over x alone the
-    forward sweep takes all at once; otherwise, and for gradients, which then differ for each entry, it runs once
-    for each. A batch axis of x itself is faster for training. As everywhere in JAX, NaN is not
-    searched for: it flows through.
+    forward sweep takes all at once; otherwise, and for gradients, which then differ for each entry,
+    it runs once for each. A batch axis of x itself is faster for training. As everywhere in JAX,
+    NaN is not searched for: it flows through.
 
     Examples
     --------
@@ -239,7 +239,8 @@ class _Sweeps:
 
 def _plain(operand: Any) -> Array:
     # NumPy alone in a callback: an operation of JAX could wait for the thread that waits for it.
-    return np.ascontiguousarray(operand).reshape(operand.shape)
+    array: Array = np.ascontiguousarray(operand).reshape(operand.shape)
+    return array
 
 
 def _mapped_shape(n_mapped: int, arrays: Sequence[Any]) -> tuple[int, ...]:

@@ -95,7 +95,7 @@ def test_only_what_is_asked_for() -> None:
     assert not frozen(x).requires_grad
     y = frozen(x.requires_grad_())
     y.sum().backward()
-    assert np.array_equal(x.grad.numpy(), ours.vjp(x.detach().numpy(), np.ones(y.shape))["x"])
+    assert np.array_equal(np.asarray(x.grad), ours.vjp(x.detach().numpy(), np.ones(y.shape))["x"])
     assert all(tensor.grad is None for tensor in frozen.parameters())
     with torch.no_grad():
         assert not layer(x).requires_grad
