@@ -86,6 +86,8 @@ PYTHON_LAYERS = [
     {"progress", "descent"},
     {"divergence", "quasi_newton"},
     {"fit", "files", "plan", "gradient_check"},
+    # Doors for other frameworks; nothing looks into them.
+    {"torch", "jax", "sklearn"},
     {"matrix_moments", "physics", "standard_error", "plots"},
     {"explain", "explanation_figure", "labelled", "tables"},
     {"options"},
@@ -101,6 +103,9 @@ UPWARD = {("model", "files")}
 
 # `model.save(path)` is `save(model, path)` written from the other end.
 UPWARD_IMPORTS = {("model", "files")}
+
+# Modules that are there for one optional package, loaded with it: nothing else imports them.
+OPTIONAL = {"torch", "jax", "sklearn"}
 
 # Headers outside the C++ standard library, and the only files that may include them.
 FOREIGN_HEADERS = {
@@ -259,9 +264,10 @@ def test_module_imports_only_lower_layers(path: Path) -> None:
         name[1:].split(".")[0] for name in imports(tree, path.stem, nested=True) if name[0] == "."
     ]
     if path.stem == "__init__":
-        assert {"cli", "report"}.isdisjoint(inner)
+        assert {"cli", "report", *OPTIONAL}.isdisjoint(inner)
         return
     own = layer_of(path.stem, PYTHON_LAYERS)
+    assert OPTIONAL.isdisjoint(inner)
     for name in inner:
         if (path.stem, name) in UPWARD:
             continue
@@ -290,7 +296,8 @@ def test_module_loads_no_slow_or_optional_package(path: Path) -> None:
         for name in imports(ast.parse(path.read_text()), path.stem, nested=False)
         if name[0] != "."
     }
-    assert eager - sys.stdlib_module_names <= {"numpy", "safetensors"}
+    own = {path.stem} & OPTIONAL
+    assert eager - sys.stdlib_module_names <= {"numpy", "safetensors", *own}
 
 
 def test_reference_knows_nothing_of_the_package() -> None:

@@ -1,0 +1,93 @@
+"""What the wrappers cost beyond what they wrap: `python -m bench.wrappers`, in microseconds.
+
+Torch beside the core calls of forward and vjp; jax beside the same function with callbacks that do
+nothing; the regressor beside its validation and the model's own call.
+"""
+
+from __future__ import annotations
+
+import os
+
+os.environ["OMP_NUM_THREADS"] = "1"
+
+from typing import Any
+
+import jax
+import numpy as np
+import torch
+
+import relaxon as rx
+from bench.measure import interleave, seconds_per_call
+from relaxon.jax import relaxation
+from relaxon.sklearn import RelaxationRegressor
+from relaxon.torch import RelaxationLayer
+
+ROUNDS = 40
+TURN = 0.005
+
+
+def main() -> None:
+    jax.config.update("jax_enable_x64", True)
+    x = np.random.default_rng(0).standard_normal((4, 16))
+    model = rx.Relaxation(rx.ADR(rx.Grid((16,)), space="local"), depth=1)
+    y_bar = np.ones_like(x)
+    arrays, out = model._arrays(), np.empty_like(x)
+    grads, slots, x_bar = model._gradient_arrays(x)
+
+    def core() -> None:
+        model._network.forward(arrays, x, out, False, 1)
+        model._network.vjp(arrays, x, y_bar, slots, x_bar, -1, 1)
+
+    layer = RelaxationLayer(model, threads=1)
+    tensor, bar = torch.from_numpy(x).requires_grad_(), torch.from_numpy(y_bar)
+    wanted = (tensor, *layer.parameters())
+
+    def torch_forward() -> Any:
+        with torch.no_grad():
+            return layer(tensor)
+
+    params = {name: jax.numpy.asarray(array) for name, array in model.params.items()}
+    operand = jax.numpy.asarray(x)
+
+    @jax.custom_vjp
+    def empty(params: Any, x: Any) -> Any:
+        shape = jax.ShapeDtypeStruct(x.shape, x.dtype)
+        return jax.pure_callback(lambda p, x: out, shape, params, x)
+
+    shapes = jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype), (params, operand))
+    nothing = ({name: array for name, array in grads.items() if name != "x"}, x_bar)
+    empty.defvjp(
+        lambda params, x: (empty(params, x), (params, x)),
+        lambda kept, y_bar: jax.pure_callback(lambda *_: nothing, shapes, *kept, y_bar),
+    )
+
+    def step(f: Any) -> Any:
+        compiled = jax.jit(jax.value_and_grad(lambda p, x: f(p, x).sum(), (0, 1)))
+        return lambda: jax.block_until_ready(compiled(params, operand))
+
+    regressor = RelaxationRegressor(depth=1, steps=1, threads=1, tolerance=0.9)
+    regressor.fit(x, x[:, 0])
+    from sklearn.utils.validation import check_is_fitted, validate_data
+
+    def validate() -> Any:
+        check_is_fitted(regressor, "model_")
+        valid = validate_data(regressor, x, reset=False, dtype=np.float64, order="C")
+        return regressor.model_(valid, threads=1)
+
+    turns = {
+        "core forward": lambda: model._network.forward(arrays, x, out, False, 1),
+        "torch forward": torch_forward,
+        "core forward + vjp": core,
+        "torch forward + backward": lambda: torch.autograd.grad(layer(tensor), wanted, bar),
+        "jax, empty callbacks": step(empty),
+        "jax": step(relaxation(model, threads=1)),
+        "sklearn, empty": validate,
+        "sklearn predict": lambda: regressor.predict(x),
+    }
+    timed = {name: (lambda call=call: seconds_per_call(call, TURN)) for name, call in turns.items()}
+    for name, timing in interleave(timed, ROUNDS).items():
+        print(f"{name:26} {timing}")
+
+
+if __name__ == "__main__":
+    main()

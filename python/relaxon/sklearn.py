@@ -1,0 +1,315 @@
+"""The model as a regressor of scikit-learn, whose conventions hold in this module."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ._validate import check_choice, check_instance, refuse
+from .ends import Readout
+from .fit import Status, fit
+from .grid import Dirichlet, Grid
+from .losses import SquaredDistance
+from .model import Relaxation
+from .operators import ADR, Banded, Dense, Moments, Operator
+from .optimizers import LBFGS, Optimizer
+from .penalties import L2, Penalty, Smoothness
+
+try:
+    from sklearn.base import BaseEstimator, MultiOutputMixin, RegressorMixin
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.utils import check_random_state
+    from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
+except ModuleNotFoundError as error:
+    if error.name is None or error.name.split(".")[0] != "sklearn":
+        raise
+    raise ModuleNotFoundError(
+        "relaxon.sklearn needs scikit-learn; install it with: pip install 'relaxon[sklearn]'",
+        name="sklearn",
+    ) from error
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+__all__ = ["RelaxationRegressor"]
+
+Array = NDArray[Any]
+OPERATORS = ("adr", "moments", "banded", "dense")
+
+
+class RelaxationRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
+    """Least squares with a relaxation network, by scikit-learn's rules.
+
+    Without a grid the features are the cells of a 1-D grid and a readout gives the targets:
+    y = B z_L + c. With one, rows of X and y are flattened fields on it: y = z_L.
+
+    Parameters
+    ----------
+    grid : Grid, optional
+        Where the fields live.
+    boundary : condition or pair, default "neumann"
+        Of the 1-D grid; not used with `grid`.
+    operator : {"adr", "moments", "banded", "dense"}, default "adr"
+        W.
+    order : int, default 2
+        Order of the moments; not used by other operators.
+    radius : int, default 1
+        Of the moments' or the banded stencil.
+    space : {"local", "homogeneous"}, default "local"
+        Coefficients per cell or for all; not used by "dense".
+    time : {"constant", "layered"}, default "constant"
+        Coefficients for all layers or per layer.
+    scheme : str, default "central"
+        Of "adr".
+    depth, activation, omega, bias, beta, trainable_omega
+        As for :class:`relaxon.Relaxation`; default depth 4.
+    optimizer : SteepestDescent, Adam or LBFGS, optional
+        Default ``rx.LBFGS()``, which needs no tuning.
+    steps, tolerance, batch_size
+        As for :func:`relaxon.fit`; default 500 and 1e-4.
+    l2, smoothness : float, default 0
+        Strengths of :class:`relaxon.L2` on all parameters and of :class:`relaxon.Smoothness`.
+    random_state : int, RandomState or None
+        Of the initial values and the order of mini-batches.
+    memory, threads
+        As for :func:`relaxon.fit`; threads also of `predict`.
+    verbose : bool, default False
+        Whether fits show their progress.
+
+    Attributes
+    ----------
+    model_ : Relaxation
+        The trained model.
+    history_ : History
+        Loss and more per step.
+    n_iter_ : int
+        Steps made.
+    n_features_in_, feature_names_in_
+        As everywhere in scikit-learn.
+
+    Raises
+    ------
+    TypeError, ValueError
+        From `fit`, if an argument makes no sense.
+
+    Warns
+    -----
+    ConvergenceWarning
+        If `steps` did not suffice.
+
+    Notes
+    -----
+    X and y are converted as scikit-learn does: float32 stays, anything else becomes float64. X is
+    not scaled; put a ``StandardScaler`` before it. With a readout the first c is the mean of y.
+
+    Examples
+    --------
+    >>> import numpy as np  # doctest: +SKIP
+    >>> from relaxon.sklearn import RelaxationRegressor  # doctest: +SKIP
+    >>> X = np.random.default_rng(0).standard_normal((100, 8))  # doctest: +SKIP
+    >>> y = X[:, 0] - 2.0 * X[:, 3]  # doctest: +SKIP
+    >>> RelaxationRegressor(activation="identity").fit(X, y).score(X, y) > 0.99  # doctest: +SKIP
+    True
+    """
+
+    def __init__(
+        self,
+        grid: Grid | None = None,
+        *,
+        boundary: Any = "neumann",
+        operator: str = "adr",
+        order: int = 2,
+        radius: int = 1,
+        space: str = "local",
+        time: str = "constant",
+        scheme: str = "central",
+        depth: int = 4,
+        activation: str = "tanh",
+        omega: Any = 0.5,
+        bias: str | None = None,
+        beta: float = 0.0,
+        trainable_omega: bool = False,
+        optimizer: Optimizer | None = None,
+        steps: int = 500,
+        tolerance: float = 1e-4,
+        batch_size: int | None = None,
+        l2: float = 0.0,
+        smoothness: float = 0.0,
+        random_state: Any = None,
+        memory: int | str | None = None,
+        threads: int | None = None,
+        verbose: bool = False,
+    ) -> None:
+        self.grid = grid
+        self.boundary = boundary
+        self.operator = operator
+        self.order = order
+        self.radius = radius
+        self.space = space
+        self.time = time
+        self.scheme = scheme
+        self.depth = depth
+        self.activation = activation
+        self.omega = omega
+        self.bias = bias
+        self.beta = beta
+        self.trainable_omega = trainable_omega
+        self.optimizer = optimizer
+        self.steps = steps
+        self.tolerance = tolerance
+        self.batch_size = batch_size
+        self.l2 = l2
+        self.smoothness = smoothness
+        self.random_state = random_state
+        self.memory = memory
+        self.threads = threads
+        self.verbose = verbose
+
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
+        """Train a new model.
+
+        Parameters
+        ----------
+        X : array-like, shape (n_samples, n_features)
+            Inputs; with a grid, n_features is its number of cells, and masked ones may be NaN.
+        y : array-like, shape (n_samples,) or (n_samples, n_outputs)
+            Targets; with a grid, n_outputs is its number of cells.
+        sample_weight : array-like, shape (n_samples,), optional
+            Weights of the samples' squared errors; their scale does not matter.
+
+        Returns
+        -------
+        RelaxationRegressor
+            Itself.
+        """
+        X, y = validate_data(
+            self,
+            X,
+            y,
+            dtype=[np.float64, np.float32],
+            order="C",
+            multi_output=True,
+            y_numeric=True,
+            ensure_all_finite=not self._is_masked(),
+        )
+        y = y.astype(X.dtype, order="C", copy=False)
+        self._is_flat = y.ndim == 1
+        targets = y.reshape(len(y), -1)
+        weights = None
+        if sample_weight is not None:
+            weights = _check_sample_weight(sample_weight, X, dtype=X.dtype)
+            if (weights < 0).any() or not weights.any():
+                refuse("sample_weight", "weights of at least 0, not all 0", weights.min())
+            weights = weights * (len(weights) / weights.sum())
+        seed = int(check_random_state(self.random_state).randint(2**31 - 1))
+        model = self._start(X.shape[1], targets, weights, X.dtype, seed)
+        targets = targets.reshape(-1, *model.output_shape)
+        if weights is not None:
+            lead = (-1, *[1] * len(model.output_shape))
+            weights = np.ascontiguousarray(np.broadcast_to(weights.reshape(lead), targets.shape))
+        penalties: list[Penalty] = [L2(self.l2)] if self.l2 else []
+        penalties += [Smoothness(self.smoothness)] if self.smoothness else []
+        result = fit(
+            model,
+            X.reshape(-1, *model.input_shape),
+            targets,
+            loss=SquaredDistance(weights=weights),
+            optimizer=LBFGS() if self.optimizer is None else self.optimizer,
+            steps=self.steps,
+            batch_size=self.batch_size,
+            seed=seed,
+            penalties=penalties,
+            tolerance=self.tolerance,
+            memory=self.memory,
+            threads=self.threads,
+            progress=bool(self.verbose),
+        )
+        if result.status is Status.STEPS:
+            warnings.warn(
+                f"{self.steps} steps did not bring the gradient down to {self.tolerance:g} of its "
+                "first value; more steps or scaled data (StandardScaler) may help",
+                ConvergenceWarning,
+                stacklevel=2,
+            )
+        self.model_ = result.model
+        self.history_ = result.history
+        self.n_iter_ = len(result.history)
+        return self
+
+    def predict(self, X: Any) -> Array:
+        """Outputs of the trained model.
+
+        Parameters
+        ----------
+        X : array-like, shape (n_samples, n_features)
+            Inputs.
+
+        Returns
+        -------
+        array, shape (n_samples,) or (n_samples, n_outputs)
+            As y was.
+        """
+        check_is_fitted(self, "model_")
+        X = validate_data(
+            self,
+            X,
+            reset=False,
+            dtype=self.model_.dtype,
+            order="C",
+            ensure_all_finite=not self._is_masked(),
+        )
+        out = self.model_(X.reshape(-1, *self.model_.input_shape), threads=self.threads)
+        return out.reshape(-1) if self._is_flat else out.reshape(len(out), -1)
+
+    def _is_masked(self) -> bool:
+        return self.grid is not None and self.grid.mask is not None
+
+    def _start(
+        self, n_features: int, targets: Array, weights: Array | None, dtype: Any, seed: int
+    ) -> Relaxation:
+        """The model before training."""
+        grid = self.grid
+        if grid is None:
+            grid = Grid((n_features,), boundary=_one_axis(self.boundary))
+        else:
+            check_instance("grid", grid, Grid)
+            n_cells = int(np.prod(grid.shape))
+            for name, n in (("X", n_features), ("y", targets.shape[1])):
+                if n != n_cells:
+                    refuse(name, f"{n_cells} columns, one for each cell of {grid.shape}", n)
+        model = Relaxation(
+            self._operator(grid),
+            depth=self.depth,
+            activation=self.activation,
+            omega=self.omega,
+            bias=self.bias,
+            beta=self.beta,
+            trainable_omega=self.trainable_omega,
+            readout=Readout(targets.shape[1]) if self.grid is None else None,
+            dtype=dtype,
+            seed=seed,
+        )
+        if self.grid is not None:
+            return model
+        mean = np.average(targets, axis=0, weights=weights).astype(dtype)
+        return model.with_params({"readout_bias": mean})
+
+    def _operator(self, grid: Grid) -> Operator:
+        kind = check_choice("operator", self.operator, OPERATORS)
+        if kind == "dense":
+            return Dense(grid, time=self.time)
+        if kind == "banded":
+            return Banded(grid, radius=self.radius, space=self.space, time=self.time)
+        if kind == "moments":
+            return Moments(grid, order=self.order, space=self.space, time=self.time)
+        return ADR(grid, space=self.space, time=self.time, scheme=self.scheme)
+
+
+def _one_axis(boundary: Any) -> Any:
+    """A condition of the only axis, or a pair of them."""
+    is_pair = isinstance(boundary, Sequence) and not isinstance(boundary, str | Dirichlet)
+    return (tuple(boundary),) if is_pair else boundary

@@ -1,0 +1,200 @@
+"""The model as a layer of a PyTorch network."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ._validate import check_instance, check_memory, check_states, check_threads, refuse
+from .model import Relaxation
+
+try:
+    import torch
+except ModuleNotFoundError as error:
+    if error.name != "torch":
+        raise
+    raise ModuleNotFoundError(
+        "relaxon.torch needs PyTorch; install it with: pip install 'relaxon[torch]'", name="torch"
+    ) from error
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+__all__ = ["RelaxationLayer"]
+
+DTYPES = {torch.float32: np.dtype(np.float32), torch.float64: np.dtype(np.float64)}
+
+
+class RelaxationLayer(torch.nn.Module):
+    """The model as a ``torch.nn.Module`` on the CPU: y = model(x), differentiated by its vjp.
+
+    Parameters
+    ----------
+    model : Relaxation
+        Configuration and initial values; it is not changed.
+    memory : int or str, optional
+        Budget of each backward call, as in :meth:`relaxon.Relaxation.value_and_grad`.
+    threads : int, optional
+        Default: the smaller of the process affinity and OMP_NUM_THREADS; torch's own number does
+        not matter.
+
+    Attributes
+    ----------
+    R, U, D, ... : torch.nn.Parameter
+        A copy of each of ``model.params`` under its name. An omega that is not trained stays in the
+        configuration.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument has another type or is out of range.
+
+    Notes
+    -----
+    Called as ``layer(x)`` with a tensor of the model's type, shape (batch, *grid.shape) or
+    grid.shape (with a lift, (batch, n_in) or (n_in,)); the output is a new tensor. Tensors are
+    read where they lie; one that is not contiguous is copied once. Backward computes the gradient
+    of every parameter in its sweep, wanted or not, but that of x and of omega only where torch
+    asks for it. Second derivatives are refused, and so is another device than the CPU.
+
+    As everywhere in torch, and unlike :class:`relaxon.Relaxation`, numbers are not searched for
+    NaN: they flow through, so that gradient scalers and anomaly detection of torch work.
+
+    Examples
+    --------
+    >>> import relaxon as rx, torch  # doctest: +SKIP
+    >>> from relaxon.torch import RelaxationLayer  # doctest: +SKIP
+    >>> model = rx.Relaxation(rx.ADR(rx.Grid((64,))), depth=10)  # doctest: +SKIP
+    >>> layer = RelaxationLayer(model)  # doctest: +SKIP
+    >>> layer(torch.ones(5, 64, dtype=torch.float64)).sum().backward()  # doctest: +SKIP
+    >>> layer.U.grad.shape  # doctest: +SKIP
+    torch.Size([1])
+    """
+
+    def __init__(
+        self, model: Relaxation, memory: int | str | None = None, threads: int | None = None
+    ) -> None:
+        super().__init__()
+        check_instance("model", model, Relaxation)
+        check_memory(memory)
+        check_threads(threads)
+        self._model = model
+        self._memory = memory
+        self._threads = threads
+        for name, array in model.params.items():
+            self.register_parameter(name, torch.nn.Parameter(torch.tensor(array)))
+
+    def forward(self, x: Any) -> Any:
+        """Output of the network.
+
+        Parameters
+        ----------
+        x : torch.Tensor of the layer's type on the CPU
+            Inputs, shape (batch, *grid.shape) or grid.shape; masked cells are not read.
+
+        Returns
+        -------
+        torch.Tensor
+            As of :meth:`relaxon.Relaxation.__call__`.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If x is no tensor, or of another type, shape or device.
+        """
+        if not isinstance(x, torch.Tensor):
+            refuse("x", "a torch.Tensor", type(x).__name__, TypeError, "torch.from_numpy(x)")
+        dtype = self._model.dtype
+        if DTYPES.get(x.dtype) != dtype:
+            fix = f"convert it with .to(torch.{dtype}), or the layer with .to({x.dtype})"
+            refuse("x", f"a tensor of torch.{dtype}", f"one of {x.dtype}", TypeError, fix)
+        if x.device.type != "cpu":
+            refuse("x", "a tensor on the CPU", f"one on {x.device}", fix="call x.cpu()")
+        # Here and not in the function, so that the copy is the one that is saved for backward.
+        return _Relax.apply(self, x.contiguous(), *self._parameters.values())
+
+    def to_relaxation(self) -> Relaxation:
+        """The model with the parameters as they are now.
+
+        Returns
+        -------
+        Relaxation
+            A model of its own; the parameters are copied.
+
+        Raises
+        ------
+        ValueError
+            If a parameter is not finite.
+        """
+        return self._model.with_params(
+            {name: tensor.detach().numpy() for name, tensor in self._parameters.items()}
+        )
+
+    def extra_repr(self) -> str:
+        """The configuration, for ``repr``."""
+        return repr(self._model)
+
+    def _apply(self, fn: Callable[[Any], Any], recurse: bool = True) -> Self:
+        """Moves and conversions (.to, .float, .double, ...): the model goes along or they fail."""
+        # Tried beforehand, so that a layer that refuses is as it was.
+        probe = fn(torch.empty(0, dtype=getattr(torch, str(self._model.dtype))))
+        if probe.device.type != "cpu":
+            refuse("device", "the CPU, where this layer computes", str(probe.device))
+        if probe.dtype not in DTYPES:
+            refuse("dtype", "torch.float32 or torch.float64", str(probe.dtype), TypeError)
+        super()._apply(fn, recurse)
+        if DTYPES[probe.dtype] != self._model.dtype:
+            self._model = self._model.astype(DTYPES[probe.dtype])
+        return self
+
+
+class _Relax(torch.autograd.Function):
+    """The forward sweep and its vjp."""
+
+    @staticmethod
+    def forward(ctx: Any, layer: RelaxationLayer, x: Any, *params: Any) -> Any:
+        model, threads = layer._model, check_threads(layer._threads)
+        states = check_states("x", x.detach().numpy(), model.input_shape, model.dtype)
+        out = torch.empty((*model._lead(states), *model.output_shape), dtype=x.dtype)
+        model._network.forward(_core_arrays(model, params), states, out.numpy(), False, threads)
+        ctx.save_for_backward(x, *params)
+        ctx.model, ctx.memory, ctx.threads = model, check_memory(layer._memory), threads
+        return out
+
+    @staticmethod
+    def backward(ctx: Any, y_bar: Any) -> tuple[Any, ...]:
+        # once_differentiable would let a second derivative through as zero where y_bar is constant.
+        if torch.is_grad_enabled():
+            raise RuntimeError(
+                "relaxon.torch has first derivatives only: call backward or grad without "
+                "create_graph=True"
+            )
+        x, *params = ctx.saved_tensors
+        model = ctx.model
+        _, wants_x, *wanted = ctx.needs_input_grad
+        states = x.detach().numpy()
+        grads, slots, x_bar = model._gradient_arrays(states if wants_x else None)
+        if model.trainable_omega and not wanted[-1]:
+            slots[-1] = None
+        model._network.vjp(
+            _core_arrays(model, params),
+            states,
+            y_bar.contiguous().numpy(),
+            slots,
+            x_bar,
+            ctx.memory,
+            ctx.threads,
+        )
+        bars = [
+            torch.from_numpy(grads[name]) if is_wanted else None
+            for name, is_wanted in zip(model.params, wanted, strict=True)
+        ]
+        return None, torch.from_numpy(x_bar) if wants_x else None, *bars
+
+
+def _core_arrays(model: Relaxation, params: Any) -> list[Any]:
+    """Parameters as the core takes them: views of the tensors' memory."""
+    arrays = [tensor.detach().numpy() for tensor in params]
+    return model._arrays(dict(zip(model.params, arrays, strict=True)))

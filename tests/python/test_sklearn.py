@@ -1,0 +1,103 @@
+"""The regressor keeps scikit-learn's rules and finds what can be found."""
+
+import os
+import subprocess
+import sys
+import warnings
+from typing import Any
+
+import numpy as np
+import pytest
+
+import relaxon as rx
+
+pytest.importorskip("sklearn")
+from sklearn.base import clone
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.utils.estimator_checks import check_estimator
+
+from relaxon.sklearn import RelaxationRegressor
+
+
+def data(n_samples: int = 60, n_features: int = 6) -> tuple[Any, Any]:
+    x = np.random.default_rng(0).standard_normal((n_samples, n_features))
+    return x, 3.0 + x[:, 0] - 2.0 * x[:, 3]
+
+
+def linear(**options: Any) -> RelaxationRegressor:
+    settings = {"activation": "identity", "random_state": 0, "steps": 100, "tolerance": 1e-3}
+    return RelaxationRegressor(**{**settings, **options})
+
+
+def test_estimator_checks() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        results = check_estimator(RelaxationRegressor(threads=1, steps=50), on_skip=None)
+    assert len(results) > 40
+
+
+def test_finds_a_linear_map_with_one_and_two_targets() -> None:
+    x, y = data()
+    one = linear().fit(x, y)
+    assert one.score(x, y) > 0.999
+    assert one.predict(x).shape == y.shape
+    both = np.stack([y, -x[:, 1]], axis=1)
+    two = linear().fit(x, both)
+    assert two.predict(x).shape == both.shape
+    assert two.score(x, both) > 0.999
+
+
+def test_fields_on_a_grid() -> None:
+    x = np.random.default_rng(0).standard_normal((30, 32))
+    y = rx.Relaxation(rx.ADR(rx.Grid((32,))), depth=2, activation="identity", seed=5)(x)
+    found = linear(grid=rx.Grid((32,)), space="homogeneous", depth=2).fit(x, y)
+    assert found.score(x, y) > 0.999
+    assert np.array_equal(found.predict(x), found.model_(x))
+    with pytest.raises(ValueError, match="argument 'y': expected 32 columns"):
+        linear(grid=rx.Grid((32,))).fit(x, y[:, 0])
+
+
+def test_pipeline_and_parallel_grid_search() -> None:
+    x, y = data()
+    pipeline = make_pipeline(StandardScaler(), linear(threads=1))
+    search = GridSearchCV(pipeline, {"relaxationregressor__depth": [1, 2]}, cv=2, n_jobs=2)
+    search.fit(x * 10.0 + 5.0, y)
+    assert search.best_score_ > 0.95
+
+
+def test_weights_of_samples() -> None:
+    x, y = data()
+    spoiled = np.where(np.arange(60) < 20, 100.0, y)
+    weights = (np.arange(60) >= 20).astype(float)
+    assert linear().fit(x, spoiled, weights).score(x, y) > 0.99
+
+
+def test_settings_are_kept() -> None:
+    regressor = linear(depth=3, optimizer=rx.LBFGS(memory=5))
+    assert clone(regressor).get_params() == regressor.get_params()
+    assert regressor.set_params(depth=2).depth == 2
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@pytest.mark.parametrize("order", ["sklearn.ensemble, relaxon", "relaxon, sklearn.ensemble"])
+def test_two_runtimes_in_one_process(order: str) -> None:
+    script = f"""
+import os
+import {order}
+import numpy as np, relaxon as rx
+from sklearn.ensemble import HistGradientBoostingRegressor
+x = np.random.default_rng(0).standard_normal((200, 64))
+model = rx.Relaxation(rx.ADR(rx.Grid((64,))), depth=4)
+def work():
+    HistGradientBoostingRegressor(max_iter=3).fit(x, x[:, 0])
+    return model(x, threads=2)
+first = work()
+child = os.fork()
+if child == 0:
+    os._exit(0 if np.array_equal(model(x, threads=2), first) else 1)
+assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+assert np.array_equal(work(), first)
+"""
+    subprocess.run([sys.executable, "-W", "ignore", "-c", script], check=True, timeout=300)
