@@ -1,4 +1,4 @@
-"""Configuration of the documentation: API from the docstrings, gallery executed while it builds."""
+"""Configuration of the documentation: API from docstrings, gallery executed."""
 
 import importlib.metadata
 import importlib.util
@@ -41,7 +41,7 @@ autodoc_typehints = "none"
 autodoc_class_signature = "mixed"
 numpydoc_show_class_members = False
 
-# Examples that need what is not everywhere; their code is shown, not executed, where it is missing.
+# Examples that need what is not everywhere: shown but not executed without it.
 MISSING = {
     name: reason
     for name, is_there, reason in [
