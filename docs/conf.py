@@ -81,6 +81,21 @@ def say_what_is_missing(app, docname, source):
         )
 
 
+def keep_formulas(app, what, name, obj, options, lines):
+    """Escape the |z| and (batch, *shape) of docstrings, which are plain text."""
+    in_example = False
+    for i, line in enumerate(lines):
+        in_example = line.lstrip().startswith(">>>") or (
+            in_example and line.strip()
+        )
+        # numpydoc escapes the names of **parameters itself.
+        if not in_example and not line.lstrip().startswith("*"):
+            parts = re.split(r"(``.*?``)", line)
+            parts[::2] = [re.sub(r"([|*])", r"\\\1", part) for part in parts[::2]]
+            lines[i] = "".join(parts)
+
+
 def setup(app):
-    """Connect the note."""
+    """Connect the functions above."""
     app.connect("source-read", say_what_is_missing)
+    app.connect("autodoc-process-docstring", keep_formulas, priority=400)
