@@ -38,7 +38,7 @@ myst_heading_anchors = 3
 
 # Types stand in the docstrings, with shape and unit.
 autodoc_typehints = "none"
-autodoc_class_signature = "mixed"
+autodoc_preserve_defaults = True
 numpydoc_show_class_members = False
 
 # Examples that need what is not everywhere: shown but not executed without it.
