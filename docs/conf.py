@@ -70,7 +70,6 @@ sphinx_gallery_conf = {
     "remove_config_comments": True,
     "show_signature": False,
 }
-suppress_warnings = ["config.cache"]
 
 
 def say_what_is_missing(app, docname, source):

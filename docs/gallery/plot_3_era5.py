@@ -17,7 +17,7 @@ import xarray as xr
 import relaxon as rx
 
 LEAD, DEPTH = 6, 8
-temperature = xr.open_dataset(os.environ["ERA5"])["t2m"]
+temperature = xr.open_dataset(os.environ["ERA5"])["t2m"]  # ERA5: path of the file
 n_training = int(0.75 * len(temperature))
 
 
