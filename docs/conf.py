@@ -1,4 +1,4 @@
-"""Configuration of the documentation: API from the docstrings, gallery executed while it builds."""
+"""Configuration of the documentation: API from docstrings, gallery executed."""
 
 import importlib.metadata
 import importlib.util
@@ -38,17 +38,19 @@ myst_heading_anchors = 3
 
 # Types stand in the docstrings, with shape and unit.
 autodoc_typehints = "none"
-autodoc_class_signature = "mixed"
+autodoc_preserve_defaults = True
 numpydoc_show_class_members = False
+# The page of the torch layer does not need torch, which is large.
+autodoc_mock_imports = [] if importlib.util.find_spec("torch") else ["torch"]
 
-# Examples that need what is not everywhere; their code is shown, not executed, where it is missing.
+# Examples that need what is not everywhere: shown but not executed without it.
 MISSING = {
     name: reason
     for name, is_there, reason in [
         ("plot_3_era5", ERA5.exists(), "the ERA5 file is not beside the project"),
         (
             "plot_5_torch",
-            importlib.util.find_spec("torch"),
+            not autodoc_mock_imports,
             "PyTorch is not installed",
         ),
     ]
@@ -68,7 +70,6 @@ sphinx_gallery_conf = {
     "remove_config_comments": True,
     "show_signature": False,
 }
-suppress_warnings = ["config.cache"]
 
 
 def say_what_is_missing(app, docname, source):
@@ -81,6 +82,21 @@ def say_what_is_missing(app, docname, source):
         )
 
 
+def keep_formulas(app, what, name, obj, options, lines):
+    """Escape the |z| and (batch, *shape) of docstrings, which are plain text."""
+    in_example = False
+    for i, line in enumerate(lines):
+        in_example = line.lstrip().startswith(">>>") or (
+            in_example and line.strip()
+        )
+        # numpydoc escapes the names of **parameters itself.
+        if not in_example and not line.lstrip().startswith("*"):
+            parts = re.split(r"(``.*?``)", line)
+            parts[::2] = [re.sub(r"([|*])", r"\\\1", part) for part in parts[::2]]
+            lines[i] = "".join(parts)
+
+
 def setup(app):
-    """Connect the note."""
+    """Connect the functions above."""
     app.connect("source-read", say_what_is_missing)
+    app.connect("autodoc-process-docstring", keep_formulas, priority=400)

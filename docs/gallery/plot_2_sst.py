@@ -72,7 +72,7 @@ def fit_local(strength, part):
         training.y[part],
         optimizer=rx.LBFGS(),
         penalties=[rx.Smoothness(strength)],
-        steps=100,
+        steps=60,
     ).model
 
 
@@ -81,7 +81,7 @@ def late_error(strength):
     return error(fit_local(strength, early)(training.x[late]), training.y[late])
 
 
-strength = min((1.0, 10.0, 100.0, 1000.0), key=late_error)
+strength = min((10.0, 100.0, 1e3, 1e4), key=late_error)
 local = fit_local(strength, slice(None))
 
 rows = {
@@ -112,8 +112,7 @@ print(rx.explain(homogeneous, data=(training.x, training.y)))
 # lies a little over the explicit bound of stability; ten layers are too few for
 # that to grow, and ``explain`` names the cures.
 #
-# One forecast, on the first of the held-out months in which the anomalies were
-# largest:
+# One forecast, for the held-out month with the largest anomalies:
 
 month = int(np.argmax(np.var(held_out.y[:, sea], axis=1)))
 truth, forecast = held_out.y[month], homogeneous(held_out.x)[month]
@@ -132,9 +131,8 @@ for ax, (name, values) in zip(axes, panels.items(), strict=True):
     mesh = ax.pcolormesh(east, north, shown, cmap="RdBu_r", vmin=-2.5, vmax=2.5)
     ax.set(title=name, ylabel="latitude (°N)")
     ax.set_facecolor("0.8")
-axes[-1].set_xlabel(
-    f"longitude (°E); {np.datetime_as_string(held_out.time[month], 'M')}; grey: land"
-)
+date = np.datetime_as_string(held_out.time[month], "M")
+axes[-1].set_xlabel(f"longitude (°E); {date}; grey: land")
 figure.colorbar(mesh, ax=axes, label="anomaly (K)")
 plt.show()
 

@@ -17,12 +17,12 @@ import xarray as xr
 import relaxon as rx
 
 LEAD, DEPTH = 6, 8
-temperature = xr.open_dataset(os.environ["ERA5"])["t2m"]
+temperature = xr.open_dataset(os.environ["ERA5"])["t2m"]  # ERA5: path of the file
 n_training = int(0.75 * len(temperature))
 
 
 def split(begin, end, test):
-    """Pairs for training and for testing; the second with the climatology of the first."""
+    """Pairs for training, and for testing with the climatology of the former."""
     pairs = rx.datasets.from_xarray(
         temperature[begin:end], lead=LEAD, anomaly="hour"
     )
@@ -33,17 +33,15 @@ def split(begin, end, test):
 
 training, held_out = split(0, n_training, None)
 print(*training.notes, sep="\n")
-print(
-    f"{len(training)} pairs for training, {len(held_out)} held out (the last week)"
-)
+print(f"{len(training)} pairs for training, {len(held_out)} held out")
 
 # %%
 # The comparison is damped persistence with a factor for every cell: each
 # anomaly from the mean of its hour of the day keeps a fraction of itself.
 # Weather moves, and a drift that is constant in time has a hard task: the wind
-# turns. So the fit is stopped early. The number of steps is the one with the
-# least error relative to damped persistence on days that follow the fitted
-# ones, three times *within* the training days.
+# turns. So the fit takes a hundred steps at most. The number of steps is the
+# one with the least error relative to damped persistence on days that follow
+# the fitted ones, three times *within* the training days.
 
 
 def error(prediction, y):
@@ -105,8 +103,8 @@ ax.legend()
 plt.show()
 
 # %%
-# The parts disagree about when to stop; the step at which the worst of them is
-# best is taken.
+# Few steps help one part and hurt another; the number at which the worst of
+# them is best is taken.
 
 model = fit_local(training, n_steps)
 rows = {
@@ -123,9 +121,9 @@ for name, forecast in rows.items():
     print(f"{name:30}{errors[0]:10.3f}{errors[1]:10.3f}")
 
 # %%
-# Persistence is beaten by far, damped persistence by little, and only because
-# descent is stopped early. That is the honest size of what one constant drift
-# field knows about three weeks of weather and the week after.
+# Persistence is beaten by far, damped persistence by little. That is the honest
+# size of what one constant drift field knows about three weeks of weather and
+# the week after.
 
 print(rx.explain(model))
 

@@ -124,9 +124,8 @@ ax.legend()
 plt.show()
 
 for name, model in {"lax-wendroff": clean, "central": central}.items():
-    print(
-        f"{name}: relative L2 error of D {100 * recovery.errors(model)['D']:.2f} %"
-    )
+    error = recovery.errors(model)["D"]
+    print(f"{name}: relative L2 error of D {100 * error:.2f} %")
 
 # %%
 # The ripples are combinations of R, U and D that sixteen smooth signals hardly

@@ -50,7 +50,7 @@ def show_config(mode: Literal["stdout", "dicts"] = "stdout") -> dict[str, str] |
     Parameters
     ----------
     mode : {"stdout", "dicts"}, default "stdout"
-        Print the entries, or return them; as in :func:`numpy.show_config`.
+        Print the entries, or return them; as in ``numpy.show_config``.
 
     Returns
     -------

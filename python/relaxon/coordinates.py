@@ -250,7 +250,7 @@ class Coordinates:
         mask : ndarray of bool, optional
             True where a cell exists.
         **changes
-            Other arguments of :class:`Grid`, such as ``boundary``.
+            Other arguments of :class:`relaxon.Grid`, such as ``boundary``.
 
         Returns
         -------

@@ -289,8 +289,8 @@ def explain(
     (seed 0): trained dense matrices may carry no physics at all.
 
     Stability and cell Peclet numbers take the slope s and the numerical diffusion in; see
-    :class:`Stability`. Activations that are steeper elsewhere than at zero (silu, gelu, softplus,
-    leaky_relu) may be less stable there.
+    :class:`relaxon.stability.Stability`. Activations that are steeper elsewhere than at zero (silu,
+    gelu, softplus, leaky_relu) may be less stable there.
 
     Standard errors assume that the model is at the minimum of the loss without penalties, and that
     samples are independent of each other; within one, residuals may be correlated at will. They are

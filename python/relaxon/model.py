@@ -509,7 +509,7 @@ class Relaxation(Network):
         return direction
 
     def predict_xarray(self, da: DataArray, threads: int | None = None) -> DataArray:
-        """Forecast from a labelled array, in its own units; see :func:`relaxon.forecast.forecast`.
+        """Forecast from a labelled array, in its own units.
 
         Parameters
         ----------

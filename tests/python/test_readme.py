@@ -17,9 +17,11 @@ from pathlib import Path
 
 import pytest
 
+import code_blocks
+
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text()
-BLOCKS = re.findall(r"^```(\S*)\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+BLOCKS = code_blocks.find(README)
 COMMANDS = [
     command.strip()
     for language, body in BLOCKS
@@ -45,17 +47,7 @@ def test_both_commands_of_the_set_up_are_there() -> None:
 
 
 def test_python_blocks_run_in_order(tmp_path: Path) -> None:
-    code = "\n".join(body for language, body in BLOCKS if language == "python")
-    result = subprocess.run(
-        [sys.executable, "-W", "error", "-c", code],
-        cwd=tmp_path,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
-    assert result.returncode == 0, result.stderr
+    code_blocks.run_python(BLOCKS, tmp_path)
 
 
 @pytest.mark.parametrize("command", [c for c in COMMANDS if c.startswith("pip ")])
