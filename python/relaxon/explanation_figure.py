@@ -11,9 +11,9 @@ from ._validate import refuse
 from .physics import Process
 from .plots import (
     WIDTH_INCHES,
-    axes_of,
     draw_arrows,
     draw_field,
+    escape,
     make_figure,
     make_panels,
     pretty_unit,
@@ -58,22 +58,23 @@ def draw_explanation(explanation: Explanation) -> Figure:
 
 
 def _draw_fields(explanation: Explanation) -> Figure:
-    processes, grid = explanation.processes, explanation.grid
-    space = axes_of(grid)
-    figure, panels = make_panels(len(processes), space)
+    # Numerical diffusion is a function of the drift beside it.
+    processes = [p for p in explanation.processes if p.symbol != "numerical D"]
+    mask, coordinates = explanation.grid.mask, explanation.coordinates
+    figure, panels = make_panels(len(processes), coordinates)
     fields = [p.values.mean(axis=0) if p.is_layered else p.values for p in processes]
     drift = {p.axes: v for p, v in zip(processes, fields, strict=True) if p.symbol == "U"}
-    arrows = None
-    for axes, process, values in zip(panels, processes, fields, strict=True):
-        title = _capital(process.name) + (", mean over layers" if process.is_layered else "")
-        if grid.ndim == 2 and process.symbol == "U" and process.axes == (1,):
-            title += ", with arrows"
-            arrows = (axes, process.unit)
-        draw_field(figure, axes, space, grid.mask, values, pretty_unit(process.unit), title)
     # Arrows of unlike units would have no direction.
-    if arrows is not None and len({p.unit for p in processes if p.symbol == "U"}) == 1:
-        figure.canvas.draw()
-        draw_arrows(arrows[0], space, grid.mask, drift[1,], drift[0,], pretty_unit(arrows[1]))
+    has_arrows = len(drift) == 2 and len({p.unit for p in processes if p.symbol == "U"}) == 1
+    for axes, process, values in zip(panels, processes, fields, strict=True):
+        unit, factor = explanation.readable_unit(process)
+        title = _capital(process.name) + (", mean over layers" if process.is_layered else "")
+        carries_arrows = has_arrows and process.symbol == "U" and process.axes == (1,)
+        if carries_arrows:
+            title += ", with arrows"
+        draw_field(figure, axes, coordinates, mask, values * factor, pretty_unit(unit), title)
+        if carries_arrows:
+            draw_arrows(axes, coordinates, mask, drift[1,], drift[0,], pretty_unit(unit))
     return figure
 
 
@@ -94,7 +95,7 @@ def _draw_layers(processes: Sequence[Process]) -> Figure:
                 yerr=_bars(process),
                 marker="o",
                 capsize=3,
-                label=_escape(process.name),
+                label=escape(process.name),
             )
         axes.set(xlabel="layer", ylabel=pretty_unit(group[0].unit))
         axes.xaxis.get_major_locator().set_params(integer=True)
@@ -129,7 +130,7 @@ def _draw_values(processes: Sequence[Process]) -> Figure:
                 bbox={"boxstyle": "square,pad=0.1", "facecolor": "white", "edgecolor": "none"},
             )
         axes.axvline(0.0, color="0.4", linewidth=0.8)
-        axes.set_yticks(rows, [_escape(_capital(process.name)) for process in group])
+        axes.set_yticks(rows, [escape(_capital(process.name)) for process in group])
         axes.set_ylim(len(group) - 0.4, -0.6)
         axes.set_xlabel(pretty_unit(group[0].unit))
         axes.grid(alpha=0.3, axis="x")
@@ -152,7 +153,3 @@ def _bars(process: Process) -> np.ndarray | None:
 
 def _capital(name: str) -> str:
     return name[:1].upper() + name[1:]
-
-
-def _escape(text: str) -> str:
-    return text.replace("$", r"\$")

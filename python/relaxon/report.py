@@ -13,8 +13,9 @@ import numpy as np
 
 from .experiment import Experiment, Result
 from .explain import Explanation, Process
-from .figures import coefficient_figure, encode_png, loss_figure, prediction_figure
+from .figures import coefficient_figure, loss_figure, prediction_figure
 from .files import save, write_atomic
+from .plots import encode_png
 from .scaling import Scaling
 
 __all__ = [
@@ -141,7 +142,7 @@ def write_report(folder: Path, experiment: Experiment, result: Result) -> list[P
     contents = {"summary.json": summary.encode(), "history.csv": _history_csv(result)}
     contents["loss.png"] = encode_png(loss_figure(result))
     contents["prediction.png"] = encode_png(prediction_figure(experiment, result))
-    maps = coefficient_figure(experiment, result)
+    maps = coefficient_figure(result)
     if maps is not None:
         contents["coefficients.png"] = encode_png(maps)
     else:

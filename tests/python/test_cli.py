@@ -199,7 +199,7 @@ def test_local_coefficients_beat_damped_persistence(local: tuple[Experiment, Res
 
 
 def test_local_fields_are_drawn_as_maps(local: tuple[Experiment, Result]) -> None:
-    figure = coefficient_figure(*local)
+    figure = coefficient_figure(local[1])
     assert figure is not None
     titles = [axes.get_title(loc="left") for axes in figure.axes]
     assert [title for title in titles if title] == [
