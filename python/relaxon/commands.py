@@ -208,7 +208,7 @@ def _print_result(experiment: Experiment, result: Result) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from .report import physics_of
+    from .summary import physics_of
 
     table = Table(box=box.SIMPLE_HEAD)
     table.add_column("", no_wrap=True)

@@ -98,7 +98,7 @@ def _draw_layers(processes: Sequence[Process]) -> Figure:
                 label=escape(process.name),
             )
         axes.set(xlabel="layer", ylabel=pretty_unit(group[0].unit))
-        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.locator_params(axis="x", integer=True)
         axes.grid(alpha=0.3)
         axes.legend(fontsize="small")
     return figure

@@ -1,4 +1,4 @@
-"""Figures of an experiment: losses, coefficients, and a forecast beside the truth.
+"""Figures of an experiment: losses, errors by layer, and a forecast beside the truth.
 
 One axis of space is drawn as a line, two as a map, of three the middle slice of the first.
 """
@@ -15,7 +15,7 @@ from .plots import draw_field, is_strip, make_figure, make_panels
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["coefficient_figure", "loss_figure", "prediction_figure"]
+__all__ = ["depth_figure", "loss_figure", "prediction_figure"]
 
 
 def loss_figure(result: Result) -> Figure:
@@ -53,8 +53,8 @@ def loss_figure(result: Result) -> Figure:
     return figure
 
 
-def coefficient_figure(result: Result) -> Figure | None:
-    """Maps of reaction, drift (with arrows in two dimensions) and diffusion.
+def depth_figure(result: Result) -> Figure:
+    """Held-out error of every state, taken as the prediction.
 
     Parameters
     ----------
@@ -63,11 +63,20 @@ def coefficient_figure(result: Result) -> Figure | None:
 
     Returns
     -------
-    matplotlib.figure.Figure or None
-        None where coefficients are the same in all cells.
+    matplotlib.figure.Figure
+        One panel: the error falls from persistence (z_0 = x) to the model (z_L).
     """
-    processes = result.explanation.processes
-    return result.explanation.plot() if processes and processes[0].is_field else None
+    figure = make_figure((6.0, 3.4))
+    axes = figure.subplots()
+    errors = result.depth_profile
+    axes.plot(range(len(errors)), errors, marker="o", color="C0", label="state z of the layer")
+    for row, style in zip(result.rows[:2], (":", "--"), strict=True):
+        axes.axhline(row.held_out_error, color="0.4", linestyle=style, label=row.name)
+    axes.set(xlabel="layer", ylabel="held-out error / variance of y")
+    axes.locator_params(axis="x", integer=True)
+    axes.grid(alpha=0.3)
+    axes.legend(frameon=False, fontsize="small")
+    return figure
 
 
 def prediction_figure(experiment: Experiment, result: Result) -> Figure:

@@ -73,7 +73,8 @@ def encode_png(figure: Figure) -> bytes:
         The file.
     """
     content = io.BytesIO()
-    figure.savefig(content, format="png", dpi=130)
+    # matplotlib would write its version and its web address into the file.
+    figure.savefig(content, format="png", dpi=130, metadata={"Software": None})
     return content.getvalue()
 
 
