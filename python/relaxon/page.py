@@ -10,11 +10,13 @@ import base64
 import html
 from collections.abc import Iterable, Mapping, Sequence
 from importlib import resources
+from pathlib import PurePath
 from string import Template
 from typing import Any
 
 from .plots import pretty_unit
 from .stability import format_percent
+from .tables import format_number
 
 __all__ = ["render_page"]
 
@@ -42,7 +44,7 @@ def render_page(summary: Mapping[str, Any], figures: Mapping[str, bytes]) -> str
     folder = resources.files("relaxon") / "data"
     template = Template((folder / "report.html").read_text(encoding="utf-8"))
     return template.substitute(
-        title=html.escape(f"relaxon: {summary['config']['data']}"),
+        title=page.title(),
         style=(folder / "report.css").read_text(encoding="utf-8"),
         lead=page.lead(),
         results=page.results(),
@@ -83,14 +85,21 @@ class _Page:
 
     # -- numbers ---------------------------------------------------------------------------------
 
-    def number(self, *path: str | int, form: str = ".4g") -> str:
-        """The number at a place of the summary, rounded for reading."""
+    def number(self, *path: str | int, form: str = "") -> str:
+        """The number at a place of the summary, rounded for reading.
+
+        `form` is a format, a count of significant digits, or empty for four of these.
+        """
         value = self._value(*path)
         if value is None:
             return ""
         if isinstance(value, str):
             return _data(value, path, value.replace("inf", "∞"))
-        return _data(value, path, format(value, form).replace("-", MINUS))
+        text = format(value, form) if form.strip("24") else format_number(value, int(form or 4))
+        mantissa, has_exponent, exponent = text.partition("e")
+        if has_exponent:
+            text = f"{mantissa} &times; 10<sup>{int(exponent)}</sup>"
+        return _data(value, path, text.replace("-", MINUS))
 
     def share(self, *path: str | int) -> str:
         """A share at a place of the summary, in per cent."""
@@ -105,6 +114,12 @@ class _Page:
 
     # -- sections --------------------------------------------------------------------------------
 
+    def title(self) -> str:
+        config = self._summary["config"]
+        name, variable = PurePath(config["data"]).name, config["variable"]
+        text = f"Fit to {name}" if variable in (None, name) else f"Fit to {name}, {variable}"
+        return html.escape(text)
+
     def lead(self) -> str:
         rows = {row["name"]: i for i, row in enumerate(self._summary["rows"])}
         model = rows["model"]
@@ -116,7 +131,7 @@ class _Page:
             ),
             ("parameters", self.number("rows", model, "parameters", form=",")),
             ("steps", self.number("fit", "steps", form=",")),
-            ("seconds", self.number("rows", model, "seconds", form=".1f")),
+            ("seconds", self.number("rows", model, "seconds", form=".2f")),
         ]
         return "\n".join(f"<div><dt>{name}</dt><dd>{value}</dd></div>" for name, value in facts)
 
@@ -148,9 +163,11 @@ class _Page:
         return _table(head, body, caption, strong=len(body) - 1)
 
     def physics(self) -> str:
+        """What coefficients come down to, where there is more than one of a kind."""
         physics = self._summary["physics"]
-        if "velocity" not in physics:
-            return f"<p>{html.escape(physics['note'])}</p>"
+        table = self._summary["explanation"]["table"]
+        if not any(row["layer"] is not None or row["low"] != row["high"] for row in table):
+            return ""
         lines: list[tuple[str, tuple[str | int, ...], tuple[str | int, ...], str]] = []
         labels = {
             "velocity": "drift",
@@ -200,7 +217,7 @@ class _Page:
             [
                 html.escape(label),
                 self.number(*value),
-                *([self.number(*error, form=".2g")] if has_errors else []),
+                *([self.number(*error, form="2")] if has_errors else []),
                 _unit(unit),
             ]
             for label, value, error, unit in lines
@@ -229,38 +246,37 @@ class _Page:
         parts = [self._coefficients([(i, r) for i, r in rows if r["bound"] is None])]
         parts.append(self._stability([(i, r) for i, r in rows if r["bound"] is not None]))
         note = self._summary["explanation"]["note"]
-        parts += [f"<p>{html.escape(line)}.</p>" for line in note.splitlines()]
+        parts += [f"<p>{html.escape(_sentence(line))}.</p>" for line in note.splitlines()]
         parts.append(self._standard_errors())
         return "\n".join(part for part in parts if part)
 
     def _coefficients(self, rows: list[tuple[int, Any]]) -> str:
         if not rows:
             return ""
-        columns = [("median", "median", ".4g")]
-        if any(row["low"] != row["high"] for _, row in rows):
-            columns += [("5 %", "low", ".4g"), ("95 %", "high", ".4g")]
-        if any(row["standard_error"] is not None for _, row in rows):
-            columns.insert(1, ("± standard error", "standard_error", ".2g"))
-        if any(row["null_low"] is not None for _, row in rows):
-            columns += [
-                ("5 %, shuffled", "null_low", ".4g"),
-                ("95 %, shuffled", "null_high", ".4g"),
-            ]
-        has_layers = any(row["layer"] is not None for _, row in rows)
+        table = [row for _, row in rows]
+        has_ranges = any(row["low"] != row["high"] for row in table)
+        columns = [("median" if has_ranges else "value", "median", "")]
+        if any(row["layer"] is not None for row in table):
+            columns.insert(0, ("layer", "layer", "d"))
+        if any(row["standard_error"] is not None for row in table):
+            columns.append(("± standard error", "standard_error", "2"))
+        if has_ranges:
+            columns += [("5 %", "low", ""), ("95 %", "high", "")]
+        if any(row["null_low"] is not None for row in table):
+            columns.append(("5 %, shuffled", "null_low", ""))
+            columns.append(("95 %, shuffled", "null_high", ""))
+        head = ["process", *(name for name, _, _ in columns), "unit"]
+        place = ("explanation", "table")
         body = [
             [
                 html.escape(row["process"]),
-                *(
-                    [self.number("explanation", "table", i, "layer", form="d")]
-                    if has_layers
-                    else []
-                ),
-                *(self.number("explanation", "table", i, key, form=f) for _, key, f in columns),
+                *(self.number(*place, i, key, form=form) for _, key, form in columns),
                 _unit(row["unit"]),
             ]
             for i, row in rows
         ]
-        caption = "All coefficients over existing cells: median and 5 to 95 % range."
+        caption = "All coefficients"
+        caption += ": median and 5 to 95 % range over existing cells." if has_ranges else "."
         return _table(head, body, caption, is_long=len(body) > MOST_ROWS)
 
     def _stability(self, rows: list[tuple[int, Any]]) -> str:
@@ -307,8 +323,8 @@ class _Page:
             f"({self.number(*place, 'samples', form=',')} samples), corrected for leverage. They "
             "assume that samples are independent of each other, whatever the correlation within "
             "one; samples that follow each other in time may not be, and errors are then too "
-            "small. They also assume that the model is at the minimum of the loss without penalties: "
-            "another Gauss-Newton step would move a parameter by at most "
+            "small. They also assume that the model is at the minimum of the loss without "
+            "penalties: another Gauss-Newton step would move a parameter by at most "
             f"{self.number(*place, 'newton_step', form='.2g')} standard errors.</p>"
         )
         if errors["undetermined"]:
@@ -330,8 +346,7 @@ class _Page:
 
     def fit(self) -> str:
         fit = self._summary["fit"]
-        text = f"{html.escape(_sentence(fit['message']))} after "
-        text += f"{self.number('fit', 'steps', form=',')} steps."
+        text = f"{self.number('fit', 'steps', form=',')} steps; {html.escape(fit['message'])}."
         if fit["validation_error"] is not None:
             error = self.number("fit", "validation_error", form=".4f")
             text += f" The error on the validation pairs, which chose the model, is {error}."
@@ -393,9 +408,8 @@ def _table(
         cells = f'<th scope="row">{row[0]}</th>' + "".join(f"<td>{cell}</td>" for cell in row[1:])
         lines.append(f'<tr class="strong">{cells}</tr>' if i == strong else f"<tr>{cells}</tr>")
     table = (
-        f'<div class="wide"><table><caption>{caption}</caption><thead>{lines[0]}</thead><tbody>\n'
-        + "\n".join(lines[1:])
-        + "\n</tbody></table></div>"
+        f'<div class="wide"><table><caption><span>{caption}</span></caption>\n'
+        f"<thead>{lines[0]}</thead><tbody>\n" + "\n".join(lines[1:]) + "\n</tbody></table></div>"
     )
     if is_long:
         table = f"<details><summary>{caption}</summary>{table}</details>"
@@ -406,7 +420,11 @@ def _figure(content: bytes | None, alternative: str, caption: str) -> str:
     if content is None:
         return ""
     code = base64.b64encode(content).decode()
+    # The header of a PNG file tells its size; letters are as large as in the text.
+    width, height = (int.from_bytes(content[i : i + 4], "big") for i in (16, 20))
+    size = f'width="{width * 10 // 13}" height="{height * 10 // 13}"'
     return (
-        f'<figure><img alt="{html.escape(alternative)}" src="data:image/png;base64,{code}">'
+        f'<figure><img alt="{html.escape(alternative)}" {size} '
+        f'src="data:image/png;base64,{code}">'
         f"<figcaption>{html.escape(caption)}</figcaption></figure>"
     )
