@@ -177,7 +177,8 @@ class Experiment:
         training = self.split.training
         if len(training) < 2:
             return explain(model)
-        return explain(model, data=(training.x, training.y), loss=self._loss)
+        data = (training.x, training.y)
+        return explain(model, data=data, loss=self._loss, threads=self.options.threads)
 
     def _depth_profile(self, model: Relaxation) -> tuple[float, ...]:
         held_out = self.split.held_out

@@ -283,6 +283,7 @@ def explain(
     model: Relaxation,
     data: tuple[NDArray[Any], NDArray[Any]] | None = None,
     loss: Distance = SquaredDistance(),  # noqa: B008 (immutable)
+    threads: int | None = None,
 ) -> Explanation:
     """Read a model's weights as advection, diffusion and reaction in physical units.
 
@@ -301,6 +302,8 @@ def explain(
         and the result says so. Default: no standard errors.
     loss : SquaredDistance, optional
         The loss that was lowered, with its weights and layers; only read with `data`.
+    threads : int, optional
+        As for a call of the model.
 
     Returns
     -------
@@ -376,7 +379,7 @@ def explain(
         if reason:
             notes.append(f"no standard errors: {reason}")
         else:
-            errors = estimate_standard_errors(model, data, loss)
+            errors = estimate_standard_errors(model, data, loss, threads)
     if model.beta:
         notes.append("without the soft normalisation (beta)")
     lattice = Lattice(model)

@@ -85,17 +85,14 @@ class _Page:
 
     # -- numbers ---------------------------------------------------------------------------------
 
-    def number(self, *path: str | int, form: str = "") -> str:
-        """The number at a place of the summary, rounded for reading.
-
-        `form` is a format, a count of significant digits, or empty for four of these.
-        """
+    def number(self, *path: str | int, form: str = "", digits: int = 4) -> str:
+        """The number at a place of the summary, by a format or in significant digits."""
         value = self._value(*path)
         if value is None:
             return ""
         if isinstance(value, str):
             return _data(value, path, value.replace("inf", "∞"))
-        text = format(value, form) if form.strip("24") else format_number(value, int(form or 4))
+        text = format(value, form) if form else format_number(value, digits)
         mantissa, has_exponent, exponent = text.partition("e")
         if has_exponent:
             text = f"{mantissa} &times; 10<sup>{int(exponent)}</sup>"
@@ -217,7 +214,7 @@ class _Page:
             [
                 html.escape(label),
                 self.number(*value),
-                *([self.number(*error, form="2")] if has_errors else []),
+                *([self.number(*error, digits=2)] if has_errors else []),
                 _unit(unit),
             ]
             for label, value, error, unit in lines
@@ -255,22 +252,24 @@ class _Page:
             return ""
         table = [row for _, row in rows]
         has_ranges = any(row["low"] != row["high"] for row in table)
-        columns = [("median" if has_ranges else "value", "median", "")]
+        columns: list[tuple[str, str, dict[str, Any]]] = [
+            ("median" if has_ranges else "value", "median", {})
+        ]
         if any(row["layer"] is not None for row in table):
-            columns.insert(0, ("layer", "layer", "d"))
+            columns.insert(0, ("layer", "layer", {"form": "d"}))
         if any(row["standard_error"] is not None for row in table):
-            columns.append(("± standard error", "standard_error", "2"))
+            columns.append(("± standard error", "standard_error", {"digits": 2}))
         if has_ranges:
-            columns += [("5 %", "low", ""), ("95 %", "high", "")]
+            columns += [("5 %", "low", {}), ("95 %", "high", {})]
         if any(row["null_low"] is not None for row in table):
-            columns.append(("5 %, shuffled", "null_low", ""))
-            columns.append(("95 %, shuffled", "null_high", ""))
+            columns.append(("5 %, shuffled", "null_low", {}))
+            columns.append(("95 %, shuffled", "null_high", {}))
         head = ["process", *(name for name, _, _ in columns), "unit"]
         place = ("explanation", "table")
         body = [
             [
                 html.escape(row["process"]),
-                *(self.number(*place, i, key, form=form) for _, key, form in columns),
+                *(self.number(*place, i, key, **options) for _, key, options in columns),
                 _unit(row["unit"]),
             ]
             for i, row in rows
@@ -366,11 +365,7 @@ class _Page:
         return "\n".join(items)
 
     def commands(self) -> str:
-        lines = [
-            self._summary["command"],
-            "relaxon explain report/model.safetensors",
-        ]
-        return html.escape("\n".join(lines))
+        return html.escape("\n".join(self._summary["commands"]))
 
     def versions(self) -> str:
         versions = {"relaxon": self._summary["version"], **self._summary["versions"]}

@@ -33,7 +33,7 @@ def summary_of(experiment: Experiment, result: Result) -> dict[str, Any]:
     -------
     dict
         Rows of the table, physics, the explanation behind it, how the fit ended, errors by layer,
-        settings, the command and versions. Infinite numbers are written "inf".
+        settings, commands and versions. Infinite numbers are written "inf".
     """
     fitted = result.fit
     split = experiment.split
@@ -56,7 +56,7 @@ def summary_of(experiment: Experiment, result: Result) -> dict[str, Any]:
             "cells": int(split.mask.sum()),
         },
         "config": experiment.config,
-        "command": _command(experiment),
+        "commands": _commands(experiment),
         "version": version("relaxon"),
         "versions": {
             "python": platform.python_version(),
@@ -164,15 +164,21 @@ def _readable_rows(explanation: Explanation) -> list[Row]:
     return rows
 
 
-def _command(experiment: Experiment) -> str:
-    """What to type for the same experiment: the options that differ from their defaults."""
-    words = ["relaxon", "fit", experiment.data.source]
+def _commands(experiment: Experiment) -> list[str]:
+    """What to type for the same experiment, with the options that differ from their defaults."""
+    source = experiment.data.source
+    words = ["relaxon", "fit", source]
     for field in fields(Options):
         value = getattr(experiment.options, field.name)
         if value != field.default:
             words.append(f"--{field.name.replace('_', '-')}")
             words += [] if value is True else [str(value)]
-    return shlex.join([*words, "--out", "report"])
+    model = "report/model.safetensors"
+    return [
+        shlex.join([*words, "--out", "report"]),
+        shlex.join(["relaxon", "explain", model]),
+        shlex.join(["relaxon", "predict", model, source, "--out", "forecast.npz"]),
+    ]
 
 
 def _one_number(process: Process) -> float:

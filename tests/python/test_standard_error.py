@@ -298,6 +298,15 @@ def test_blocks_of_samples_change_nothing(monkeypatch: pytest.MonkeyPatch) -> No
     np.testing.assert_allclose(parts.covariance, whole.covariance, rtol=1e-12)
 
 
+def test_threads_change_no_bit() -> None:
+    model = model_of()
+    data = noisy(model)
+    one, two = (rx.explain(model, data=data, threads=n).standard_errors for n in (1, 2))
+    assert one is not None
+    assert two is not None
+    np.testing.assert_array_equal(one.covariance, two.covariance)
+
+
 def test_single_precision() -> None:
     models = [model_of(dtype=dtype) for dtype in ("float64", "float32")]
     x, y = noisy(models[0])
