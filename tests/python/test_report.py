@@ -234,7 +234,12 @@ def test_the_command_repeats_the_settings(monkeypatch: pytest.MonkeyPatch) -> No
     )
     experiment = Experiment(options, dataclasses.replace(series(), source="my data/a b.nc"))
     given: list[tuple[str, Path, Options]] = []
-    monkeypatch.setattr(commands, "fit", lambda *arguments: given.append(arguments) or 0)
+
+    def remember(name: str, out: Path, chosen: Options) -> int:
+        given.append((name, out, chosen))
+        return 0
+
+    monkeypatch.setattr(commands, "fit", remember)
     words = shlex.split(summary_of(experiment, experiment.run())["commands"][0])
     assert words[0] == "relaxon"
     assert main(words[1:]) == 0
