@@ -16,7 +16,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize
 
 import relaxon as rx
 
@@ -91,23 +90,8 @@ def smooth(shape: tuple[int, ...], random: np.random.Generator, width: float) ->
 
 def fit(start: rx.Relaxation, x: Array, y: Array) -> rx.Relaxation:
     """The model at the minimum of the squared distance."""
-    shapes = {name: value.shape for name, value in start.params.items()}
-    ends = np.cumsum([int(np.prod(shape)) for shape in shapes.values()])[:-1]
-    scale = float(np.mean(np.sum(y.reshape(len(y), -1) ** 2, axis=1)))
-
-    def model(vector: Array) -> rx.Relaxation:
-        parts = np.split(vector, ends)
-        return start.with_params(
-            {name: part.reshape(shapes[name]) for name, part in zip(shapes, parts, strict=True)}
-        )
-
-    def value_and_grad(vector: Array) -> tuple[float, Array]:
-        value, grads = model(vector).value_and_grad(x, y, threads=1)
-        return value / scale, np.concatenate([grads[name].ravel() for name in shapes]) / scale
-
-    first = np.concatenate([value.ravel() for value in start.params.values()])
-    options = {"maxiter": 2000, "ftol": 1e-15, "gtol": 1e-10, "maxcor": 30}
-    return model(minimize(value_and_grad, first, jac=True, method="L-BFGS-B", options=options).x)
+    optimizer = rx.LBFGS(memory=30)
+    return rx.fit(start, x, y, optimizer=optimizer, tolerance=1e-9, threads=1).model
 
 
 def draw(case: Case, noise_width: float, seed: int, n_samples: int = N_SAMPLES) -> Array:

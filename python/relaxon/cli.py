@@ -1,4 +1,4 @@
-"""The command line: ``relaxon fit``, ``relaxon predict`` and ``relaxon info``."""
+"""The command line: ``relaxon fit``, ``predict``, ``explain`` and ``info``."""
 
 # No `from __future__ import annotations`: typer reads the annotations of functions made inside
 # _make_app, where the names in them are local.
@@ -207,6 +207,17 @@ def _make_app() -> "Typer":
     ) -> Callable[[], int]:
         """Apply a model to data; scaling and climatology of the fit are undone and redone."""
         return lambda: commands.predict(model, data, out, variable)
+
+    @app.command("explain")
+    def explain_command(
+        model: Annotated[Path, typer.Argument(metavar="MODEL", help="A model file.")],
+        out: Annotated[
+            Path | None,
+            Option(help="Folder for explanation.csv and explanation.png; made if missing."),
+        ] = None,
+    ) -> Callable[[], int]:
+        """Read the physics of a saved model: coefficients in their units, stability, maps."""
+        return lambda: commands.explain(model, out)
 
     @app.command("info")
     def info_command() -> Callable[[], int]:

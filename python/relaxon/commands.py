@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .tables import format_number
+
 if TYPE_CHECKING:
     from xarray import DataArray
 
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
     from .samples import Samples
     from .series import Series
 
-__all__ = ["PROGRAM", "Failure", "fit", "info", "predict"]
+__all__ = ["PROGRAM", "Failure", "explain", "fit", "info", "predict"]
 
 PROGRAM = "relaxon"
 EXIT_BAD_INPUT = 2
@@ -104,6 +106,31 @@ def predict(model_path: Path, name: str, out: Path, variable: str | None) -> int
     except OSError as error:
         raise Failure(f"cannot write {out}: {error.strerror or error}", code=1) from None
     print(f"written: {out}")
+    return 0
+
+
+def explain(model_path: Path, out: Path | None) -> int:
+    """Print the physics of a saved model; with a folder, write table and figure, too."""
+    from .explain import explain as read
+    from .files import load, write_atomic
+    from .plots import encode_png
+    from .tables import format_csv
+
+    with _bad_input():
+        explanation = read(load(model_path))
+    if out is not None:
+        contents = {"explanation.csv": format_csv(explanation.table()).encode()}
+        if explanation.processes:
+            contents["explanation.png"] = encode_png(explanation.plot())
+        with _folder(out, sum(map(len, contents.values()))):
+            try:
+                for name, content in contents.items():
+                    write_atomic(out / name, content)
+            except OSError as error:
+                raise Failure(f"cannot write to {out}: {error}", code=1) from None
+    print(explanation)
+    if out is not None:
+        print(f"\nwritten to {out}: {', '.join(contents)}")
     return 0
 
 
@@ -208,7 +235,7 @@ def _print_result(experiment: Experiment, result: Result) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from .report import physics_of
+    from .summary import physics_of
 
     table = Table(box=box.SIMPLE_HEAD)
     table.add_column("", no_wrap=True)
@@ -232,16 +259,22 @@ def _print_result(experiment: Experiment, result: Result) -> None:
     print(f"fit: {fitted.message} ({len(fitted.history.loss)} steps)")
     physics = physics_of(result.explanation, fitted.model.scaling)
     print("\n" + _physics_text(physics, experiment.split.coordinates))
+    stability = result.explanation.stability
+    if stability is not None and stability.share > 0.0:
+        print(f"\n{stability}")
 
 
 def _physics_text(physics: dict[str, Any], coordinates: Coordinates) -> str:
     if "velocity" not in physics:
         return f"learned physics: {physics['note']}"
     entries = []
-    for axis, v, unit in zip(coordinates.axes, *_with_units(physics["velocity"]), strict=True):
+    velocity = physics["velocity"]
+    for axis, v, unit, error in zip(
+        coordinates.axes, *_with_units(velocity), velocity["standard_error"], strict=True
+    ):
         direction = f" ({_DIRECTIONS[axis.kind][v > 0.0]})" if axis.kind else ""
         number = _with_unit(v, unit, {"m/s": "+.4f"}, "+.4g")
-        entries.append((f"drift along {axis.name}", number + direction))
+        entries.append((f"drift along {axis.name}", number + direction + _with_error(error)))
     for key in ("diffusivity", "numerical_diffusivity"):
         if key in physics:
             entry, label = physics[key], key.replace("_", " ")
@@ -253,13 +286,17 @@ def _physics_text(physics: dict[str, Any], coordinates: Coordinates) -> str:
             }
             labels += [f"{label}, mixed"] * len(mixed["value"])
             numbers = [*(v[1:] for v in values), *zip(*_with_units(mixed), strict=True)]
+            errors = [*entry["standard_error"], *entry.get("mixed_standard_error", ())]
             entries += [
-                (text, _with_unit(v, unit, {"m^2/s": ".0f"}, ".4g"))
-                for text, (v, unit) in zip(labels, numbers, strict=True)
+                (text, _with_unit(v, unit, {"m^2/s": ".0f"}, ".4g") + _with_error(error))
+                for text, (v, unit), error in zip(labels, numbers, errors, strict=True)
             ]
     rate, unit = physics["rate"]["value"], physics["rate"]["unit"].removeprefix("1/")
+    error = physics["rate"]["standard_error"]
     per = "" if unit == "1" else f" per {unit}"
-    entries.append(("damping" if rate < 0.0 else "growth", f"{abs(rate):.3f}{per}"))
+    entries.append(
+        ("damping" if rate < 0.0 else "growth", f"{abs(rate):.3f}{per}" + _with_error(error))
+    )
     width = max(len(label) for label, _ in entries)
     return "\n".join(
         ["learned physics:", *(f"  {label:<{width}}  {text}" for label, text in entries)]
@@ -273,3 +310,10 @@ def _with_units(entry: dict[str, Any]) -> tuple[list[float], list[str]]:
 
 def _with_unit(value: float, unit: str, formats: dict[str, str], other: str) -> str:
     return f"{value:{formats.get(unit, other)}}{'' if unit == '1' else f' {unit}'}"
+
+
+def _with_error(error: float | str | None) -> str:
+    """A standard error to stand behind a value and its unit."""
+    if error is None:
+        return ""
+    return f", standard error {error if isinstance(error, str) else format_number(error, 2)}"

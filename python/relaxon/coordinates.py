@@ -170,6 +170,18 @@ class Coordinates:
             )
         )
 
+    @classmethod
+    def of_grid(cls, grid: Grid) -> Coordinates:
+        """Coordinates of a grid that knows no others: origin and spacing in its own unit."""
+        return cls(
+            tuple(
+                Axis(name, read_only(start + h * np.arange(n, dtype=np.float64)), unit, h, unit)
+                for name, start, h, n, unit in zip(
+                    grid.names, grid.origin, grid.spacing, grid.shape, grid.unit, strict=True
+                )
+            )
+        )
+
     @property
     def names(self) -> tuple[str, ...]:
         """Names of the axes."""

@@ -43,13 +43,17 @@ class Row:
 
 @dataclass(frozen=True, eq=False)
 class Result:
-    """What an experiment has found; ``prediction`` belongs to the held-out part."""
+    """What an experiment has found; ``prediction`` belongs to the held-out part.
+
+    ``depth_profile`` is the held-out error of every state z_0..z_L, taken as the prediction.
+    """
 
     rows: tuple[Row, ...]
     fit: Fit
     explanation: Explanation
     prediction: Fields
     validation_error: float | None
+    depth_profile: tuple[float, ...]
 
 
 class Experiment:
@@ -160,12 +164,33 @@ class Experiment:
         return Result(
             rows=tuple(rows),
             fit=fitted,
-            explanation=explain(model),
+            explanation=self._explain(model),
             prediction=prediction,
             validation_error=None
             if split.validation is None
             else split.error(predict(split.validation.x), split.validation),
+            depth_profile=self._depth_profile(model),
         )
+
+    def _explain(self, model: Relaxation) -> Explanation:
+        """With standard errors where there are samples enough."""
+        training = self.split.training
+        if len(training) < 2:
+            return explain(model)
+        data = (training.x, training.y)
+        return explain(model, data=data, loss=self._loss, threads=self.options.threads)
+
+    def _depth_profile(self, model: Relaxation) -> tuple[float, ...]:
+        held_out = self.split.held_out
+        states = model.trajectory(held_out.x, threads=self.options.threads)
+        return tuple(
+            self.split.error(states[:, layer], held_out) for layer in range(model.depth + 1)
+        )
+
+    @property
+    def _loss(self) -> SquaredDistance:
+        """The squared distance that is the training error."""
+        return SquaredDistance(weights=self.split.loss_weights(self.split.training))
 
     @property
     def dense_parameters(self) -> int:
@@ -191,7 +216,7 @@ class Experiment:
             self.model,
             split.training.x,
             split.training.y,
-            loss=SquaredDistance(weights=split.loss_weights(split.training)),
+            loss=self._loss,
             optimizer=self.optimizer,
             steps=options.steps,
             penalties=self.penalties,

@@ -12,11 +12,13 @@ from numpy.typing import NDArray
 
 from ._core import slope_at_zero
 from ._validate import check_instance
+from .coordinates import Coordinates
 from .grid import Grid
 from .lattice import Lattice, is_field, is_layered
 from .losses import Distance, SquaredDistance
 from .model import Relaxation
 from .physics import Process, read_processes
+from .scaling import Scaling
 from .stability import (
     ADVECTIVE,
     DIFFUSIVE,
@@ -91,6 +93,8 @@ class Explanation:
         What limits the reading, empty where nothing does.
     n_layers : int or None
         Number of layers where coefficients differ between them, else None.
+    scaling : Scaling or None
+        Of the data the model was trained on: coordinates, and the step of time.
     """
 
     processes: tuple[Process, ...]
@@ -100,6 +104,14 @@ class Explanation:
     standard_errors: StandardErrors | None = None
     note: str = ""
     n_layers: int | None = None
+    scaling: Scaling | None = None
+
+    @property
+    def coordinates(self) -> Coordinates:
+        """Coordinates of the cells: those of the data, or else of the grid."""
+        if self.scaling is not None:
+            return self.scaling.coordinates
+        return Coordinates.of_grid(self.grid)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -126,6 +138,27 @@ class Explanation:
         return MappingProxyType(
             {symbol: tuple(p.unit for p in group) for symbol, group in self._by_symbol().items()}
         )
+
+    def readable_unit(self, process: Process) -> tuple[str, float]:
+        """A unit that people read, and what values are multiplied by to be in it.
+
+        Parameters
+        ----------
+        process : Process
+            One of the processes.
+
+        Returns
+        -------
+        unit : str
+            For rates of data with a step of time that of the step, such as "1/month"; else the unit
+            of the process.
+        factor : float
+            1 where the unit stays.
+        """
+        if process.symbol != "R" or self.scaling is None:
+            return process.unit, 1.0
+        name, length = self.scaling.step.rate_unit
+        return (f"1/{name}", length) if name else (process.unit, 1.0)
 
     def table(self) -> tuple[Row, ...]:
         """Median and 5-95 % range over the existing cells, per quantity and layer.
@@ -250,6 +283,7 @@ def explain(
     model: Relaxation,
     data: tuple[NDArray[Any], NDArray[Any]] | None = None,
     loss: Distance = SquaredDistance(),  # noqa: B008 (immutable)
+    threads: int | None = None,
 ) -> Explanation:
     """Read a model's weights as advection, diffusion and reaction in physical units.
 
@@ -268,6 +302,8 @@ def explain(
         and the result says so. Default: no standard errors.
     loss : SquaredDistance, optional
         The loss that was lowered, with its weights and layers; only read with `data`.
+    threads : int, optional
+        As for a call of the model.
 
     Returns
     -------
@@ -343,7 +379,7 @@ def explain(
         if reason:
             notes.append(f"no standard errors: {reason}")
         else:
-            errors = estimate_standard_errors(model, data, loss)
+            errors = estimate_standard_errors(model, data, loss, threads)
     if model.beta:
         notes.append("without the soft normalisation (beta)")
     lattice = Lattice(model)
@@ -354,7 +390,13 @@ def explain(
             f"no linearisation: f'(0) = 0 for {model.activation}, so the weights are no rates of a "
             f"linear process; the lattice values are in the model's params",
         )
-        return Explanation((), model.grid, standard_errors=errors, note="\n".join(notes))
+        return Explanation(
+            (),
+            model.grid,
+            standard_errors=errors,
+            note="\n".join(notes),
+            scaling=model.scaling,
+        )
 
     def read(changes: Mapping[str, NDArray[Any]]) -> list[NDArray[Any]]:
         return [process.values for process in read_processes(Lattice(model, changes), slope)]
@@ -375,6 +417,7 @@ def explain(
         standard_errors=errors,
         note="\n".join(notes),
         n_layers=lattice.n_layers,
+        scaling=model.scaling,
     )
 
 

@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .plots import axes_of
-
 if TYPE_CHECKING:
     from xarray import Dataset
 
@@ -79,7 +77,7 @@ def to_dataset(explanation: Explanation) -> Dataset:
         data[name] = (own, values, attributes)
     used = {dim for own, _, _ in data.values() for dim in own}
     coordinates: dict[str, Any] = {}
-    for dim, axis in zip(dims, axes_of(explanation.grid), strict=True):
+    for dim, axis in zip(dims, explanation.coordinates.axes, strict=True):
         if dim in used:
             coordinates[dim] = (dim, axis.values, {"long_name": axis.name, "units": axis.unit})
     if LAYER in used:

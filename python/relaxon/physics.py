@@ -55,7 +55,7 @@ class Process:
     is_layered : bool
         Whether the first axis of the values is that of the layers.
     mean_standard_error : float or None
-        Of the mean over layers: data often determine it much better than single layers.
+        Of the mean over layers.
     """
 
     name: str

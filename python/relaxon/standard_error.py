@@ -128,7 +128,10 @@ def why_no_standard_errors(model: Relaxation) -> str:
 
 
 def estimate_standard_errors(
-    model: Relaxation, data: tuple[Array, Array], loss: Distance
+    model: Relaxation,
+    data: tuple[Array, Array],
+    loss: Distance,
+    threads: int | None = None,
 ) -> StandardErrors:
     """Standard errors of homogeneous parameters.
 
@@ -140,6 +143,8 @@ def estimate_standard_errors(
         What it was fitted to, at least two samples.
     loss : SquaredDistance
         What was lowered; weights, layers and mask count.
+    threads : int, optional
+        As for a call of the model.
 
     Returns
     -------
@@ -167,7 +172,7 @@ def estimate_standard_errors(
         refuse("data", "at least 2 samples, the clusters of the errors", "1 sample")
     grams, scores = [], []
     n_values = 0
-    for jacobian, residual, weight in _blocks(model, x, y, weights, at):
+    for jacobian, residual, weight in _blocks(model, x, y, weights, at, threads):
         weighted = jacobian * weight[:, :, np.newaxis]
         grams.append(np.matmul(weighted.transpose(0, 2, 1), jacobian))
         scores.append(np.einsum("nkp,nk->np", weighted, residual))
@@ -301,7 +306,12 @@ def _combination(direction: Field, labels: Sequence[str]) -> str:
 
 
 def _blocks(
-    model: Relaxation, x: Array, y: Array, weights: Array | None, at: list[int]
+    model: Relaxation,
+    x: Array,
+    y: Array,
+    weights: Array | None,
+    at: list[int],
+    threads: int | None,
 ) -> Iterator[tuple[Field, Field, Field]]:
     """Jacobian (n, values, p), residual and weight (n, values) of some samples after the others."""
     cells = model.output_shape
@@ -338,13 +348,13 @@ def _blocks(
                 states[:, k] = part
                 continue
             network = parts[layer]
-            states[:, k] = network(part)
+            states[:, k] = network(part, threads=threads)
             for i, (name, index) in enumerate(tangents):
                 direction = np.zeros(model.params[name].shape, model.dtype)
                 direction[index] = 1
                 direction = _cut(model, name, direction, layer)
                 if direction.any():
-                    jacobian[:, k, ..., i] = network.jvp(part, {name: direction})
+                    jacobian[:, k, ..., i] = network.jvp(part, {name: direction}, threads=threads)
         chosen = slice(begin, begin + n)
         is_read = weight[chosen] > 0.0
         residual = np.where(is_read, states - target[chosen], 0.0)

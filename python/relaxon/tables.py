@@ -13,7 +13,7 @@ from .stability import format_percent
 if TYPE_CHECKING:
     from .explain import Explanation, Row
 
-__all__ = ["format_csv", "format_explanation"]
+__all__ = ["format_csv", "format_explanation", "format_number"]
 
 
 def format_explanation(explanation: Explanation) -> str:
@@ -57,6 +57,12 @@ def format_csv(rows: Iterable[Row]) -> str:
     return text.getvalue()
 
 
+def format_number(value: float, digits: int = 4) -> str:
+    """A number in so many significant digits, without an exponent where people would write none."""
+    text = f"{value:.{digits}g}"
+    return f"{float(text):.0f}" if "e+" in text and abs(value) < 1e7 else text
+
+
 def _coefficient_lines(rows: Sequence[Row]) -> list[list[str]]:
     has_layers = any(row.layer is not None for row in rows)
     has_errors = any(row.standard_error is not None for row in rows)
@@ -70,9 +76,9 @@ def _coefficient_lines(rows: Sequence[Row]) -> list[list[str]]:
     lines = [head]
     for row in rows:
         line = [row.process, *(["" if row.layer is None else str(row.layer)] if has_layers else [])]
-        line += [row.unit, f"{row.median:.4g}"]
+        line += [row.unit, format_number(row.median)]
         if has_errors:
-            line.append("" if row.standard_error is None else f"{row.standard_error:.2g}")
+            line.append("" if row.standard_error is None else format_number(row.standard_error, 2))
         if has_ranges:
             line.append(_range(row.low, row.high))
         if has_null:
@@ -89,7 +95,7 @@ def _stability_lines(rows: Sequence[Row]) -> list[list[str]]:
     lines = [head]
     for row in rows:
         line = [row.process, *(["" if row.layer is None else str(row.layer)] if has_layers else [])]
-        line += [f"{row.median:.4g}", *([_range(row.low, row.high)] if has_ranges else [])]
+        line += [format_number(row.median), *([_range(row.low, row.high)] if has_ranges else [])]
         line += [f"{row.bound:g}", format_percent(row.share_over or 0.0)]
         lines.append(line)
     return lines
@@ -105,4 +111,4 @@ def _align(lines: list[list[str]]) -> str:
 def _range(low: float | None, high: float | None) -> str:
     if low is None or high is None or low == high:
         return ""
-    return f"{low:.4g} to {high:.4g}"
+    return f"{format_number(low)} to {format_number(high)}"

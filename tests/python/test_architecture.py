@@ -92,7 +92,7 @@ PYTHON_LAYERS = [
     {"explain", "explanation_figure", "labelled", "tables"},
     {"options"},
     {"experiment"},
-    {"figures"},
+    {"figures", "summary", "page"},
     {"report"},
     {"commands"},
     {"cli"},

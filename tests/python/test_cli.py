@@ -22,14 +22,15 @@ from relaxon import cli, datasets, files
 from relaxon.coordinates import Coordinates
 from relaxon.experiment import Experiment, Result
 from relaxon.options import Options
-from relaxon.report import coefficient_figure, physics_of
 from relaxon.series import Series
 from relaxon.split import split_series
+from relaxon.summary import physics_of
 from relaxon.time_axis import SECONDS_PER_MONTH
 
 RELAXON = [sys.executable, "-c", "import sys; from relaxon.cli import main; sys.exit(main())"]
 PNG = b"\x89PNG\r\n\x1a\n"
-REPORT = {"model.safetensors", "summary.json", "history.csv", "loss.png", "prediction.png"}
+FIGURES = {"loss.png", "prediction.png", "coefficients.png", "depth.png"}
+REPORT = {"model.safetensors", "summary.json", "history.csv", "report.html", *FIGURES}
 
 
 def relaxon(*arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
@@ -199,7 +200,7 @@ def test_local_coefficients_beat_damped_persistence(local: tuple[Experiment, Res
 
 
 def test_local_fields_are_drawn_as_maps(local: tuple[Experiment, Result]) -> None:
-    figure = coefficient_figure(*local)
+    figure = local[1].explanation.plot()
     assert figure is not None
     titles = [axes.get_title(loc="left") for axes in figure.axes]
     assert [title for title in titles if title] == [
@@ -222,7 +223,7 @@ def test_local_fields_are_drawn_as_maps(local: tuple[Experiment, Result]) -> Non
 def test_local_report(tmp_path: Path) -> None:
     done = relaxon("fit", "sst", "--space", "local", "--steps", "3", "--out", str(tmp_path))
     assert done.returncode == 0, done.stderr
-    assert {path.name for path in tmp_path.iterdir()} == {*REPORT, "coefficients.png"}
+    assert {path.name for path in tmp_path.iterdir()} == REPORT
     assert (tmp_path / "coefficients.png").read_bytes().startswith(PNG)
     summary = json.loads((tmp_path / "summary.json").read_text())
     assert summary["fit"]["validation_error"] > 0

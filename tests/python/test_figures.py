@@ -9,8 +9,9 @@ import pytest
 
 from relaxon.coordinates import Coordinates
 from relaxon.experiment import Experiment, Result
-from relaxon.figures import coefficient_figure, encode_png, loss_figure, prediction_figure
+from relaxon.figures import depth_figure, loss_figure, prediction_figure
 from relaxon.options import Options
+from relaxon.plots import encode_png
 from relaxon.samples import Samples
 from relaxon.series import Series
 from relaxon.time_axis import TimeAxis
@@ -55,7 +56,7 @@ def test_lines() -> None:
     assert titles(figure)[0].startswith("Truth, 2021-01-")
     assert titles(figure)[1] == "Prediction, 12 hours ahead"
     assert {"height (km)", "ppm"} <= labels(figure)
-    figure = coefficient_figure(experiment, result)  # type: ignore[assignment]
+    figure = result.explanation.plot()
     assert titles(figure) == ["Reaction", "Advection along height", "Diffusion along height"]
     assert {"1/hour", "km/s", "km²/s"} <= labels(figure)
     (line,) = figure.axes[0].lines
@@ -65,9 +66,8 @@ def test_lines() -> None:
 
 
 def test_maps() -> None:
-    experiment, result = run(series("latitude", "longitude"), space="local", scheme="upwind")
-    figure = coefficient_figure(experiment, result)
-    assert figure is not None
+    _, result = run(series("latitude", "longitude"), space="local", scheme="upwind")
+    figure = result.explanation.plot()
     assert titles(figure)[:3] == [
         "Reaction",
         "Advection along latitude",
@@ -86,7 +86,7 @@ def test_three_axes_show_their_middle() -> None:
     experiment, result = run(series("height", "latitude", "longitude"), space="local")
     figure = prediction_figure(experiment, result)
     assert all(title.endswith("(height 2 km)") for title in titles(figure))
-    figure = coefficient_figure(experiment, result)  # type: ignore[assignment]
+    figure = result.explanation.plot()
     assert "Diffusion along height and longitude (height 2 km)" in titles(figure)
     assert len(titles(figure)) == 10
     encode_png(figure)
@@ -99,5 +99,5 @@ def test_pairs_have_numbers_for_times() -> None:
     assert titles(figure)[0].startswith("Truth, held-out sample ")
     assert titles(figure)[1] == "Prediction"
     assert {"axis 0", "axis 1"} <= labels(figure)
-    assert coefficient_figure(experiment, result) is None
+    assert encode_png(depth_figure(result)).startswith(b"\x89PNG")
     assert encode_png(loss_figure(result)).startswith(b"\x89PNG")
