@@ -15,9 +15,9 @@ is seen alone; both are found from pairs of inputs and readings.
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
-from relaxon.torch import RelaxationLayer
 
 import relaxon as rx
+from relaxon.torch import RelaxationLayer
 
 N, L = 64, 10
 op = rx.ADR(rx.Grid((N,), names="cell"), scheme="lax-wendroff")
