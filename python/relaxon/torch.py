@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 
@@ -83,6 +83,8 @@ class RelaxationLayer(torch.nn.Module):
         self._model = model
         self._memory = memory
         self._threads = threads
+        self._places: list[tuple[int, bool]] | None = None
+        self._views: list[Any] = []
         for name, array in model.params.items():
             self.register_parameter(name, torch.nn.Parameter(torch.tensor(array)))
 
@@ -104,16 +106,45 @@ class RelaxationLayer(torch.nn.Module):
         TypeError, ValueError
             If x is no tensor, or of another type, shape or device.
         """
+        model = self._model
+        if not isinstance(x, torch.Tensor) or DTYPES.get(x.dtype) != model.dtype or not x.is_cpu:
+            self._refuse(x)
+        # Here and not in the function, so that the copy is the one that is saved for backward.
+        x = x.contiguous()
+        parameters = self._parameters.values()
+        if torch.is_grad_enabled():
+            return _Relax.apply(self, x, *parameters)
+        return self._run(x, self._arrays(parameters), check_threads(self._threads))
+
+    def _refuse(self, x: Any) -> NoReturn:
         if not isinstance(x, torch.Tensor):
             refuse("x", "a torch.Tensor", type(x).__name__, TypeError, "torch.from_numpy(x)")
-        dtype = self._model.dtype
-        if DTYPES.get(x.dtype) != dtype:
-            fix = f"convert it with .to(torch.{dtype}), or the layer with .to({x.dtype})"
-            refuse("x", f"a tensor of torch.{dtype}", f"one of {x.dtype}", TypeError, fix)
         if x.device.type != "cpu":
             refuse("x", "a tensor on the CPU", f"one on {x.device}", fix="call x.cpu()")
-        # Here and not in the function, so that the copy is the one that is saved for backward.
-        return _Relax.apply(self, x.contiguous(), *self._parameters.values())
+        dtype = self._model.dtype
+        fix = f"convert it with .to(torch.{dtype}), or the layer with .to({x.dtype})"
+        refuse("x", f"a tensor of torch.{dtype}", f"one of {x.dtype}", TypeError, fix)
+
+    def _run(self, x: Any, arrays: list[Any], threads: int) -> Any:
+        model = self._model
+        states = check_states("x", x.detach().numpy(), model.input_shape, model.dtype)
+        out = torch.empty((*model._lead(states), *model.output_shape), dtype=x.dtype)
+        model._network.forward(arrays, states, out.numpy(), False, threads)
+        return out
+
+    def _arrays(self, parameters: Any) -> list[Any]:
+        """Parameters as the core takes them: views of the tensors' memory.
+
+        They are kept, which keeps that memory alive too: while a tensor's address is the same, and
+        it is contiguous, so is what it holds.
+        """
+        places = [(p.data_ptr(), p.is_contiguous()) for p in parameters]
+        if places != self._places:
+            views = {n: p.detach().contiguous().numpy() for n, p in self._parameters.items()}
+            is_stable = all(is_contiguous for _, is_contiguous in places)
+            self._places = places if is_stable else None
+            self._views = self._model._arrays(views)
+        return self._views
 
     def to_relaxation(self) -> Relaxation:
         """The model with the parameters as they are now.
@@ -131,6 +162,9 @@ class RelaxationLayer(torch.nn.Module):
         return self._model.with_params(
             {name: tensor.detach().numpy() for name, tensor in self._parameters.items()}
         )
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_places": None, "_views": []}
 
     def extra_repr(self) -> str:
         """The configuration, for ``repr``."""
@@ -155,46 +189,50 @@ class _Relax(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, layer: RelaxationLayer, x: Any, *params: Any) -> Any:
-        model, threads = layer._model, check_threads(layer._threads)
-        states = check_states("x", x.detach().numpy(), model.input_shape, model.dtype)
-        out = torch.empty((*model._lead(states), *model.output_shape), dtype=x.dtype)
-        model._network.forward(_core_arrays(model, params), states, out.numpy(), False, threads)
+        threads = check_threads(layer._threads)
+        arrays = layer._arrays(params)
         ctx.save_for_backward(x, *params)
-        ctx.model, ctx.memory, ctx.threads = model, check_memory(layer._memory), threads
-        return out
+        ctx.sweep = (layer._model, arrays, check_memory(layer._memory), threads)
+        return layer._run(x, arrays, threads)
 
     @staticmethod
     def backward(ctx: Any, y_bar: Any) -> tuple[Any, ...]:
-        # once_differentiable would let a second derivative through as zero where y_bar is constant.
-        if torch.is_grad_enabled():
-            raise RuntimeError(
-                "relaxon.torch has first derivatives only: call backward or grad without "
-                "create_graph=True"
-            )
+        # Of the parameters only that torch finds them unchanged: their memory is in the sweep.
         x, *params = ctx.saved_tensors
-        model = ctx.model
-        _, wants_x, *wanted = ctx.needs_input_grad
-        states = x.detach().numpy()
-        grads, slots, x_bar = model._gradient_arrays(states if wants_x else None)
-        if model.trainable_omega and not wanted[-1]:
-            slots[-1] = None
-        model._network.vjp(
-            _core_arrays(model, params),
-            states,
-            y_bar.contiguous().numpy(),
-            slots,
-            x_bar,
-            ctx.memory,
-            ctx.threads,
+        wanted = ctx.needs_input_grad[1:]
+        if torch.is_grad_enabled():
+            return None, *_PullBack.apply(ctx.sweep, wanted, y_bar, x, *params)
+        return None, *_pull_back(ctx.sweep, wanted, y_bar, x)
+
+
+class _PullBack(torch.autograd.Function):
+    """The vjp under create_graph=True: its results have a history, which ends in an error.
+
+    Without one, a second derivative would silently lack this layer's part.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, sweep: Any, wanted: Any, y_bar: Any, x: Any, *_: Any) -> tuple[Any, ...]:
+        return _pull_back(sweep, wanted, y_bar, x)
+
+    @staticmethod
+    def backward(ctx: Any, *_: Any) -> Any:
+        raise NotImplementedError(
+            "relaxon.torch has first derivatives only: the gradient of a RelaxationLayer cannot be "
+            "differentiated again; leave out create_graph=True"
         )
-        bars = [
-            torch.from_numpy(grads[name]) if is_wanted else None
-            for name, is_wanted in zip(model.params, wanted, strict=True)
-        ]
-        return None, torch.from_numpy(x_bar) if wants_x else None, *bars
 
 
-def _core_arrays(model: Relaxation, params: Any) -> list[Any]:
-    """Parameters as the core takes them: views of the tensors' memory."""
-    arrays = [tensor.detach().numpy() for tensor in params]
-    return model._arrays(dict(zip(model.params, arrays, strict=True)))
+def _pull_back(sweep: Any, wanted: tuple[bool, ...], y_bar: Any, x: Any) -> tuple[Any, ...]:
+    """Cotangents of x and the parameters, None where nobody asks for them."""
+    model, arrays, memory, threads = sweep
+    states = x.detach().numpy()
+    grads, slots, x_bar = model._gradient_arrays(states if wanted[0] else None)
+    if model.trainable_omega and not wanted[-1]:
+        slots[-1] = None
+    cotangent = y_bar.detach().contiguous().numpy()
+    model._network.vjp(arrays, states, cotangent, slots, x_bar, memory, threads)
+    return tuple(
+        torch.from_numpy(grads[name]) if is_wanted else None
+        for name, is_wanted in zip(("x", *model.params), wanted, strict=True)
+    )

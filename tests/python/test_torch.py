@@ -168,12 +168,45 @@ def test_refusals() -> None:
     with pytest.raises(TypeError, match=r"argument 'dtype'.*float16"):
         layer.half()
     assert layer(x).dtype == torch.float64
-    with pytest.raises(RuntimeError, match="first derivatives only"):
-        torch.autograd.grad(layer(x).sum(), x, create_graph=True)
+    (first,) = torch.autograd.grad(layer(x).sum(), x, create_graph=True)
+    with pytest.raises(NotImplementedError, match="first derivatives only"):
+        torch.autograd.grad((first**2).sum(), x)
     with pytest.raises(ValueError, match="argument 'threads'"):
         RelaxationLayer(model(), threads=0)
     with pytest.raises(ValueError, match="argument 'memory'"):
         RelaxationLayer(model(), memory="much")
+
+
+def test_parameters_that_moved_are_found() -> None:
+    """Views of their memory are kept between calls."""
+    layer = RelaxationLayer(model())
+    x = torch.from_numpy(sample((2, *SHAPE)))
+    before = layer(x)
+    with torch.no_grad():
+        for parameter in layer.parameters():
+            parameter.mul_(2.0)
+    twice = layer(x)
+    np.testing.assert_array_equal(twice.detach(), layer.to_relaxation()(x.numpy()))
+    for parameter in layer.parameters():
+        parameter.data = parameter.data / 2.0
+    np.testing.assert_array_equal(layer(x).detach(), before.detach())
+    assert not torch.equal(twice, before)
+    layer.load_state_dict({name: 2.0 * value for name, value in layer.state_dict().items()})
+    np.testing.assert_array_equal(layer(x).detach(), twice.detach())
+    twin = copy.deepcopy(layer)
+    with torch.no_grad():
+        for parameter in twin.parameters():
+            parameter.zero_()
+    np.testing.assert_array_equal(layer(x).detach(), twice.detach())
+
+
+def test_a_parameter_changed_before_backward_is_noticed() -> None:
+    layer = RelaxationLayer(model())
+    output = layer(torch.from_numpy(sample((2, *SHAPE)))).sum()
+    with torch.no_grad():
+        layer.U.add_(1.0)
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        output.backward()
 
 
 RUNTIMES = """
