@@ -73,11 +73,11 @@ def relaxation(
 
     Examples
     --------
-    >>> import jax, relaxon as rx  # doctest: +SKIP
-    >>> from relaxon.jax import relaxation  # doctest: +SKIP
-    >>> model = rx.Relaxation(rx.ADR(rx.Grid((64,))), depth=10, dtype="float32")  # doctest: +SKIP
-    >>> f = jax.jit(relaxation(model))  # doctest: +SKIP
-    >>> f(dict(model.params), jax.numpy.ones((5, 64))).shape  # doctest: +SKIP
+    >>> import jax, relaxon as rx
+    >>> from relaxon.jax import relaxation
+    >>> model = rx.Relaxation(rx.ADR(rx.Grid((64,))), depth=10, dtype="float32")
+    >>> f = jax.jit(relaxation(model))
+    >>> f(dict(model.params), jax.numpy.ones((5, 64))).shape
     (5, 64)
     """
     check_instance("model", model, Relaxation)

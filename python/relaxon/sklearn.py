@@ -108,11 +108,11 @@ class RelaxationRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
 
     Examples
     --------
-    >>> import numpy as np  # doctest: +SKIP
-    >>> from relaxon.sklearn import RelaxationRegressor  # doctest: +SKIP
-    >>> X = np.random.default_rng(0).standard_normal((100, 8))  # doctest: +SKIP
-    >>> y = X[:, 0] - 2.0 * X[:, 3]  # doctest: +SKIP
-    >>> RelaxationRegressor(activation="identity").fit(X, y).score(X, y) > 0.99  # doctest: +SKIP
+    >>> import numpy as np
+    >>> from relaxon.sklearn import RelaxationRegressor
+    >>> X = np.random.default_rng(0).standard_normal((100, 8))
+    >>> y = X[:, 0] - 2.0 * X[:, 3]
+    >>> RelaxationRegressor(activation="identity").fit(X, y).score(X, y) > 0.99
     True
     """
 

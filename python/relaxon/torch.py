@@ -64,12 +64,12 @@ class RelaxationLayer(torch.nn.Module):
 
     Examples
     --------
-    >>> import relaxon as rx, torch  # doctest: +SKIP
-    >>> from relaxon.torch import RelaxationLayer  # doctest: +SKIP
-    >>> model = rx.Relaxation(rx.ADR(rx.Grid((64,))), depth=10)  # doctest: +SKIP
-    >>> layer = RelaxationLayer(model)  # doctest: +SKIP
-    >>> layer(torch.ones(5, 64, dtype=torch.float64)).sum().backward()  # doctest: +SKIP
-    >>> layer.U.grad.shape  # doctest: +SKIP
+    >>> import relaxon as rx, torch
+    >>> from relaxon.torch import RelaxationLayer
+    >>> model = rx.Relaxation(rx.ADR(rx.Grid((64,))), depth=10)
+    >>> layer = RelaxationLayer(model)
+    >>> layer(torch.ones(5, 64, dtype=torch.float64)).sum().backward()
+    >>> layer.U.grad.shape
     torch.Size([1])
     """
 
