@@ -16,10 +16,10 @@ from typing import Any
 import jax
 import numpy as np
 import torch
+from jax.experimental.buffer_callback import buffer_callback
 
 import relaxon as rx
 from bench.measure import interleave, seconds_per_call
-from relaxon.jax import _call as jax_call
 from relaxon.jax import relaxation
 from relaxon.sklearn import RelaxationRegressor
 from relaxon.torch import RelaxationLayer
@@ -73,26 +73,23 @@ def main() -> None:
 
     # By the same way back to Python as the wrapper's, with nothing done there.
     names = list(model.params)
-    nothing = (grads["x"], *(grads[name] for name in names))
-    shapes = tuple(array.shape for array in nothing)
+    operand_shape = jax.ShapeDtypeStruct(x.shape, x.dtype)
+    shapes = [jax.ShapeDtypeStruct(grads[name].shape, x.dtype) for name in ("x", *names)]
 
-    def call(function: Any, shapes: Any, *operands: Any) -> Any:
-        return jax_call.bind(*operands, function=function, shapes=shapes)
+    def nothing(*_: Any) -> None:
+        pass
 
-    def ready_output(*_: Any) -> Any:
-        return (out,)
-
-    def ready_bars(*_: Any) -> Any:
-        return nothing
+    def call(shapes: Any, *operands: Any) -> Any:
+        return buffer_callback(nothing, shapes, vmap_method="expand_dims")(*operands)
 
     @jax.custom_vjp
     def empty(params: Any, x: Any) -> Any:
-        return call(ready_output, (x.shape,), x, *(params[name] for name in names))[0]
+        return call(operand_shape, x, *(params[name] for name in names))
 
     def empty_backward(kept: Any, y_bar: Any) -> Any:
         params, x = kept
         operands = (params[name] for name in names)
-        x_bar, *bars = call(ready_bars, shapes, x, y_bar, *operands)
+        x_bar, *bars = call(shapes, x, y_bar, *operands)
         return dict(zip(names, bars, strict=True)), x_bar
 
     empty.defvjp(lambda params, x: (empty(params, x), (params, x)), empty_backward)

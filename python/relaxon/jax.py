@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -20,8 +19,7 @@ from .model import Relaxation
 
 try:
     import jax
-    from jax.extend.core import Primitive
-    from jax.interpreters import batching, mlir
+    from jax.experimental.buffer_callback import buffer_callback
 except ModuleNotFoundError as error:
     if error.name != "jax":
         raise
@@ -65,11 +63,11 @@ def relaxation(
 
     Notes
     -----
-    Computed on the CPU; the arrays are read where they lie. It works under ``jit``, ``grad`` and
-    ``vmap``; forward mode and second derivatives are refused. Under ``vmap`` over x alone the
-    forward sweep takes all at once; otherwise, and for gradients, which then differ for each entry,
-    it runs once for each. A batch axis of x itself is faster for training. As everywhere in JAX,
-    NaN is not searched for: it flows through.
+    Computed on the CPU, in JAX's own memory. It works under ``jit``, ``grad`` and ``vmap``; forward
+    mode and second derivatives are refused. Under ``vmap`` over x alone the forward sweep takes all
+    entries at once. Otherwise it runs once for each, and so does the adjoint sweep, as each entry
+    has gradients of its own: for training, a batch axis of x is faster. As everywhere in JAX, NaN
+    is not searched for: it flows through.
 
     Examples
     --------
@@ -83,18 +81,23 @@ def relaxation(
     check_instance("model", model, Relaxation)
     sweeps = _Sweeps(model, check_memory(memory), check_threads(threads))
 
+    def call(function: Callable[..., None], shapes: Any, *operands: Any) -> Any:
+        # jax.pure_callback would put the operands on a device first, by threads that may all be
+        # waiting for such calls: above 100 KB it hangs on one processor.
+        return buffer_callback(function, shapes, vmap_method="expand_dims")(*operands)
+
+    def shape(*lengths: int) -> Any:
+        return jax.ShapeDtypeStruct(lengths, model.dtype)
+
     @jax.custom_vjp
     def relax(params: tuple[Any, ...], x: Any) -> Any:
         lead = x.shape[: x.ndim - len(model.input_shape)]
-        (y,) = _call.bind(
-            x, *params, function=sweeps.forward, shapes=((*lead, *model.output_shape),)
-        )
-        return y
+        return call(sweeps.forward, shape(*lead, *model.output_shape), x, *params)
 
     @jax.custom_jvp
     def pull_back(params: tuple[Any, ...], x: Any, y_bar: Any) -> Any:
-        shapes = tuple(array.shape for array in (x, *params))
-        x_bar, *bars = _call.bind(x, y_bar, *params, function=sweeps.vjp, shapes=shapes)
+        shapes = [shape(*array.shape) for array in (x, *params)]
+        x_bar, *bars = call(sweeps.vjp, shapes, x, y_bar, *params)
         return tuple(bars), x_bar
 
     def refuse_second(primals: Any, tangents: Any) -> Any:
@@ -116,146 +119,76 @@ def relaxation(
     return f
 
 
-# A call back to Python. jax.pure_callback would put the operands on a device first, on threads that
-# may all be waiting for such calls: with operands above 100 KB it hangs on one processor.
-_call = Primitive("relaxon_call")
-_call.multiple_results = True
-
-
-@functools.lru_cache(maxsize=256)
-def _compiled(**config: Any) -> Callable[..., Any]:
-    run: Callable[..., Any] = jax.jit(functools.partial(_call.bind, **config))
-    return run
-
-
-@_call.def_impl
-def _run(*operands: Any, **config: Any) -> Any:
-    return _compiled(**config)(*operands)
-
-
-@_call.def_abstract_eval
-def _describe(*operands: Any, shapes: Any, **_: Any) -> list[Any]:
-    return [jax.core.ShapedArray(shape, operands[0].dtype) for shape in shapes]
-
-
-def _lower(context: Any, *operands: Any, function: Callable[..., Any], **_: Any) -> Any:
-    results, *_rest = mlir.emit_python_callback(
-        context,
-        function,
-        None,
-        list(operands),
-        context.avals_in,
-        context.avals_out,
-        has_side_effect=False,
-        returns_token=False,
-    )
-    return results
-
-
-mlir.register_lowering(_call, _lower, platform="cpu")
-
-
-def _map(operands: Any, axes: Any, *, shapes: Any, **config: Any) -> Any:
-    """``vmap``: one more axis in front of everything, of length 1 where nothing depends on it."""
-    n = next(
-        operand.shape[axis]
-        for operand, axis in zip(operands, axes, strict=True)
-        if axis is not None
-    )
-    expanded = [
-        operand[None] if axis is None else jax.numpy.moveaxis(operand, axis, 0)
-        for operand, axis in zip(operands, axes, strict=True)
-    ]
-    shapes = tuple((n, *shape) for shape in shapes)
-    results = _call.bind(*expanded, shapes=shapes, **config)
-    return results, [0] * len(results)
-
-
-batching.primitive_batchers[_call] = _map
-
-
 class _Sweeps:
-    """What the callbacks run.
+    """What the callbacks run, on views of JAX's memory.
 
-    All arrays may carry axes of ``vmap`` in front, of length 1 where they do not depend on them.
+    All arrays may carry axes of ``vmap`` in front, of length 1 in operands that do not depend on
+    them.
     """
 
     def __init__(self, model: Relaxation, memory: int, threads: int) -> None:
         self._model = model
         self._memory = memory
         self._threads = threads
+        self._ndim = next(iter(model.params.values())).ndim
 
-    def _n_mapped(self, params: Sequence[Array]) -> int:
-        return params[0].ndim - next(iter(self._model.params.values())).ndim
-
-    def _arrays(self, params: Sequence[Array]) -> list[Array]:
-        return self._model._arrays(dict(zip(self._model.params, params, strict=True)))
-
-    def forward(self, *operands: Any) -> tuple[Array]:
-        x, *params = map(_plain, operands)
-        n_mapped = self._n_mapped(params)
-        model = self._model
-        shape, lead = model.output_shape, x.shape[: x.ndim - len(model.input_shape)]
-        mapped = _mapped_shape(n_mapped, operands)
-        if _is_shared(n_mapped, params):
-            # The mapped axes of x are a part of the batch.
-            params = [array.reshape(array.shape[n_mapped:]) for array in params]
-            out = np.empty((*lead, *shape), model.dtype)
-            states = x.reshape(-1, *model.input_shape)
-            outputs = out.reshape(-1, *shape)
-            model._network.forward(self._arrays(params), states, outputs, False, self._threads)
-            return (out,)
-        out = np.empty((*mapped, *lead[n_mapped:], *shape), model.dtype)
-        for index in np.ndindex(mapped):
-            x_here, *params_here = (_entry(array, index) for array in (x, *params))
-            model._network.forward(
-                self._arrays(params_here), x_here, out[index], False, self._threads
-            )
-        return (out,)
-
-    def vjp(self, *operands: Any) -> tuple[Array, ...]:
-        arrays = [_plain(operand) for operand in operands]
-        n_mapped = self._n_mapped(arrays[2:])
+    def _mapped_shape(self, params: list[Array], *others: Array) -> tuple[int, ...]:
+        n_mapped = params[0].ndim - self._ndim
+        # The usual case, and NumPy takes microseconds to find it out.
         if n_mapped == 0:
-            return self._vjp(*arrays)
-        mapped = _mapped_shape(n_mapped, arrays)
-        results = [
-            np.empty((*mapped, *array.shape[n_mapped:]), self._model.dtype)
-            for array in (arrays[0], *arrays[2:])
-        ]
+            return ()
+        return np.broadcast_shapes(*(array.shape[:n_mapped] for array in (*params, *others)))
+
+    def _slots(self, arrays: Iterable[Array]) -> list[Array]:
+        return self._model._arrays(dict(zip(self._model.params, arrays, strict=True)))
+
+    def forward(self, _: Any, out: Any, *operands: Any) -> None:
+        """The sweep, by JAX's protocol: from the operands' buffers into that of the output."""
+        y, x, *params = map(np.asarray, (out, *operands))
+        mapped = self._mapped_shape(params, x)
+        if not mapped:
+            self._forward(y, x, *params)
+            return
+        if all(length == 1 for array in params for length in array.shape[: len(mapped)]):
+            # The parameters are those of all entries: mapped axes of x are a part of the batch.
+            params = [array.reshape(array.shape[len(mapped) :]) for array in params]
+            x = x.reshape(-1, *self._model.input_shape)
+            self._forward(y.reshape(-1, *self._model.output_shape), x, *params)
+            return
         for index in np.ndindex(mapped):
-            bars = self._vjp(*(_entry(array, index) for array in arrays))
-            for result, bar in zip(results, bars, strict=True):
-                result[index] = bar
-        return tuple(results)
+            self._forward(*(_entry(array, index) for array in (y, x, *params)))
 
-    def _vjp(self, x: Array, y_bar: Array, *params: Array) -> tuple[Array, ...]:
-        grads, slots, x_bar = self._model._gradient_arrays(x)
+    def _forward(self, y: Array, x: Array, *params: Array) -> None:
+        self._model._network.forward(self._slots(params), x, y, False, self._threads)
+
+    def vjp(self, _: Any, outs: Any, *operands: Any) -> None:
+        """The adjoint sweep likewise."""
+        arrays = [np.asarray(buffer) for buffer in (*outs, *operands)]
+        n_outs = len(outs)
+        x, y_bar, *params = arrays[n_outs:]
+        mapped = self._mapped_shape(params, x, y_bar)
+        if not mapped:
+            self._vjp(n_outs, arrays)
+            return
+        for index in np.ndindex(mapped):
+            self._vjp(n_outs, [_entry(array, index) for array in arrays])
+
+    def _vjp(self, n_outs: int, arrays: list[Array]) -> None:
+        x_bar, *param_bars = arrays[:n_outs]
+        x, y_bar, *params = arrays[n_outs:]
+        slots: list[Array | None] = [*self._slots(param_bars)]
+        if not self._model.trainable_omega:
+            slots[-1] = None
         self._model._network.vjp(
-            self._arrays(params), x, y_bar, slots, x_bar, self._memory, self._threads
+            self._slots(params), x, y_bar, slots, x_bar, self._memory, self._threads
         )
-        return grads.pop("x"), *grads.values()
-
-
-def _plain(operand: Any) -> Array:
-    # NumPy alone in a callback: an operation of JAX could wait for the thread that waits for it.
-    array: Array = np.ascontiguousarray(operand).reshape(operand.shape)
-    return array
-
-
-def _mapped_shape(n_mapped: int, arrays: Sequence[Any]) -> tuple[int, ...]:
-    return np.broadcast_shapes(*(array.shape[:n_mapped] for array in arrays))
-
-
-def _is_shared(n_mapped: int, arrays: Sequence[Array]) -> bool:
-    return all(length == 1 for array in arrays for length in array.shape[:n_mapped])
 
 
 def _entry(array: Array, index: tuple[int, ...]) -> Array:
-    """One entry of the mapped axes, as an array."""
-    key: Any = (*(min(i, n - 1) for i, n in zip(index, array.shape, strict=False)), ...)
-    entry: Array = array[key]
-    return entry
+    """A view of one entry of the mapped axes."""
+    for i in index:
+        array = array[min(i, len(array) - 1), ...]
+    return array
 
 
 def _check_precision(model: Relaxation) -> None:
@@ -263,8 +196,8 @@ def _check_precision(model: Relaxation) -> None:
     if model.dtype == np.float64 and not jax.config.jax_enable_x64:
         refuse(
             "model",
-            "float32 unless JAX computes in double precision",
-            "float64",
+            "one in float32 unless JAX computes in double precision",
+            "one in float64",
             TypeError,
             "jax.config.update('jax_enable_x64', True), or model.astype('float32')",
         )
