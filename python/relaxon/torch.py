@@ -83,8 +83,7 @@ class RelaxationLayer(torch.nn.Module):
         self._model = model
         self._memory = memory
         self._threads = threads
-        self._places: list[tuple[int, bool]] | None = None
-        self._views: list[Any] = []
+        self._kept: tuple[list[Any] | None, list[Any]] = (None, [])
         for name, array in model.params.items():
             self.register_parameter(name, torch.nn.Parameter(torch.tensor(array)))
 
@@ -135,16 +134,17 @@ class RelaxationLayer(torch.nn.Module):
     def _arrays(self, parameters: Any) -> list[Any]:
         """Parameters as the core takes them: views of the tensors' memory.
 
-        They are kept, which keeps that memory alive too: while a tensor's address is the same, and
-        it is contiguous, so is what it holds.
+        They are kept, which keeps that memory alive too: while tensors have the same address, shape
+        and strides, the views show what they hold.
         """
-        places = [(p.data_ptr(), p.is_contiguous()) for p in parameters]
-        if places != self._places:
-            views = {n: p.detach().contiguous().numpy() for n, p in self._parameters.items()}
-            is_stable = all(is_contiguous for _, is_contiguous in places)
-            self._places = places if is_stable else None
-            self._views = self._model._arrays(views)
-        return self._views
+        places = [(p.data_ptr(), p.shape, p.stride()) for p in parameters]
+        # In one piece, because threads may share a layer.
+        kept_places, arrays = self._kept
+        if places != kept_places:
+            views = {name: p.detach().numpy() for name, p in self._parameters.items()}
+            arrays = self._model._arrays(views)
+            self._kept = (places, arrays)
+        return arrays
 
     def to_relaxation(self) -> Relaxation:
         """The model with the parameters as they are now.
@@ -164,7 +164,7 @@ class RelaxationLayer(torch.nn.Module):
         )
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_places": None, "_views": []}
+        return {**self.__dict__, "_kept": (None, [])}
 
     def extra_repr(self) -> str:
         """The configuration, for ``repr``."""
