@@ -58,7 +58,7 @@ class RelaxationRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
     order : int, default 2
         Order of the moments; not used by other operators.
     radius : int, default 1
-        Of the moments' or the banded stencil.
+        Of the banded stencil; not used by other operators.
     space : {"local", "homogeneous"}, default "local"
         Coefficients per cell or for all; not used by "dense".
     time : {"constant", "layered"}, default "constant"
