@@ -301,6 +301,7 @@ Evaluations StencilSweep<T>::evaluations() const {
         const Parameters<T>&, const T*, const Target<T>&, const Gradients<T>&, Team&);             \
     template void StencilSweep<T>::vjp(const Parameters<T>&, const T*, const T*,                   \
                                        const Gradients<T>&, Team&);                                \
+    template void StencilSweep<T>::load_cotangent(Context&, Crew&, const T*, std::int64_t, T*);    \
     template Evaluations StencilSweep<T>::evaluations() const;
 RELAXON_INSTANTIATE(float)
 RELAXON_INSTANTIATE(double)

@@ -28,7 +28,7 @@ def test_installation_holds_the_package_and_nothing_else() -> None:
     expected = {
         f"relaxon/{path.relative_to(source).as_posix()}"
         for path in source.rglob("*")
-        if path.suffix in {".py", ".pyi", ".typed", ".npz", ".txt"}
+        if path.suffix in {".py", ".pyi", ".typed", ".npz", ".txt", ".html", ".css"}
     }
     compiled = {name for name in own if name.endswith((".so", ".pyd"))}
     assert own - compiled == expected
