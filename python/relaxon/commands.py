@@ -185,8 +185,11 @@ def _encode(later: DataArray, suffix: str) -> bytes:
 def _bad_input() -> Iterator[None]:
     try:
         yield
-    except (TypeError, ValueError, ImportError, FileNotFoundError) as error:
+    except (TypeError, ValueError, ImportError) as error:
         raise Failure(str(error)) from error
+    except OSError as error:
+        reason = f"cannot read {error.filename}: {error.strerror}" if error.filename else str(error)
+        raise Failure(reason) from error
 
 
 @contextmanager
@@ -259,6 +262,9 @@ def _print_result(experiment: Experiment, result: Result) -> None:
     print(f"fit: {fitted.message} ({len(fitted.history.loss)} steps)")
     physics = physics_of(result.explanation, fitted.model.scaling)
     print("\n" + _physics_text(physics, experiment.split.coordinates))
+    errors = result.explanation.standard_errors
+    if errors is not None:
+        print(f"\n{errors}")
     stability = result.explanation.stability
     if stability is not None and stability.share > 0.0:
         print(f"\n{stability}")

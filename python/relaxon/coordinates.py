@@ -335,6 +335,10 @@ def _read_axis(
     check_even(name, positions, float(rounding))
     step = float(np.diff(positions).mean())
     is_degrees = bool(kind and _DEGREES.fullmatch(unit))
+    if is_degrees and kind == "latitude" and np.abs(positions).max() > 90.0 * (1.0 + JITTER):
+        i = int(np.argmax(np.abs(positions)))
+        rule = "latitudes from -90 to 90 degrees"
+        refuse(name, rule, f"{positions[i]:g} at index {i} (in ascending order)")
     is_periodic = is_degrees and kind == "longitude" and _closes(positions, float(rounding))
     if doubt:
         warnings.warn(f"axis '{name}' keeps lattice units: {doubt}", UserWarning, stacklevel=4)

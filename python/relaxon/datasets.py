@@ -268,7 +268,7 @@ def from_xarray(
         check_choice("anomaly", anomaly, tuple(PERIODS))
         scaling = series.scaling(len(series), lead, anomaly)
     else:
-        scaling.check(series.coordinates, series.time.step)
+        scaling.check(series.coordinates, series.time.step, series.unit)
         if (anomaly, lead) != ("none", 1) and (anomaly, lead) != (scaling.period, scaling.lead):
             refuse("scaling", f"one with lead {lead} and anomaly {anomaly!r}", repr(scaling))
     samples = series.samples(scaling, 0, len(series))

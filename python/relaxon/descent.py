@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -243,6 +243,8 @@ def _check_validation(
 def _penalty_terms(
     model: Relaxation, penalties: Sequence[Penalty], order: list[str]
 ) -> list[tuple[str, float, int]]:
+    if not isinstance(penalties, Iterable):
+        refuse("penalties", "a sequence of penalties", repr(penalties), TypeError, "[penalty]")
     terms = []
     for penalty in penalties:
         check_instance("penalties", penalty, (L2, Smoothness))

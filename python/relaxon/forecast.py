@@ -57,7 +57,7 @@ def forecast(model: Relaxation, da: DataArray, threads: int | None = None) -> Da
     if scaling is None:
         refuse("model", "one with a scaling", "none", fix="attach it with model.with_scaling")
     series = Series.read(da, order=scaling.coordinates.names, step=scaling.step)
-    scaling.check(series.coordinates, series.time.step)
+    scaling.check(series.coordinates, series.time.step, series.unit)
     y, later = _ahead(model, series.values, series.time, threads)
     return series.label(y, later, da)
 

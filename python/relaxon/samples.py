@@ -73,7 +73,14 @@ def read_archive(path: str | os.PathLike[str]) -> dict[str, NDArray[Any]]:
             names = list(archive)
             for name in names:
                 arrays[name] = archive[name]
-    except (OSError, ValueError, EOFError, AttributeError, zipfile.BadZipFile) as error:
+    except (
+        OSError,
+        TypeError,  # a single array, which is no context
+        ValueError,
+        EOFError,
+        AttributeError,
+        zipfile.BadZipFile,
+    ) as error:
         text = " ".join(str(error).split())
         is_object = "allow_pickle" in text and zipfile.is_zipfile(where)
         reason = f"'{names[len(arrays)]}' is an array of Python objects" if is_object else text

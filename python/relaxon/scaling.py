@@ -118,8 +118,8 @@ class Scaling:
         """Time from input to output, in the unit of the step."""
         return self.lead * self.step.length
 
-    def check(self, coordinates: Coordinates, step: Step) -> None:
-        """Refuse data of another grid or step of time.
+    def check(self, coordinates: Coordinates, step: Step, unit: str) -> None:
+        """Refuse data of another grid, step of time or unit.
 
         Parameters
         ----------
@@ -127,11 +127,13 @@ class Scaling:
             Of the data.
         step : Step
             Of the data.
+        unit : str
+            Of the data; "" where it is not known, which is taken for the scaling's.
 
         Raises
         ------
         ValueError
-            If names, lengths or positions of an axis differ, or the step of time.
+            If names, lengths or positions of an axis differ, the step of time, or the unit.
         """
         own = self.coordinates
         if coordinates.names != own.names or coordinates.shape != own.shape:
@@ -148,6 +150,9 @@ class Scaling:
                 )
         if step.unit != self.step.unit or abs(step.length / self.step.length - 1.0) > JITTER:
             refuse("da", f"a time step of {self.step.text(1)}", step.text(1))
+        if unit and self.unit and unit != self.unit:
+            fix = "convert the values, and set the attribute units"
+            refuse("da", f"values in {self.unit!r}, the unit of the scaling", repr(unit), fix=fix)
 
     def apply(self, values: NDArray[Any], times: NDArray[Any]) -> Fields:
         """Anomalies in units of the scale.

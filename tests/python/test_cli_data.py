@@ -401,6 +401,8 @@ def test_bad_data_are_one_line(
         (["MODEL", "x.npz", "--out", "y.nc"], ".npz"),
         (["none.safetensors", "DATA", "--out", "y.nc"], "none.safetensors"),
         (["DATA", "DATA", "--out", "y.nc"], "no model file"),
+        (["FOLDER", "DATA", "--out", "y.nc"], "report: Is a directory"),
+        (["MODEL", "single.npz", "--out", "y.npz"], "an archive of arrays"),
         (["MODEL", "none.nc", "--out", "y.nc"], "there is none"),
         (["MODEL", "DATA", "--variable", "a", "--out", "y.nc"], "'variable'"),
         (["MODEL", "sst", "--out", "y.nc"], "axes longitude (36)"),
@@ -421,7 +423,14 @@ def test_bad_predictions(
     np.savez("no-x.npz", a=X)
     np.savez("no-time.npz", x=np.zeros((8, 36)))
     np.savez("shape.npz", x=X, time=np.arange(8).astype("M8[h]"))
-    names = {"MODEL": folder / "report" / "model.safetensors", "DATA": folder / "ring.nc"}
+    with Path("single.npz").open("wb") as file:
+        np.save(file, X)
+    report = folder / "report"
+    names = {
+        "MODEL": report / "model.safetensors",
+        "FOLDER": report,
+        "DATA": folder / "ring.nc",
+    }
     assert cli.main(["predict", *(str(names.get(word, word)) for word in arguments)]) == 2
     assert words in one_line(capsys.readouterr().err)
     assert not [path for path in tmp_path.iterdir() if path.stem == "y"]

@@ -238,3 +238,9 @@ def test_nothing_warns_without_need() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         globe(np.arange(3.0), np.arange(3.0))
+
+
+def test_latitudes_lie_between_the_poles() -> None:
+    globe(np.linspace(-90.0, 90.0, 7), np.arange(8.0))
+    with pytest.raises(ValueError, match=r"latitudes from -90 to 90 degrees, got 140 at index 5"):
+        globe(np.linspace(40.0, 140.0, 6), np.arange(8.0))

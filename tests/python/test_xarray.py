@@ -141,6 +141,7 @@ def test_scaling_of_the_training_part_serves_the_rest() -> None:
         (lambda da: da.assign_coords(latitude=da.latitude + 1.0), "'latitude'"),
         (lambda da: da.rename(latitude="y"), "latitude"),
         (lambda da: da[::2], "time step of 1 hour"),
+        (lambda da: da.assign_attrs(units="degC"), "the unit of the scaling, got 'degC'"),
     ],
 )
 def test_data_of_another_grid_or_step_are_refused(change: Any, words: str) -> None:
