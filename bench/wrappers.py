@@ -1,8 +1,8 @@
 """What the wrappers cost beyond what they wrap: `python -m bench.wrappers`, in microseconds.
 
-Torch beside the core calls of forward and vjp, and beside an autograd function that returns arrays
-made before (which torch itself takes); jax beside the same function with callbacks that do
-nothing; the regressor beside its validation and the model's own call.
+Torch and jax beside the same machinery around the bare core calls on arrays made before, so that
+the difference is what the wrapper adds; and beside the same machinery around nothing. The
+regressor beside its validation and the model's own call.
 """
 
 from __future__ import annotations
@@ -28,19 +28,8 @@ ROUNDS = 40
 TURN = 0.005
 
 
-class Empty(torch.autograd.Function):
-    """Keeps its inputs and returns what lies ready."""
-
-    @staticmethod
-    def forward(ctx: Any, ready: Any, bars: Any, x: Any, *params: Any) -> Any:
-        ctx.save_for_backward(x, *params)
-        ctx.bars = bars
-        return ready.detach()
-
-    @staticmethod
-    def backward(ctx: Any, y_bar: Any) -> Any:
-        _, *_ = ctx.saved_tensors
-        return None, None, *ctx.bars
+def nothing() -> None:
+    pass
 
 
 def main() -> None:
@@ -49,20 +38,45 @@ def main() -> None:
     model = rx.Relaxation(rx.ADR(rx.Grid((16,)), space="local"), depth=1)
     y_bar = np.ones_like(x)
     arrays, out = model._arrays(), np.empty_like(x)
-    grads, slots, x_bar = model._gradient_arrays(x)
+    grads, x_bar = model._gradient_arrays(), np.empty_like(x)
+    slots = model._gradient_slots(grads)
+
+    def core_forward() -> None:
+        model._network.forward(arrays, x, out, False, 1)
+
+    def core_vjp() -> None:
+        model._network.vjp(arrays, x, y_bar, slots, x_bar, -1, 1)
 
     def core() -> None:
-        model._network.forward(arrays, x, out, False, 1)
-        model._network.vjp(arrays, x, y_bar, slots, x_bar, -1, 1)
+        core_forward()
+        core_vjp()
 
     layer = RelaxationLayer(model, threads=1)
     tensor, bar = torch.from_numpy(x).requires_grad_(), torch.from_numpy(y_bar)
     wanted = (tensor, *layer.parameters())
+    ready = torch.from_numpy(out)
+    bars = tuple(torch.from_numpy(array) for array in (x_bar, *grads))
 
-    ready, bars = torch.from_numpy(out), [torch.zeros_like(wished) for wished in wanted]
+    def torch_bare(forward: Any, vjp: Any) -> Any:
+        class Bare(torch.autograd.Function):
+            """Keeps its inputs, calls the core and returns what lies ready."""
 
-    def torch_empty() -> Any:
-        return torch.autograd.grad(Empty.apply(ready, bars, *wanted), wanted, bar)
+            @staticmethod
+            def forward(ctx: Any, *operands: Any) -> Any:
+                ctx.save_for_backward(*operands)
+                forward()
+                return ready.detach()
+
+            @staticmethod
+            def backward(ctx: Any, _: Any) -> Any:
+                _, *_ = ctx.saved_tensors
+                vjp()
+                return bars
+
+        return lambda: Bare.apply(*wanted)
+
+    def torch_step(forward: Any) -> Any:
+        return lambda: torch.autograd.grad(forward(), wanted, bar)
 
     def torch_forward() -> Any:
         with torch.no_grad():
@@ -70,33 +84,35 @@ def main() -> None:
 
     params = {name: jax.numpy.asarray(array) for name, array in model.params.items()}
     operand = jax.numpy.asarray(x)
-
-    # By the same way back to Python as the wrapper's, with nothing done there.
-    names = list(model.params)
     operand_shape = jax.ShapeDtypeStruct(x.shape, x.dtype)
-    shapes = [jax.ShapeDtypeStruct(grads[name].shape, x.dtype) for name in ("x", *names)]
+    shapes = [jax.ShapeDtypeStruct(array.shape, array.dtype) for array in (x, *grads)]
 
-    def nothing(*_: Any) -> None:
-        pass
+    def jax_bare(forward: Any, vjp: Any) -> Any:
+        """By the same way back to Python as the wrapper's."""
 
-    def call(shapes: Any, *operands: Any) -> Any:
-        return buffer_callback(nothing, shapes, vmap_method="expand_dims")(*operands)
+        def call(function: Any, shapes: Any, *operands: Any) -> Any:
+            callback = buffer_callback(lambda *_: function(), shapes, vmap_method="expand_dims")
+            return callback(*operands)
 
-    @jax.custom_vjp
-    def empty(params: Any, x: Any) -> Any:
-        return call(operand_shape, x, *(params[name] for name in names))
+        @jax.custom_vjp
+        def bare(params: Any, x: Any) -> Any:
+            return call(forward, operand_shape, x, *(params[name] for name in model.params))
 
-    def empty_backward(kept: Any, y_bar: Any) -> Any:
-        params, x = kept
-        operands = (params[name] for name in names)
-        x_bar, *bars = call(shapes, x, y_bar, *operands)
-        return dict(zip(names, bars, strict=True)), x_bar
+        def backward(kept: Any, y_bar: Any) -> Any:
+            params, x = kept
+            operands = (params[name] for name in model.params)
+            x_bar, *bars = call(vjp, shapes, x, y_bar, *operands)
+            return dict(zip(model.params, bars, strict=True)), x_bar
 
-    empty.defvjp(lambda params, x: (empty(params, x), (params, x)), empty_backward)
+        bare.defvjp(lambda params, x: (bare(params, x), (params, x)), backward)
+        return bare
 
-    def step(f: Any) -> Any:
-        compiled = jax.jit(jax.value_and_grad(lambda p, x: f(p, x).sum(), (0, 1)))
+    def jax_forward(f: Any) -> Any:
+        compiled = jax.jit(f)
         return lambda: jax.block_until_ready(compiled(params, operand))
+
+    def jax_step(f: Any) -> Any:
+        return jax_forward(jax.value_and_grad(lambda p, x: f(p, x).sum(), (0, 1)))
 
     regressor = RelaxationRegressor(depth=1, steps=1, threads=1, tolerance=0.9)
     regressor.fit(x, x[:, 0])
@@ -107,20 +123,30 @@ def main() -> None:
         valid = validate_data(regressor, x, reset=False, dtype=np.float64, order="C")
         return regressor.model_(valid, threads=1)
 
+    relax, bare = relaxation(model, threads=1), jax_bare(core_forward, core_vjp)
+    torch_core = torch_bare(core_forward, core_vjp)
     turns = {
-        "core forward": lambda: model._network.forward(arrays, x, out, False, 1),
-        "torch forward": torch_forward,
-        "core forward + vjp": core,
-        "torch, empty function": torch_empty,
-        "torch forward + backward": lambda: torch.autograd.grad(layer(tensor), wanted, bar),
-        "jax, empty callbacks": step(empty),
-        "jax": step(relaxation(model, threads=1)),
-        "sklearn, empty": validate,
-        "sklearn predict": lambda: regressor.predict(x),
+        "torch, no_grad": (core_forward, torch_forward),
+        "torch, forward": (torch_core, lambda: layer(tensor)),
+        "torch, forward and backward": (torch_step(torch_core), torch_step(lambda: layer(tensor))),
+        "jax, forward": (jax_forward(bare), jax_forward(relax)),
+        "jax, forward and backward": (jax_step(bare), jax_step(relax)),
+        "sklearn, predict": (validate, lambda: regressor.predict(x)),
+        "torch, around nothing": (torch_step(torch_bare(nothing, nothing)),),
+        "jax, around nothing": (jax_step(jax_bare(nothing, nothing)),),
+        "core, forward and backward": (core,),
     }
-    timed = {name: (lambda call=call: seconds_per_call(call, TURN)) for name, call in turns.items()}
-    for name, timing in interleave(timed, ROUNDS).items():
-        print(f"{name:26} {timing}")
+    timed = {
+        f"{name} {i}": (lambda call=call: seconds_per_call(call, TURN))
+        for name, calls in turns.items()
+        for i, call in enumerate(calls)
+    }
+    timings = interleave(timed, ROUNDS)
+    print(f"{'':28} {'bare':>30} {'wrapper':>30} {'more, us':>9}")
+    for name, calls in turns.items():
+        found = [timings[f"{name} {i}"] for i in range(len(calls))]
+        more = f"{1e6 * (found[1].median - found[0].median):9.1f}" if len(found) == 2 else ""
+        print(f"{name:28} " + " ".join(f"{timing!s:>30}" for timing in found), more)
 
 
 if __name__ == "__main__":

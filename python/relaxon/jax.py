@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -139,46 +139,48 @@ class _Sweeps:
             return ()
         return np.broadcast_shapes(*(array.shape[:n_mapped] for array in (*params, *others)))
 
-    def _slots(self, arrays: Iterable[Array]) -> list[Array]:
-        return self._model._arrays(dict(zip(self._model.params, arrays, strict=True)))
+    def _slots(self, params: list[Array]) -> list[Array]:
+        """Parameters as the core takes them: omega last, trained or not."""
+        return params if self._model.trainable_omega else [*params, self._model.omega]
 
     def forward(self, _: Any, out: Any, *operands: Any) -> None:
         """The sweep, by JAX's protocol: from the operands' buffers into that of the output."""
-        y, x, *params = map(np.asarray, (out, *operands))
+        y, x, *params = [np.asarray(buffer) for buffer in (out, *operands)]
         mapped = self._mapped_shape(params, x)
         if not mapped:
-            self._forward(y, x, *params)
+            self._forward(y, x, params)
             return
         if all(length == 1 for array in params for length in array.shape[: len(mapped)]):
             # The parameters are those of all entries: mapped axes of x are a part of the batch.
             params = [array.reshape(array.shape[len(mapped) :]) for array in params]
             x = x.reshape(-1, *self._model.input_shape)
-            self._forward(y.reshape(-1, *self._model.output_shape), x, *params)
+            self._forward(y.reshape(-1, *self._model.output_shape), x, params)
             return
         for index in np.ndindex(mapped):
-            self._forward(*(_entry(array, index) for array in (y, x, *params)))
+            y_entry, x_entry, *entries = [_entry(array, index) for array in (y, x, *params)]
+            self._forward(y_entry, x_entry, entries)
 
-    def _forward(self, y: Array, x: Array, *params: Array) -> None:
+    def _forward(self, y: Array, x: Array, params: list[Array]) -> None:
         self._model._network.forward(self._slots(params), x, y, False, self._threads)
 
     def vjp(self, _: Any, outs: Any, *operands: Any) -> None:
         """The adjoint sweep likewise."""
-        arrays = [np.asarray(buffer) for buffer in (*outs, *operands)]
-        n_outs = len(outs)
-        x, y_bar, *params = arrays[n_outs:]
+        bars = [np.asarray(buffer) for buffer in outs]
+        x, y_bar, *params = arrays = [np.asarray(buffer) for buffer in operands]
         mapped = self._mapped_shape(params, x, y_bar)
         if not mapped:
-            self._vjp(n_outs, arrays)
+            self._vjp(bars, arrays)
             return
         for index in np.ndindex(mapped):
-            self._vjp(n_outs, [_entry(array, index) for array in arrays])
+            self._vjp(
+                [_entry(array, index) for array in bars],
+                [_entry(array, index) for array in arrays],
+            )
 
-    def _vjp(self, n_outs: int, arrays: list[Array]) -> None:
-        x_bar, *param_bars = arrays[:n_outs]
-        x, y_bar, *params = arrays[n_outs:]
-        slots: list[Array | None] = [*self._slots(param_bars)]
-        if not self._model.trainable_omega:
-            slots[-1] = None
+    def _vjp(self, bars: list[Array], arrays: list[Array]) -> None:
+        x_bar, *param_bars = bars
+        x, y_bar, *params = arrays
+        slots = self._model._gradient_slots(param_bars)
         self._model._network.vjp(
             self._slots(params), x, y_bar, slots, x_bar, self._memory, self._threads
         )

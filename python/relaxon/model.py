@@ -369,7 +369,8 @@ class Relaxation(Network):
         """The same with the core's count of layer evaluations."""
         states = self._check_input(x)
         target, weights, at = self._check_target("y", y, states, loss)
-        grads, slots, x_bar = self._gradient_arrays(states if input_grad else None)
+        grads = self._gradient_arrays()
+        x_bar = np.empty(states.shape, self._dtype) if input_grad else None
         value, counts = self._network.value_and_gradient(
             self._arrays(),
             states,
@@ -377,23 +378,24 @@ class Relaxation(Network):
             target,
             weights,
             at,
-            slots,
+            self._gradient_slots(grads),
             x_bar,
             check_memory(memory),
             check_threads(threads),
         )
-        return value, grads, counts
+        return value, self._named_gradients(grads, x_bar), counts
 
-    def _gradient_arrays(
-        self, states: Array | None
-    ) -> tuple[dict[str, Array], list[Array | None], Array | None]:
-        grads = {name: np.empty(array.shape, self._dtype) for name, array in self._params.items()}
-        slots: list[Array | None] = [grad for name, grad in grads.items() if name != "omega"]
-        slots.append(grads.get("omega"))
-        x_bar = None if states is None else np.empty(states.shape, self._dtype)
-        if x_bar is not None:
-            grads["x"] = x_bar
-        return grads, slots, x_bar
+    def _gradient_arrays(self) -> list[Array]:
+        """One for each parameter, to be written by the core."""
+        return [np.empty(array.shape, array.dtype) for array in self._params.values()]
+
+    def _gradient_slots(self, grads: list[Array]) -> list[Array | None]:
+        """Gradients as the core takes them: that of omega last, None where it is not trained."""
+        return [*grads] if self._trainable_omega else [*grads, None]
+
+    def _named_gradients(self, grads: list[Array], x_bar: Array | None) -> dict[str, Array]:
+        named = dict(zip(self._params, grads, strict=True))
+        return named if x_bar is None else {**named, "x": x_bar}
 
     def vjp(
         self,
@@ -431,17 +433,17 @@ class Relaxation(Network):
         """
         states = self._check_input(x)
         cotangent, _, _ = self._check_target("y_bar", y_bar, states, SquaredDistance())
-        grads, slots, x_bar = self._gradient_arrays(states)
+        grads, x_bar = self._gradient_arrays(), np.empty(states.shape, self._dtype)
         self._network.vjp(
             self._arrays(),
             states,
             cotangent,
-            slots,
+            self._gradient_slots(grads),
             x_bar,
             check_memory(memory),
             check_threads(threads),
         )
-        return grads
+        return self._named_gradients(grads, x_bar)
 
     def jvp(
         self,

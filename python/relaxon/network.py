@@ -132,13 +132,13 @@ class Network:
         """The map from the last state to the output; None where that state is the output."""
         return self._readout
 
-    @property
+    @functools.cached_property
     def input_shape(self) -> tuple[int, ...]:
         """Shape of one input: the grid's, or (n_in,) with a lift."""
         shape: tuple[int, ...] = self.grid.shape
         return shape if self._lift is None else (self._lift.n_in,)
 
-    @property
+    @functools.cached_property
     def output_shape(self) -> tuple[int, ...]:
         """Shape of one output: the grid's, or (n_out,) with a readout."""
         shape: tuple[int, ...] = self.grid.shape

@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 
-from ._validate import check_instance, check_memory, check_states, check_threads, refuse
+from ._validate import (
+    check_instance,
+    check_memory,
+    check_states,
+    check_threads,
+    default_threads,
+    refuse,
+)
 from .model import Relaxation
 
 try:
@@ -78,11 +85,10 @@ class RelaxationLayer(torch.nn.Module):
     ) -> None:
         super().__init__()
         check_instance("model", model, Relaxation)
-        check_memory(memory)
-        check_threads(threads)
         self._model = model
-        self._memory = memory
-        self._threads = threads
+        self._memory = check_memory(memory)
+        # The default is found anew in each call: affinities and the environment change.
+        self._threads = None if threads is None else check_threads(threads)
         self._kept: tuple[list[Any] | None, list[Any]] = (None, [])
         for name, array in model.params.items():
             self.register_parameter(name, torch.nn.Parameter(torch.tensor(array)))
@@ -113,7 +119,7 @@ class RelaxationLayer(torch.nn.Module):
         parameters = self._parameters.values()
         if torch.is_grad_enabled():
             return _Relax.apply(self, x, *parameters)
-        return self._run(x, self._arrays(parameters), check_threads(self._threads))
+        return self._run(self._states(x), self._arrays(parameters), self._n_threads())
 
     def _refuse(self, x: Any) -> NoReturn:
         if not isinstance(x, torch.Tensor):
@@ -124,12 +130,18 @@ class RelaxationLayer(torch.nn.Module):
         fix = f"convert it with .to(torch.{dtype}), or the layer with .to({x.dtype})"
         refuse("x", f"a tensor of torch.{dtype}", f"one of {x.dtype}", TypeError, fix)
 
-    def _run(self, x: Any, arrays: list[Any], threads: int) -> Any:
+    def _n_threads(self) -> int:
+        return self._threads or default_threads()
+
+    def _states(self, x: Any) -> Any:
+        return check_states("x", x.detach().numpy(), self._model.input_shape, self._model.dtype)
+
+    def _run(self, states: Any, arrays: list[Any], threads: int) -> Any:
         model = self._model
-        states = check_states("x", x.detach().numpy(), model.input_shape, model.dtype)
-        out = torch.empty((*model._lead(states), *model.output_shape), dtype=x.dtype)
-        model._network.forward(arrays, states, out.numpy(), False, threads)
-        return out
+        # NumPy makes small arrays faster than torch does.
+        out = np.empty((*model._lead(states), *model.output_shape), states.dtype)
+        model._network.forward(arrays, states, out, False, threads)
+        return torch.from_numpy(out)
 
     def _arrays(self, parameters: Any) -> list[Any]:
         """Parameters as the core takes them: views of the tensors' memory.
@@ -189,15 +201,15 @@ class _Relax(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, layer: RelaxationLayer, x: Any, *params: Any) -> Any:
-        threads = check_threads(layer._threads)
-        arrays = layer._arrays(params)
+        arrays, threads = layer._arrays(params), layer._n_threads()
+        # The parameters only that torch finds them unchanged: their memory is in the sweep.
         ctx.save_for_backward(x, *params)
-        ctx.sweep = (layer._model, arrays, check_memory(layer._memory), threads)
-        return layer._run(x, arrays, threads)
+        ctx.sweep = (layer._model, arrays, layer._memory, threads)
+        return layer._run(layer._states(x), arrays, threads)
 
     @staticmethod
     def backward(ctx: Any, y_bar: Any) -> tuple[Any, ...]:
-        # Of the parameters only that torch finds them unchanged: their memory is in the sweep.
+        # x from here and not kept otherwise: a hook may have packed it away.
         x, *params = ctx.saved_tensors
         wanted = ctx.needs_input_grad[1:]
         if torch.is_grad_enabled():
@@ -227,12 +239,12 @@ def _pull_back(sweep: Any, wanted: tuple[bool, ...], y_bar: Any, x: Any) -> tupl
     """Cotangents of x and the parameters, None where nobody asks for them."""
     model, arrays, memory, threads = sweep
     states = x.detach().numpy()
-    grads, slots, x_bar = model._gradient_arrays(states if wanted[0] else None)
-    if model.trainable_omega and not wanted[-1]:
+    bars = model._gradient_arrays()
+    slots = model._gradient_slots(bars)
+    if not wanted[-1]:
         slots[-1] = None
+    x_bar = np.empty(states.shape, states.dtype) if wanted[0] else None
     cotangent = y_bar.detach().contiguous().numpy()
     model._network.vjp(arrays, states, cotangent, slots, x_bar, memory, threads)
-    return tuple(
-        torch.from_numpy(grads[name]) if is_wanted else None
-        for name, is_wanted in zip(("x", *model.params), wanted, strict=True)
-    )
+    pairs = zip((x_bar, *bars), wanted, strict=True)
+    return tuple([torch.from_numpy(bar) if is_wanted else None for bar, is_wanted in pairs])
