@@ -27,12 +27,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 import relaxon as rx
-from relaxon.baselines import fit_baselines
 from relaxon.cli import main as relaxon
-from relaxon.experiment import Experiment
-from relaxon.options import Options
-from relaxon.series import Series, open_variable
-from relaxon.time_axis import TimeAxis
+from relaxon.datasets.series import Series, open_variable
+from relaxon.datasets.time_axis import TimeAxis
+from relaxon.forecasting.baselines import fit_baselines
+from relaxon.forecasting.experiment import Experiment
+from relaxon.forecasting.options import Options
 
 SMOOTHNESS = (0.0, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
 PATIENCE = (10, 30, 100, 300)

@@ -5,18 +5,18 @@ import importlib.metadata
 from . import datasets
 from ._config import show_config
 from .ends import Lift, Readout
-from .explain import Explanation, explain
 from .files import FileFormatError, load, save
-from .fit import CallbackError, DivergenceError, Fit, History, State, Status, fit
 from .gradient_check import GradientCheck, check_gradient
 from .grid import Dirichlet, Grid
-from .losses import AbsoluteDistance, CrossEntropy, Huber, SquaredDistance
 from .model import Relaxation
 from .operators import ADR, Banded, Dense, Moments
-from .optimizers import LBFGS, Adam, SteepestDescent
-from .penalties import L2, Smoothness
+from .physics.explain import Explanation, explain
 from .plan import Plan, plan
-from .schedules import CosineDecay, ExponentialDecay
+from .training.fit import CallbackError, DivergenceError, Fit, History, State, Status, fit
+from .training.losses import AbsoluteDistance, CrossEntropy, Huber, SquaredDistance
+from .training.optimizers import LBFGS, Adam, SteepestDescent
+from .training.penalties import L2, Smoothness
+from .training.schedules import CosineDecay, ExponentialDecay
 
 __version__ = importlib.metadata.version("relaxon")
 

@@ -76,7 +76,13 @@ def _make_app() -> "Typer":
     from typer import Option
 
     from . import commands
-    from .options import LOCAL_PATIENCE, LOCAL_SMOOTHNESS, OPERATORS, OPTIMIZERS, Options
+    from .forecasting.options import (
+        LOCAL_PATIENCE,
+        LOCAL_SMOOTHNESS,
+        OPERATORS,
+        OPTIMIZERS,
+        Options,
+    )
 
     app = typer.Typer(
         help="Relaxation networks: train them, and read their weights as physics.",

@@ -10,16 +10,16 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .tables import format_number
+from .physics.tables import format_number
 
 if TYPE_CHECKING:
     from xarray import DataArray
 
-    from .coordinates import Coordinates
-    from .experiment import Experiment, Result
-    from .options import Options
-    from .samples import Samples
-    from .series import Series
+    from .datasets.coordinates import Coordinates
+    from .datasets.samples import Samples
+    from .datasets.series import Series
+    from .forecasting.experiment import Experiment, Result
+    from .forecasting.options import Options
 
 __all__ = ["PROGRAM", "Failure", "explain", "fit", "info", "predict"]
 
@@ -49,9 +49,9 @@ def info() -> int:
 
 def fit(name: str, out: Path, options: Options) -> int:
     """Run an experiment and leave its report in a folder."""
-    from .experiment import Experiment
-    from .fit import DivergenceError, Status
-    from .report import write_report
+    from .forecasting.experiment import Experiment
+    from .report.folder import write_report
+    from .training.fit import DivergenceError, Status
 
     with _bad_input(), _warnings():
         experiment = Experiment(options, _read(name, options.variable))
@@ -83,8 +83,8 @@ def fit(name: str, out: Path, options: Options) -> int:
 
 def predict(model_path: Path, name: str, out: Path, variable: str | None) -> int:
     """Apply a saved model to data and write the forecast."""
+    from .datasets.forecast import forecast_archive
     from .files import load, write_atomic
-    from .forecast import forecast_archive
 
     if out.suffix not in (".npz", ".nc"):
         raise Failure(f"argument '--out': expected a name that ends in .npz or .nc, got {out}")
@@ -111,10 +111,10 @@ def predict(model_path: Path, name: str, out: Path, variable: str | None) -> int
 
 def explain(model_path: Path, out: Path | None) -> int:
     """Print the physics of a saved model; with a folder, write table and figure, too."""
-    from .explain import explain as read
     from .files import load, write_atomic
-    from .plots import encode_png
-    from .tables import format_csv
+    from .physics.explain import explain as read
+    from .physics.plots import encode_png
+    from .physics.tables import format_csv
 
     with _bad_input():
         explanation = read(load(model_path))
@@ -138,8 +138,8 @@ def _read(name: str, variable: str | None) -> Series | Samples:
     """The data an experiment works on."""
     from . import datasets
     from ._validate import refuse
-    from .samples import read_samples
-    from .series import Series, open_variable
+    from .datasets.samples import read_samples
+    from .datasets.series import Series, open_variable
 
     if name == "sst":
         if variable not in (None, "sst"):
@@ -151,8 +151,8 @@ def _read(name: str, variable: str | None) -> Series | Samples:
 
 
 def _open(name: str, variable: str | None) -> DataArray:
-    from .datasets import sst
-    from .series import open_variable
+    from .datasets.pairs import sst
+    from .datasets.series import open_variable
 
     return sst().to_xarray() if name == "sst" else open_variable(name, variable)
 
@@ -170,7 +170,7 @@ def _npz(arrays: dict[str, Any]) -> bytes:
 def _encode(later: DataArray, suffix: str) -> bytes:
     import tempfile
 
-    from .series import time_dim
+    from .datasets.series import time_dim
 
     if suffix == ".npz":
         times = later[time_dim(later, "forecast")].values
@@ -238,7 +238,7 @@ def _print_result(experiment: Experiment, result: Result) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from .summary import physics_of
+    from .report.summary import physics_of
 
     table = Table(box=box.SIMPLE_HEAD)
     table.add_column("", no_wrap=True)

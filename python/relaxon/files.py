@@ -19,11 +19,11 @@ from typing import Any, NoReturn
 import numpy as np
 from numpy.typing import NDArray
 
+from .datasets.scaling import Scaling
 from .ends import Lift, Readout
 from .grid import Condition, Dirichlet, Grid
 from .model import Relaxation
 from .operators import ADR, Banded, Dense, Moments, Operator
-from .scaling import Scaling
 
 __all__ = ["FileFormatError", "ModelFile", "load", "read", "save", "write_atomic"]
 

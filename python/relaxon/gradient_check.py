@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ._validate import check_instance, check_integer
-from .losses import Distance, SquaredDistance
 from .model import Relaxation
+from .training.losses import Distance, SquaredDistance
 
 __all__ = ["GradientCheck", "check_gradient"]
 

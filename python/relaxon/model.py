@@ -19,8 +19,8 @@ from ._validate import (
     check_threads,
     refuse,
 )
-from .losses import CrossEntropy, Distance, SquaredDistance
 from .network import Network
+from .training.losses import CrossEntropy, Distance, SquaredDistance
 
 if TYPE_CHECKING:
     import os
@@ -540,7 +540,7 @@ class Relaxation(Network):
         >>> str(ahead.time.values[0])[:7], ahead.attrs["units"]
         ('2010-10', 'K')
         """
-        from .forecast import forecast
+        from .datasets.forecast import forecast
 
         return forecast(self, da, threads)
 

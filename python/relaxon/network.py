@@ -23,9 +23,9 @@ from ._validate import (
     refuse,
 )
 from .activations import check_activation
+from .datasets.scaling import Scaling
 from .ends import Lift, Readout
 from .operators import Operator, check_parameter
-from .scaling import Scaling
 
 if TYPE_CHECKING:
     from typing_extensions import Self

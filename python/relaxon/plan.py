@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from ._validate import check_instance, check_integer, check_memory, check_threads, refuse
-from .losses import SquaredDistance
 from .model import Relaxation
+from .training.losses import SquaredDistance
 
 __all__ = ["Plan", "plan"]
 

@@ -11,13 +11,13 @@ from numpy.typing import NDArray
 
 from ._validate import check_choice, check_instance, refuse
 from .ends import Readout
-from .fit import Status, fit
 from .grid import Dirichlet, Grid
-from .losses import SquaredDistance
 from .model import Relaxation
 from .operators import ADR, Banded, Dense, Moments, Operator
-from .optimizers import LBFGS, Optimizer
-from .penalties import L2, Penalty, Smoothness
+from .training.fit import Status, fit
+from .training.losses import SquaredDistance
+from .training.optimizers import LBFGS, Optimizer
+from .training.penalties import L2, Penalty, Smoothness
 
 try:
     from sklearn.base import BaseEstimator, MultiOutputMixin, RegressorMixin

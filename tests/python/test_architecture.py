@@ -72,37 +72,44 @@ PYTHON_LAYERS = [
     {"_core"},
     {"_validate"},
     {"_config"},
-    {"grid", "samples", "activations"},
-    {"coordinates", "time_axis"},
-    {"scaling"},
-    {"series"},
-    {"datasets", "forecast", "baselines", "split"},
-    {"operators", "ends", "losses", "penalties", "schedules"},
-    {"optimizers"},
+    {"grid", "activations"},
+    {"datasets/samples", "datasets/coordinates", "datasets/time_axis"},
+    {"datasets/scaling"},
+    {"datasets/series"},
+    {"datasets/pairs", "datasets/forecast"},
+    {"datasets"},
+    {"operators", "ends", "training/losses", "training/penalties", "training/schedules"},
+    {"training/optimizers"},
     {"network"},
     {"model"},
-    {"lattice"},
-    {"stability", "history", "constraints"},
-    {"progress", "descent"},
-    {"divergence", "quasi_newton"},
-    {"fit", "files", "plan", "gradient_check"},
+    {"physics/lattice"},
+    {"physics/stability", "training/history", "training/constraints"},
+    {"training/progress", "training/descent"},
+    {"training/divergence", "training/quasi_newton"},
+    {"training/fit", "files", "plan", "gradient_check"},
     # Doors for other frameworks; nothing looks into them.
     {"torch", "jax", "sklearn"},
-    {"matrix_moments", "physics", "standard_error", "plots"},
-    {"explain", "explanation_figure", "labelled", "tables"},
-    {"options"},
-    {"experiment"},
-    {"figures", "summary", "page"},
-    {"report"},
+    {
+        "physics/matrix_moments",
+        "physics/coefficients",
+        "physics/standard_error",
+        "physics/plots",
+    },
+    {"physics/explain", "physics/explanation_figure", "physics/labelled", "physics/tables"},
+    {"forecasting/baselines", "forecasting/split", "forecasting/options"},
+    {"forecasting/experiment"},
+    {"report/figures", "report/summary", "report/page"},
+    {"report/folder"},
     {"commands"},
     {"cli"},
 ]
 
-# A model saves itself: the one look upwards, from inside a method.
-UPWARD = {("model", "files")}
+# Folders whose own file holds no more than a docstring. That of `datasets` is a public catalogue.
+PLAIN_FOLDERS = {"forecasting", "physics", "report", "training"}
 
-# `model.save(path)` is `save(model, path)` written from the other end.
-UPWARD_IMPORTS = {("model", "files")}
+# A model saves itself: the one look upwards, from inside a method. `model.save(path)` is
+# `save(model, path)` written from the other end.
+UPWARD = {("model", "files")}
 
 # Modules that are there for one optional package, loaded with it: nothing else imports them.
 OPTIONAL = {"torch", "jax", "sklearn"}
@@ -238,8 +245,21 @@ def test_flags_keep_infinities_and_levels_apart() -> None:
         assert flag not in text
 
 
-def imports(tree: ast.AST, module: str, *, nested: bool) -> Iterator[str]:
-    """Imported names; a relative import reads ".name". Without `nested`, outside functions only."""
+def module_name(path: Path) -> str:
+    """Name of a module within the package; of a folder's own file, the folder's."""
+    inner = path.relative_to(PACKAGE).with_suffix("")
+    return (inner.parent if inner.name == "__init__" and inner.parts[1:] else inner).as_posix()
+
+
+def imports(path: Path, *, nested: bool) -> Iterator[str]:
+    """Imported names, those within the package as "/name".
+
+    Without `nested` outside functions only.
+    """
+    return _imports(ast.parse(path.read_text()), path.parent, nested)
+
+
+def _imports(tree: ast.AST, folder: Path, nested: bool) -> Iterator[str]:
     for node in ast.iter_child_nodes(tree):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda) and not nested:
             continue
@@ -248,55 +268,49 @@ def imports(tree: ast.AST, module: str, *, nested: bool) -> Iterator[str]:
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.level:
-            assert node.level == 1, f"{module}: one folder, one dot"
-            yield from ([f".{node.module}"] if node.module else [f".{a.name}" for a in node.names])
+            origin = [folder, folder.parent][node.level - 1]
+            inner = origin.relative_to(PACKAGE).joinpath(*(node.module or "").split("."))
+            names = [inner] if node.module else [inner / alias.name for alias in node.names]
+            yield from (f"/{name.as_posix()}" for name in names)
         elif isinstance(node, ast.ImportFrom):
             assert node.module is not None
             yield node.module
         else:
-            yield from imports(node, module, nested=nested)
+            yield from _imports(node, folder, nested)
+
+
+def imported_modules(path: Path, *, nested: bool) -> list[str]:
+    return [name[1:] for name in imports(path, nested=nested) if name[0] == "/"]
 
 
 @pytest.mark.parametrize("path", MODULES, ids=relative)
 def test_module_imports_only_lower_layers(path: Path) -> None:
-    tree = ast.parse(path.read_text())
-    inner = [
-        name[1:].split(".")[0] for name in imports(tree, path.stem, nested=True) if name[0] == "."
-    ]
-    if path.stem == "__init__":
-        assert {"cli", "report", *OPTIONAL}.isdisjoint(inner)
+    name = module_name(path)
+    inner = imported_modules(path, nested=True)
+    if name == "__init__":
+        assert {"cli", "commands", *OPTIONAL}.isdisjoint(inner)
         return
-    own = layer_of(path.stem, PYTHON_LAYERS)
+    if name in PLAIN_FOLDERS:
+        assert not inner
+        return
+    own = layer_of(name, PYTHON_LAYERS)
     assert OPTIONAL.isdisjoint(inner)
-    for name in inner:
-        if (path.stem, name) in UPWARD:
-            continue
-        is_lower = layer_of(name, PYTHON_LAYERS) <= own
-        assert is_lower or (path.stem, name) in UPWARD_IMPORTS, f"{path.stem} imports {name}"
-    assert "relaxon" not in {name.split(".")[0] for name in imports(tree, path.stem, nested=True)}
+    for other in inner:
+        is_lower = layer_of(other, PYTHON_LAYERS) <= own
+        assert is_lower or (name, other) in UPWARD, f"{name} imports {other}"
+    assert "relaxon" not in {foreign.split(".")[0] for foreign in imports(path, nested=True)}
 
 
 def test_modules_have_no_circles() -> None:
-    graph = {
-        path.stem: {
-            name[1:].split(".")[0]
-            for name in imports(ast.parse(path.read_text()), path.stem, nested=False)
-            if name[0] == "."
-        }
-        for path in MODULES
-        if path.stem != "__init__"
-    }
+    graph = {module_name(path): set(imported_modules(path, nested=False)) for path in MODULES}
+    del graph["__init__"]
     TopologicalSorter(graph).prepare()
 
 
 @pytest.mark.parametrize("path", MODULES, ids=relative)
 def test_module_loads_no_slow_or_optional_package(path: Path) -> None:
-    eager = {
-        name.split(".")[0]
-        for name in imports(ast.parse(path.read_text()), path.stem, nested=False)
-        if name[0] != "."
-    }
-    own = {path.stem} & OPTIONAL
+    eager = {name.split(".")[0] for name in imports(path, nested=False) if name[0] != "/"}
+    own = {module_name(path)} & OPTIONAL
     assert eager - sys.stdlib_module_names <= {"numpy", "safetensors", *own}
 
 
@@ -304,7 +318,7 @@ def test_reference_knows_nothing_of_the_package() -> None:
     files = sorted((ROOT / "tests").glob("reference*.py"))
     assert files
     for path in files:
-        found = imports(ast.parse(path.read_text()), path.stem, nested=True)
+        found = _imports(ast.parse(path.read_text()), path.parent, nested=True)
         assert "relaxon" not in {name.split(".")[0] for name in found}
 
 

@@ -19,13 +19,13 @@ import pytest
 
 import relaxon as rx
 from relaxon import cli, datasets, files
-from relaxon.coordinates import Coordinates
-from relaxon.experiment import Experiment, Result
-from relaxon.options import Options
-from relaxon.series import Series
-from relaxon.split import split_series
-from relaxon.summary import physics_of
-from relaxon.time_axis import SECONDS_PER_MONTH
+from relaxon.datasets.coordinates import Coordinates
+from relaxon.datasets.series import Series
+from relaxon.datasets.time_axis import SECONDS_PER_MONTH
+from relaxon.forecasting.experiment import Experiment, Result
+from relaxon.forecasting.options import Options
+from relaxon.forecasting.split import split_series
+from relaxon.report.summary import physics_of
 
 RELAXON = [sys.executable, "-c", "import sys; from relaxon.cli import main; sys.exit(main())"]
 PNG = b"\x89PNG\r\n\x1a\n"

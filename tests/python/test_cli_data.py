@@ -14,10 +14,10 @@ import pytest
 
 import relaxon as rx
 from relaxon import cli
-from relaxon.experiment import Experiment, Result
-from relaxon.options import Options
-from relaxon.samples import Samples, read_samples
-from relaxon.series import Series, open_variable
+from relaxon.datasets.samples import Samples, read_samples
+from relaxon.datasets.series import Series, open_variable
+from relaxon.forecasting.experiment import Experiment, Result
+from relaxon.forecasting.options import Options
 
 xarray = pytest.importorskip("xarray")
 pytest.importorskip("netCDF4")

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from relaxon.coordinates import EARTH_RADIUS, Coordinates
-from relaxon.time_axis import SECONDS_PER_MONTH, Step, TimeAxis
+from relaxon.datasets.coordinates import EARTH_RADIUS, Coordinates
+from relaxon.datasets.time_axis import SECONDS_PER_MONTH, Step, TimeAxis
 
 DEGREE = np.pi * EARTH_RADIUS / 180
 NORTH, EAST = {"units": "degrees_north"}, {"units": "degrees_east"}

@@ -376,7 +376,7 @@ def test_trained_numbers_that_are_no_process_stand_in_the_table() -> None:
 
 
 def test_a_table_as_csv() -> None:
-    from relaxon.tables import format_csv
+    from relaxon.physics.tables import format_csv
 
     rows = rx.explain(model_of(rx.ADR(plane()), PLANE_PARAMS)).table()
     lines = list(csv.DictReader(io.StringIO(format_csv(rows))))

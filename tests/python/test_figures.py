@@ -7,14 +7,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from relaxon.coordinates import Coordinates
-from relaxon.experiment import Experiment, Result
-from relaxon.figures import depth_figure, loss_figure, prediction_figure
-from relaxon.options import Options
-from relaxon.plots import encode_png
-from relaxon.samples import Samples
-from relaxon.series import Series
-from relaxon.time_axis import TimeAxis
+from relaxon.datasets.coordinates import Coordinates
+from relaxon.datasets.samples import Samples
+from relaxon.datasets.series import Series
+from relaxon.datasets.time_axis import TimeAxis
+from relaxon.forecasting.experiment import Experiment, Result
+from relaxon.forecasting.options import Options
+from relaxon.physics.plots import encode_png
+from relaxon.report.figures import depth_figure, loss_figure, prediction_figure
 
 pytest.importorskip("matplotlib")
 

@@ -15,15 +15,15 @@ import pytest
 
 from relaxon import commands
 from relaxon.cli import main
-from relaxon.coordinates import Coordinates
-from relaxon.experiment import Experiment
-from relaxon.options import Options
-from relaxon.report import write_report
-from relaxon.samples import Samples
-from relaxon.series import Series
-from relaxon.summary import summary_of
-from relaxon.tables import format_number
-from relaxon.time_axis import TimeAxis
+from relaxon.datasets.coordinates import Coordinates
+from relaxon.datasets.samples import Samples
+from relaxon.datasets.series import Series
+from relaxon.datasets.time_axis import TimeAxis
+from relaxon.forecasting.experiment import Experiment
+from relaxon.forecasting.options import Options
+from relaxon.physics.tables import format_number
+from relaxon.report.folder import write_report
+from relaxon.report.summary import summary_of
 
 pytest.importorskip("matplotlib")
 

@@ -9,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 import relaxon as rx
-from relaxon.stability import Stability, format_percent, stability_number
+from relaxon.physics.stability import Stability, format_percent, stability_number
 
 Array = NDArray[Any]
 LINE = rx.Grid((16,), names=("x",))

@@ -286,7 +286,7 @@ def test_few_samples_are_not_flattered() -> None:
 
 
 def test_blocks_of_samples_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    from relaxon import standard_error
+    from relaxon.physics import standard_error
 
     model = model_of()
     data = noisy(model)

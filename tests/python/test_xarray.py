@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 
 import relaxon as rx
-from relaxon.coordinates import Coordinates
-from relaxon.scaling import Scaling
-from relaxon.series import Series
-from relaxon.time_axis import Step
+from relaxon.datasets.coordinates import Coordinates
+from relaxon.datasets.scaling import Scaling
+from relaxon.datasets.series import Series
+from relaxon.datasets.time_axis import Step
 
 xarray = pytest.importorskip("xarray")
 

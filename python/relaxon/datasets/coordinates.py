@@ -1,0 +1,405 @@
+"""Coordinates of gridded data: their spacing in units of length, direction and closure.
+
+Degrees become metres on a sphere of radius 6371 km: along latitude h = r dphi, along longitude
+h = r cos(phi) dlambda, at the mean latitude phi for the grid, at a row's own for maps.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .._validate import refuse
+from ..grid import Grid
+
+__all__ = [
+    "EARTH_RADIUS",
+    "JITTER",
+    "Axis",
+    "Coordinates",
+    "check_even",
+    "check_monotone",
+    "read_only",
+    "unit_of",
+]
+
+EARTH_RADIUS = 6.371e6  # metres; the mean radius
+METRES_PER_DEGREE = float(np.deg2rad(EARTH_RADIUS))
+# Largest distance of a coordinate from its even place, in spacings.
+JITTER = 1e-3
+
+_DEGREES = re.compile(r"degrees?(_?(north|east|n|e))?", re.IGNORECASE)
+_NORTH = re.compile(r"degrees?_?(north|n)", re.IGNORECASE)
+_EAST = re.compile(r"degrees?_?(east|e)", re.IGNORECASE)
+_STANDARD_NAMES = {
+    "latitude": "latitude",
+    "grid_latitude": "latitude",
+    "longitude": "longitude",
+    "grid_longitude": "longitude",
+}
+_NAMES = {"lat": "latitude", "lon": "longitude", "rlat": "latitude", "rlon": "longitude"}
+_NAMES |= {"latitude": "latitude", "longitude": "longitude"}
+_POLES = {"latitude": "north", "longitude": "east"}
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Axis:
+    """One axis of space.
+
+    Attributes
+    ----------
+    name : str
+        As in the data.
+    values : ndarray of float64
+        Positions of the cells in `unit`, ascending, read-only.
+    unit : str
+        Unit of the values as the data give it, such as "degrees_north"; "" for none.
+    spacing : float
+        Distance of neighbouring cells in `spacing_unit`; along longitude at the mean latitude.
+    spacing_unit : str
+        "m" where the unit is degrees of latitude or longitude, else `unit`.
+    kind : {"latitude", "longitude", ""}
+        What it is on a sphere.
+    is_flipped : bool
+        Whether the data have it descending.
+    is_periodic : bool
+        Whether it is a longitude that goes all the way round.
+    """
+
+    name: str
+    values: NDArray[np.float64] = dataclasses.field(repr=False)
+    unit: str
+    spacing: float
+    spacing_unit: str
+    kind: str = ""
+    is_flipped: bool = False
+    is_periodic: bool = False
+
+    @property
+    def step(self) -> float:
+        """Distance of neighbouring cells in `unit`."""
+        return float(self.values[-1] - self.values[0]) / (len(self.values) - 1)
+
+    @property
+    def origin(self) -> float:
+        """Position of the first cell in `spacing_unit`."""
+        return float(self.values[0]) * self.spacing / self.step
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Coordinates:
+    """The axes of space of a field, in array order.
+
+    Attributes
+    ----------
+    axes : tuple of Axis
+        One to three.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from relaxon.datasets.coordinates import Coordinates
+    >>> north, east = {"units": "degrees_north"}, {"units": "degrees_east"}
+    >>> earth = Coordinates.read(
+    ...     [("lat", np.array([60.0, 50.0, 40.0]), north), ("lon", np.arange(0.0, 360.0, 10), east)]
+    ... )
+    >>> [round(h / 1000) for h in earth.spacing], earth.boundary
+    ([1112, 715], ('neumann', 'periodic'))
+    >>> [round(h / 1000 * earth.spacing[1]) for h in earth.stretch(1).ravel()]
+    [852, 715, 556]
+    """
+
+    axes: tuple[Axis, ...]
+
+    @classmethod
+    def read(
+        cls,
+        entries: Sequence[tuple[str, Any, Mapping[str, Any]]],
+        latitude: float | None = None,
+    ) -> Coordinates:
+        """Read axes as data files describe them.
+
+        Parameters
+        ----------
+        entries : sequence of (name, values, attributes)
+            One per axis. The attributes "units" and "standard_name" are looked at.
+        latitude : float, optional
+            Degrees north of a field that has a longitude, but no latitude among its axes; default
+            the equator.
+
+        Returns
+        -------
+        Coordinates
+            With ascending values.
+
+        Raises
+        ------
+        ValueError
+            If an axis is not monotone or not even; the message names it and says where.
+
+        Warns
+        -----
+        UserWarning
+            If a unit or a coordinate cannot be understood: the axis keeps lattice units.
+        """
+        kinds = [_kind(name, attributes) for name, _, attributes in entries]
+        mean_latitude = 0.0 if latitude is None else latitude
+        for (_, values, attributes), kind in zip(entries, kinds, strict=True):
+            if kind == "latitude" and _DEGREES.fullmatch(unit_of(attributes)):
+                mean_latitude = float(np.mean(values))
+        return cls(
+            tuple(
+                _read_axis(*entry, kind, mean_latitude)
+                for entry, kind in zip(entries, kinds, strict=True)
+            )
+        )
+
+    @classmethod
+    def lattice(cls, shape: tuple[int, ...]) -> Coordinates:
+        """Coordinates of arrays that come without any: cell numbers."""
+        return cls(
+            tuple(
+                Axis(f"axis {a}", read_only(np.arange(float(n))), "", 1.0, "")
+                for a, n in enumerate(shape)
+            )
+        )
+
+    @classmethod
+    def of_grid(cls, grid: Grid) -> Coordinates:
+        """Coordinates of a grid that knows no others: origin and spacing in its own unit."""
+        return cls(
+            tuple(
+                Axis(name, read_only(start + h * np.arange(n, dtype=np.float64)), unit, h, unit)
+                for name, start, h, n, unit in zip(
+                    grid.names, grid.origin, grid.spacing, grid.shape, grid.unit, strict=True
+                )
+            )
+        )
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the axes."""
+        return tuple(axis.name for axis in self.axes)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Number of cells along each axis."""
+        return tuple(len(axis.values) for axis in self.axes)
+
+    @property
+    def text(self) -> str:
+        """Names and lengths."""
+        return ", ".join(f"{axis.name} ({len(axis.values)})" for axis in self.axes)
+
+    @property
+    def spacing(self) -> tuple[float, ...]:
+        """Spacing of the grid along each axis."""
+        return tuple(axis.spacing for axis in self.axes)
+
+    @property
+    def spacing_unit(self) -> tuple[str, ...]:
+        """Unit of the spacing along each axis."""
+        return tuple(axis.spacing_unit for axis in self.axes)
+
+    @property
+    def boundary(self) -> tuple[str, ...]:
+        """Boundary conditions the data suggest: periodic where an axis closes, else neumann."""
+        return tuple("periodic" if axis.is_periodic else "neumann" for axis in self.axes)
+
+    def stretch(self, axis: int) -> NDArray[np.float64]:
+        """Length of a cell along an axis at its own latitude, over that of the grid's spacing.
+
+        cos(phi) / cos(mean phi) along a longitude beside a latitude in degrees, else 1.
+
+        Parameters
+        ----------
+        axis : int
+            Number of the axis.
+
+        Returns
+        -------
+        ndarray of float64
+            Its shape broadcasts against the grid's: one number, or one for each row.
+        """
+        chosen = self.axes[axis]
+        shape = [1] * len(self.axes)
+        if chosen.kind == "longitude" and chosen.spacing_unit == "m":
+            for a, other in enumerate(self.axes):
+                if other.kind == "latitude" and other.spacing_unit == "m":
+                    shape[a] = len(other.values)
+                    cosine = np.cos(np.deg2rad(other.values))
+                    return np.reshape(cosine / np.cos(np.deg2rad(other.values.mean())), shape)
+        return np.ones(shape)
+
+    def flip(self, values: NDArray[Any]) -> NDArray[Any]:
+        """Turn fields from the data's directions to ascending axes, or back.
+
+        Parameters
+        ----------
+        values : ndarray
+            The last axes are those of space.
+
+        Returns
+        -------
+        ndarray
+            A view.
+        """
+        steps = [slice(None, None, -1 if axis.is_flipped else 1) for axis in self.axes]
+        index: Any = (..., *steps)
+        return np.asarray(values[index])
+
+    def grid(self, mask: NDArray[np.bool_] | None = None, **changes: Any) -> Grid:
+        """The grid of these coordinates.
+
+        Parameters
+        ----------
+        mask : ndarray of bool, optional
+            True where a cell exists.
+        **changes
+            Other arguments of :class:`relaxon.Grid`, such as ``boundary``.
+
+        Returns
+        -------
+        Grid
+            With spacing, names, origin and unit; periodic where an axis closes, else neumann.
+        """
+        arguments = {
+            "spacing": self.spacing,
+            "boundary": self.boundary,
+            "names": self.names,
+            "origin": tuple(axis.origin for axis in self.axes),
+            "unit": self.spacing_unit,
+        }
+        return Grid(self.shape, mask=mask, **(arguments | changes))
+
+    def describe(self) -> Iterator[str]:
+        """Lines about the spacing, and its spread where it varies between rows."""
+        for a, axis in enumerate(self.axes):
+            rows = axis.spacing * self.stretch(a)
+            unit = f" {axis.spacing_unit}" if axis.spacing_unit else ""
+            line = f"{axis.name}: {len(axis.values)} cells of {axis.spacing:.5g}{unit}"
+            if rows.size > 1:
+                line += f" at the mean latitude ({rows.min():.5g} to {rows.max():.5g}{unit})"
+            if axis.is_periodic:
+                line += ", closes"
+            if axis.is_flipped:
+                line += ", descending"
+            yield line
+
+
+def unit_of(attributes: Mapping[str, Any]) -> str:
+    """The unit among the attributes of a coordinate; "" where there is none."""
+    unit = attributes.get("units", "")
+    return unit.strip() if isinstance(unit, str) else repr(unit)
+
+
+def _kind(name: str, attributes: Mapping[str, Any]) -> str:
+    """Whether an axis is a latitude or a longitude: by its unit, standard name, or name."""
+    unit = unit_of(attributes)
+    if _NORTH.fullmatch(unit):
+        return "latitude"
+    if _EAST.fullmatch(unit):
+        return "longitude"
+    standard = _STANDARD_NAMES.get(str(attributes.get("standard_name", "")))
+    return standard or _NAMES.get(name.lower(), "")
+
+
+def _read_axis(
+    name: str, values: Any, attributes: Mapping[str, Any], kind: str, latitude: float
+) -> Axis:
+    numbers = np.asarray(values)
+    unit = unit_of(attributes)
+    doubt = ""
+    if numbers.dtype.kind not in "iuf":
+        doubt = f"its values are of type {numbers.dtype}"
+        numbers = np.arange(float(len(numbers)))
+    elif not isinstance(attributes.get("units", ""), str):
+        doubt = f"its unit is {unit}, no text"
+    elif kind and not _DEGREES.fullmatch(unit):
+        doubt = f"a {kind} in {unit or 'no unit'!r} cannot be converted to metres"
+        doubt += f"; degrees are marked by the attribute units='degrees_{_POLES[kind]}'"
+    rounding = np.finfo(numbers.dtype).eps if numbers.dtype.kind == "f" else 0.0
+    positions = numbers.astype(np.float64)
+    if not np.isfinite(positions).all():
+        refuse(name, "finite coordinates", f"{positions[~np.isfinite(positions)][0]}")
+    is_flipped = bool(positions[-1] < positions[0])
+    if is_flipped:
+        positions = positions[::-1]
+    check_monotone(name, positions, "longitude" if kind == "longitude" else "")
+    check_even(name, positions, float(rounding))
+    step = float(np.diff(positions).mean())
+    is_degrees = bool(kind and _DEGREES.fullmatch(unit))
+    if is_degrees and kind == "latitude" and np.abs(positions).max() > 90.0 * (1.0 + JITTER):
+        i = int(np.argmax(np.abs(positions)))
+        rule = "latitudes from -90 to 90 degrees"
+        refuse(name, rule, f"{positions[i]:g} at index {i} (in ascending order)")
+    is_periodic = is_degrees and kind == "longitude" and _closes(positions, float(rounding))
+    if doubt:
+        warnings.warn(f"axis '{name}' keeps lattice units: {doubt}", UserWarning, stacklevel=4)
+        spacing, spacing_unit = 1.0, ""
+    elif is_degrees:
+        narrowing = float(np.cos(np.deg2rad(latitude))) if kind == "longitude" else 1.0
+        spacing, spacing_unit = METRES_PER_DEGREE * narrowing * step, "m"
+    else:
+        spacing, spacing_unit = step, unit
+    return Axis(
+        name,
+        read_only(positions),
+        unit,
+        spacing,
+        spacing_unit,
+        kind,
+        is_flipped,
+        is_periodic,
+    )
+
+
+def check_monotone(name: str, values: NDArray[np.float64], kind: str = "") -> None:
+    """Refuse an axis that does not ascend."""
+    wrong = np.diff(values) <= 0.0
+    if wrong.any():
+        i = int(np.argmax(wrong))
+        fix = "a longitude that jumps can be sorted: da.assign_coords, then da.sortby"
+        refuse(
+            name,
+            "a monotone axis",
+            f"{values[i]:g} followed by {values[i + 1]:g} at index {i + 1} (in ascending order)",
+            fix=fix if kind == "longitude" else "sort it with da.sortby, and drop duplicates",
+        )
+
+
+def check_even(name: str, values: NDArray[np.float64], rounding: float, fix: str = "") -> None:
+    """Refuse an axis whose steps differ by more than jitter and the rounding of its type."""
+    even = np.linspace(values[0], values[-1], len(values))
+    step = (values[-1] - values[0]) / max(len(values) - 1, 1)
+    allowed = JITTER * step + rounding * np.abs(values).max()
+    if np.abs(values - even).max() > allowed:
+        steps = np.diff(values)
+        typical = float(np.median(steps))
+        i = int(np.argmax(np.abs(steps - typical)))
+        refuse(
+            name,
+            "an even axis",
+            f"a step of {steps[i]:g} at index {i + 1} (in ascending order) where the usual one is "
+            f"{typical:g}",
+            fix=fix or "put the data on an even grid with da.interp",
+        )
+
+
+def _closes(values: NDArray[np.float64], rounding: float) -> bool:
+    step = (values[-1] - values[0]) / (len(values) - 1)
+    gap = 360.0 - (values[-1] - values[0])
+    return bool(abs(gap - step) <= 2.0 * (JITTER * step + rounding * np.abs(values).max()))
+
+
+def read_only(values: NDArray[Any]) -> NDArray[Any]:
+    """A copy that nobody changes."""
+    copy = np.array(values)
+    copy.flags.writeable = False
+    return copy

@@ -1,0 +1,117 @@
+"""Forecasts in the units of the data: anomalies out, through the model, climatology back in."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .._validate import refuse
+from .samples import check_field, read_archive
+from .series import Series
+from .time_axis import TimeAxis
+
+if TYPE_CHECKING:
+    from xarray import DataArray
+
+    from ..model import Relaxation
+
+__all__ = ["forecast", "forecast_archive"]
+
+
+def forecast(model: Relaxation, da: DataArray, threads: int | None = None) -> DataArray:
+    """Apply a model to a labelled array.
+
+    v(t + lead) = c(t + lead) + s model((v(t) - c(t)) / s), with climatology c and scale s of the
+    model's scaling.
+
+    Parameters
+    ----------
+    model : Relaxation
+        A model with a scaling.
+    da : xarray.DataArray
+        The field, at any times of the model's step (or at one), on the model's grid; axes in any
+        order and direction.
+    threads : int, optional
+        As for a call of the model.
+
+    Returns
+    -------
+    xarray.DataArray
+        Name, attributes, type, axes and coordinates of `da`; times are later by the lead. NaN on
+        masked cells. Coordinates along time other than its own are left out.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If the model has no scaling, or `da` cannot be read or has another grid or step of time.
+
+    Notes
+    -----
+    A missing value is replaced by its climatology.
+    """
+    scaling = model.scaling
+    if scaling is None:
+        refuse("model", "one with a scaling", "none", fix="attach it with model.with_scaling")
+    series = Series.read(da, order=scaling.coordinates.names, step=scaling.step)
+    scaling.check(series.coordinates, series.time.step, series.unit)
+    y, later = _ahead(model, series.values, series.time, threads)
+    return series.label(y, later, da)
+
+
+def forecast_archive(model: Relaxation, path: str | os.PathLike[str]) -> dict[str, NDArray[Any]]:
+    """Apply a model to the array ``x`` of an ``.npz`` file.
+
+    Parameters
+    ----------
+    model : Relaxation
+        A model; with a scaling, x is in the unit of the data, otherwise the model's own numbers.
+    path : path-like
+        The file; where the model's scaling has a climatology it also holds ``time``, dates.
+
+    Returns
+    -------
+    dict of str to ndarray
+        "y", and "time" where the file has it.
+
+    Raises
+    ------
+    FileNotFoundError, TypeError, ValueError
+        If the file cannot be read, an array is missing, or of another shape or type.
+    """
+    arrays = read_archive(path)
+    scaling = model.scaling
+    needed = ["x"] if scaling is None or scaling.period == "none" else ["x", "time"]
+    for name in needed:
+        if name not in arrays:
+            rule = " and ".join(map(repr, needed))
+            refuse("DATA", f"arrays {rule}", ", ".join(map(repr, arrays)) or "an empty file")
+    x = check_field("x", arrays["x"])
+    if x.shape[1:] != model.grid.shape or not len(x):
+        refuse("x", f"shape (samples, {', '.join(map(str, model.grid.shape))})", x.shape)
+    if scaling is None:
+        return {"y": model(x.astype(model.dtype))}
+    if "time" not in arrays:
+        times = np.arange(len(x)) * scaling.step.length
+        axis = TimeAxis("time", times, dataclasses.replace(scaling.step, has_dates=False))
+        return {"y": _ahead(model, x, axis, None)[0]}
+    if arrays["time"].shape != x.shape[:1]:
+        refuse("time", f"one for each of {len(x)} samples", arrays["time"].shape)
+    axis = TimeAxis.read("time", arrays["time"], {}, scaling.step)
+    y, later = _ahead(model, x[::-1] if axis.is_flipped else x, axis, None)
+    return {"y": y[::-1], "time": later[::-1]} if axis.is_flipped else {"y": y, "time": later}
+
+
+def _ahead(
+    model: Relaxation, values: NDArray[Any], time: TimeAxis, threads: int | None
+) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Fields a lead later, and their times."""
+    scaling = model.scaling
+    assert scaling is not None
+    anomaly = scaling.apply(values, time.values)
+    anomaly[np.isnan(anomaly)] = 0.0
+    later = time.ahead(scaling.lead)
+    return scaling.undo(model(anomaly.astype(model.dtype), threads=threads), later), later

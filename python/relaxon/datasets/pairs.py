@@ -1,0 +1,285 @@
+"""Data to fit: the set shipped with the package, and pairs from any labelled array."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from importlib import resources
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .._validate import check_choice, check_instance, check_integer, refuse
+from ..grid import Grid
+from .coordinates import Coordinates
+from .scaling import Scaling
+from .series import Series
+from .time_axis import PERIODS, TimeAxis
+
+if TYPE_CHECKING:
+    from xarray import DataArray
+
+__all__ = ["Pairs", "SeaSurfaceTemperature", "from_xarray", "sst"]
+
+_NORTH = {"units": "degrees_north", "standard_name": "latitude"}
+_EAST = {"units": "degrees_east", "standard_name": "longitude"}
+
+
+@dataclass(frozen=True, eq=False)
+class SeaSurfaceTemperature:
+    """Monthly mean sea-surface temperature along the equator; all arrays are read-only.
+
+    Attributes
+    ----------
+    temperature : ndarray of float64, shape (54, 18, 432)
+        Temperature in K, one field per month; NaN on land.
+    time : ndarray of datetime64[h], shape (54,)
+        Middle of each month, April 2006 to September 2010.
+    latitude : ndarray of float64, shape (18,)
+        Degrees north, ascending.
+    longitude : ndarray of float64, shape (432,)
+        Degrees east, ascending, all the way round.
+    mask : ndarray of bool, shape (18, 432)
+        True on sea.
+    spacing : tuple of float
+        Size of a cell along latitude and longitude in metres.
+    unit : str
+        Unit of the temperature, "K".
+    spacing_unit : str
+        Unit of the spacing, "m".
+    licence : str
+        Source and terms of use.
+
+    Notes
+    -----
+    Degrees become metres on a sphere of radius 6371 km, longitudes at the mean latitude: the cells'
+    width varies by 0.4 % between the equator and 5 degrees.
+    """
+
+    temperature: NDArray[np.float64] = field(repr=False)
+    time: NDArray[np.datetime64] = field(repr=False)
+    latitude: NDArray[np.float64] = field(repr=False)
+    longitude: NDArray[np.float64] = field(repr=False)
+    mask: NDArray[np.bool_] = field(repr=False)
+    spacing: tuple[float, float]
+    unit: str
+    spacing_unit: str
+    licence: str = field(repr=False)
+
+    def series(self) -> Series:
+        """The temperatures as a series of fields, as an experiment takes it.
+
+        Returns
+        -------
+        Series
+            With coordinates and time.
+        """
+        coordinates = Coordinates.read(
+            [("latitude", self.latitude, _NORTH), ("longitude", self.longitude, _EAST)]
+        )
+        return Series(
+            name="sst",
+            unit=self.unit,
+            values=np.where(self.mask, self.temperature, np.nan),
+            time=TimeAxis.read("time", self.time, {}),
+            coordinates=coordinates,
+            source="sst",
+            domain="sea",
+            anomaly="month",
+        )
+
+    def to_xarray(self) -> DataArray:
+        """The temperatures as a labelled array; needs the extra ``data``.
+
+        Returns
+        -------
+        xarray.DataArray
+            Of shape (54, 18, 432), with the axes time, latitude and longitude.
+
+        Examples
+        --------
+        >>> import relaxon as rx
+        >>> rx.datasets.sst().to_xarray().sizes["longitude"]
+        432
+        """
+        from xarray import DataArray
+
+        return DataArray(
+            self.temperature,
+            {
+                "time": self.time.astype("datetime64[ns]"),
+                "latitude": ("latitude", self.latitude, _NORTH),
+                "longitude": ("longitude", self.longitude, _EAST),
+            },
+            ("time", "latitude", "longitude"),
+            name="sst",
+            attrs={"units": self.unit, "standard_name": "sea_surface_temperature"},
+        )
+
+
+def sst() -> SeaSurfaceTemperature:
+    """Monthly satellite sea-surface temperature, 5 S to 4.4 N, all longitudes, 54 months.
+
+    Met Office OSTIA, rounded to 0.001 K. Contains public sector information licensed under the
+    Open Government Licence v3.0; the result's ``licence`` gives source and terms.
+
+    Returns
+    -------
+    SeaSurfaceTemperature
+        Fields of shape (54, 18, 432) with coordinates, mask and spacing in metres.
+
+    Examples
+    --------
+    >>> import relaxon as rx
+    >>> data = rx.datasets.sst()
+    >>> data.temperature.shape, int(data.mask.sum())
+    ((54, 18, 432), 5721)
+    >>> [round(h / 1000, 1) for h in data.spacing]
+    [61.8, 92.7]
+    """
+    folder = resources.files("relaxon") / "data"
+    with (folder / "ostia_sst_monthly.npz").open("rb") as file, np.load(file) as packed:
+        steps = packed["sst"]
+        temperature = packed["offset"] + packed["step"] * steps
+        is_land = steps == packed["land"]
+        time = packed["hours_since_1970"].astype("datetime64[h]")
+        latitude = packed["latitude"].astype(np.float64)
+        longitude = packed["longitude"].astype(np.float64)
+    temperature[is_land] = np.nan
+    mask = ~is_land.any(axis=0)
+    coordinates = Coordinates.read(
+        [("latitude", latitude, _NORTH), ("longitude", longitude, _EAST)]
+    )
+    arrays: tuple[NDArray[Any], ...] = (temperature, time, latitude, longitude, mask)
+    for array in arrays:
+        array.flags.writeable = False
+    return SeaSurfaceTemperature(
+        temperature=temperature,
+        time=time,
+        latitude=latitude,
+        longitude=longitude,
+        mask=mask,
+        spacing=(coordinates.spacing[0], coordinates.spacing[1]),
+        unit="K",
+        spacing_unit="m",
+        licence=(folder / "ostia_sst_monthly.txt").read_text(encoding="utf-8"),
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class Pairs:
+    """Pairs of fields a lead apart, ready for :func:`relaxon.fit`; all arrays are read-only.
+
+    Attributes
+    ----------
+    x, y : ndarray of float64, shape (pairs, *grid.shape)
+        Anomalies in units of `scaling.scale`, the later ones in y. NaN on masked cells; a missing
+        x is 0, a missing y is NaN.
+    weights : ndarray of bool or None
+        False where y is missing, for ``SquaredDistance(weights=)``; None where none is.
+    time : ndarray, shape (pairs,)
+        Times of y.
+    grid : Grid
+        Shape, spacing, boundary, mask, names, origin and unit.
+    scaling : Scaling
+        Climatology, scale, lead and coordinates, for ``model.with_scaling``.
+    coordinates : Coordinates
+        Positions of the cells, in the data's units, ascending.
+    notes : tuple of str
+        What was found: spacing, its spread, missing values.
+    """
+
+    x: NDArray[np.float64] = field(repr=False)
+    y: NDArray[np.float64] = field(repr=False)
+    weights: NDArray[np.bool_] | None = field(repr=False)
+    time: NDArray[Any] = field(repr=False)
+    grid: Grid
+    scaling: Scaling
+    coordinates: Coordinates = field(repr=False)
+    notes: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+
+def from_xarray(
+    da: DataArray,
+    lead: int = 1,
+    anomaly: str = "none",
+    scaling: Scaling | None = None,
+) -> Pairs:
+    """Pairs of fields from a labelled array: x now, y `lead` steps of time later.
+
+    x = (v(t) - c) / s, y = (v(t + lead) - c) / s, with the climatology c and the standard deviation
+    s of the anomalies.
+
+    Parameters
+    ----------
+    da : xarray.DataArray
+        One axis of time, even or of calendar months, and one to three even axes of space, in any
+        order. Degrees of latitude and longitude (by their attributes) become metres on a sphere of
+        radius 6371 km, longitudes at the mean latitude; other units are kept. Descending axes are
+        turned round. A cell without any value becomes masked.
+    lead : int, default 1
+        Steps from x to y.
+    anomaly : {"none", "month", "hour"}, default "none"
+        The climatology to remove: a mean per cell for each month of the year or hour of the day, or
+        one mean for all cells.
+    scaling : Scaling, optional
+        Of other pairs, those for training: for data to test on. It brings climatology, scale, mask
+        and the anomaly's kind along. Default: those of `da`.
+
+    Returns
+    -------
+    Pairs
+        Arrays, grid, scaling and coordinates.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If there is no time axis, the lead is longer than the record, an axis is not monotone or
+        uneven (which one and where), all values are missing, or `scaling` is of another grid.
+
+    Warns
+    -----
+    UserWarning
+        If the unit of an axis cannot be understood: it keeps lattice units.
+
+    Notes
+    -----
+    Evenness is checked to 1e-3 of the spacing. A missing x is replaced by its climatology.
+
+    Examples
+    --------
+    >>> import relaxon as rx
+    >>> da = rx.datasets.sst().to_xarray()
+    >>> training = rx.datasets.from_xarray(da[:40], anomaly="month")
+    >>> held_out = rx.datasets.from_xarray(da[40:], scaling=training.scaling)
+    >>> training.x.shape, held_out.x.shape, training.grid.boundary[1]
+    ((39, 18, 432), (13, 18, 432), ('periodic', 'periodic'))
+    """
+    if scaling is not None:
+        check_instance("scaling", scaling, Scaling)
+    series = Series.read(da, order=() if scaling is None else scaling.coordinates.names)
+    lead = check_integer("lead", lead, 1)
+    if lead >= len(series):
+        refuse("lead", f"fewer steps than the {len(series)} times of the record", lead)
+    if scaling is None:
+        check_choice("anomaly", anomaly, tuple(PERIODS))
+        scaling = series.scaling(len(series), lead, anomaly)
+    else:
+        scaling.check(series.coordinates, series.time.step, series.unit)
+        if (anomaly, lead) != ("none", 1) and (anomaly, lead) != (scaling.period, scaling.lead):
+            refuse("scaling", f"one with lead {lead} and anomaly {anomaly!r}", repr(scaling))
+    samples = series.samples(scaling, 0, len(series))
+    mask = None if scaling.mask.all() else scaling.mask
+    return Pairs(
+        x=samples.x,
+        y=samples.y,
+        weights=samples.weights,
+        time=series.time.values[lead:],
+        grid=series.coordinates.grid(mask),
+        scaling=scaling,
+        coordinates=series.coordinates,
+        notes=tuple(series.describe(scaling)),
+    )

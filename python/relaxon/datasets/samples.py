@@ -1,0 +1,166 @@
+"""Pairs of inputs and targets, and reading them from archives of NumPy arrays."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import zipfile
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .._validate import refuse
+
+__all__ = ["Samples", "check_field", "read_archive", "read_samples"]
+
+Fields = NDArray[Any]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Samples:
+    """Inputs and targets, in order.
+
+    Attributes
+    ----------
+    x : ndarray, shape (samples, *grid.shape)
+        Inputs, finite where cells exist.
+    y : ndarray, shape (samples, *grid.shape)
+        Targets; NaN where missing.
+    weights : ndarray, shape (samples, *grid.shape), optional
+        0 (or False) where y is missing; None where no value of an existing cell is.
+    time : ndarray, shape (samples,), optional
+        Times of the targets.
+    source : str
+        Where they come from, for reports.
+    """
+
+    x: Fields
+    y: Fields
+    weights: Fields | None = None
+    time: NDArray[Any] | None = None
+    source: str = ""
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+
+def read_archive(path: str | os.PathLike[str]) -> dict[str, NDArray[Any]]:
+    """All arrays of an ``.npz`` file, by name.
+
+    Parameters
+    ----------
+    path : path-like
+        The file.
+
+    Returns
+    -------
+    dict of str to ndarray
+        The arrays.
+
+    Raises
+    ------
+    FileNotFoundError, ValueError
+        If the file is missing, is no such archive, or holds Python objects.
+    """
+    where = os.fspath(path)
+    if not os.path.exists(where):
+        raise FileNotFoundError(f"argument 'DATA': expected a file, got {where}: there is none")
+    arrays = {}
+    try:
+        # Opened here: numpy leaves a file open that is no archive.
+        with open(where, "rb") as file, np.load(file) as archive:
+            names = list(archive)
+            for name in names:
+                arrays[name] = archive[name]
+    except (
+        OSError,
+        TypeError,  # a single array, which is no context
+        ValueError,
+        EOFError,
+        AttributeError,
+        zipfile.BadZipFile,
+    ) as error:
+        text = " ".join(str(error).split())
+        is_object = "allow_pickle" in text and zipfile.is_zipfile(where)
+        reason = f"'{names[len(arrays)]}' is an array of Python objects" if is_object else text
+        refuse(
+            "DATA", "an archive of arrays of numbers, as numpy.savez writes", f"{where}: {reason}"
+        )
+    return arrays
+
+
+def read_samples(path: str | os.PathLike[str]) -> Samples:
+    """Pairs from an ``.npz`` file with arrays ``x``, ``y`` and, optionally, ``weights``.
+
+    Parameters
+    ----------
+    path : path-like
+        The file.
+
+    Returns
+    -------
+    Samples
+        The numbers as they are. Cells whose x is missing (NaN) in all samples are left missing,
+        for the mask; a missing y has the weight 0.
+
+    Raises
+    ------
+    FileNotFoundError, TypeError, ValueError
+        If the file is missing or unreadable, an array is missing or of the wrong type or shape,
+        weights are negative, or an x is missing here and there.
+    """
+    arrays = read_archive(path)
+    for name in ("x", "y"):
+        if name not in arrays:
+            refuse("DATA", "arrays 'x' and 'y'", ", ".join(map(repr, arrays)) or "an empty file")
+    x, y = check_field("x", arrays["x"]), check_field("y", arrays["y"])
+    if not 2 <= x.ndim <= 4:
+        refuse("x", "shape (samples, *grid) with one to three axes of space", x.shape)
+    if y.shape != x.shape:
+        refuse("y", f"the shape of x, {x.shape}", y.shape)
+    exists = ~np.isnan(x).all(axis=0)
+    if not exists.any():
+        refuse("x", "at least one value", "none: all values are missing")
+    is_missing = np.isnan(x) & exists
+    if is_missing.any():
+        index = tuple(int(i) for i in np.argwhere(is_missing)[0])
+        refuse(
+            "x",
+            "values in all samples or, for the mask, in none",
+            f"{is_missing.sum()} missing ones, the first at index {index}",
+            fix="fill them, with a mean for instance; missing y are no problem",
+        )
+    is_missing = np.isnan(y) & exists
+    weights = None
+    if "weights" in arrays:
+        weights = _check_weights(arrays["weights"], x.shape)
+        weights = np.where(is_missing, weights.dtype.type(0), weights)
+    elif is_missing.any():
+        weights = ~is_missing
+    if weights is not None and not np.any(weights[:, exists] > 0):
+        refuse("y", "at least one value that counts", "none: all are missing or of weight 0")
+    return Samples(x, y, weights, source=os.fspath(path))
+
+
+def check_field(name: str, array: NDArray[Any]) -> Fields:
+    """An array of float32 or float64 without infinite values."""
+    if array.dtype not in (np.float32, np.float64):
+        fix = "convert it with .astype('float64')" if array.dtype.kind in "iubf" else ""
+        refuse(name, "an array of float32 or float64", str(array.dtype), TypeError, fix)
+    if np.isinf(array).any():
+        index = tuple(int(i) for i in np.argwhere(np.isinf(array))[0])
+        refuse(name, "finite or missing values", f"an infinite one at index {index}")
+    return array
+
+
+def _check_weights(weights: NDArray[Any], shape: tuple[int, ...]) -> Fields:
+    if weights.dtype.kind not in "bf":
+        refuse("weights", "an array of bool, float32 or float64", str(weights.dtype), TypeError)
+    if weights.shape not in (shape, shape[1:]):
+        refuse("weights", f"{shape[1:]} or {shape}", weights.shape)
+    wrong = ~(np.isfinite(weights) & (weights >= 0))
+    if wrong.any():
+        index = tuple(int(i) for i in np.argwhere(wrong)[0])
+        refuse("weights", "finite numbers of at least 0", f"{weights[index]} at index {index}")
+    return np.broadcast_to(weights, shape)

@@ -1,0 +1,238 @@
+"""What lies between data in their own units and the numbers a model sees.
+
+A value v at the time t becomes z = (v - c_slot(t)) / s: c the climatology, a mean for each month of
+the year, each hour of the day, or one for all; s the standard deviation of the anomalies v - c.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .._validate import refuse
+from .coordinates import JITTER, Axis, Coordinates
+from .time_axis import PERIODS, Step, slots_of
+
+__all__ = ["Scaling"]
+
+Fields = NDArray[np.float64]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Scaling:
+    """Climatology, scale, lead and coordinates of the data a model was trained on.
+
+    Attributes
+    ----------
+    name, unit : str
+        Of the field.
+    climatology : ndarray of float64, shape (12, 24 or 1, *grid.shape)
+        Means by month of the year, by hour of the day, or one for all cells and times; NaN on
+        masked cells, and where a cell had no value at that month or hour. Read-only.
+    scale : float
+        Standard deviation of the anomalies, over cells and times.
+    period : {"month", "hour", "none"}
+        What the climatology repeats with.
+    lead : int
+        Steps of time from input to output.
+    step : Step
+        The step of time.
+    coordinates : Coordinates
+        Of the grid.
+    """
+
+    name: str
+    unit: str
+    climatology: Fields = dataclasses.field(repr=False)
+    scale: float
+    period: str
+    lead: int
+    step: Step
+    coordinates: Coordinates = dataclasses.field(repr=False)
+
+    @classmethod
+    def fit(
+        cls,
+        values: Fields,
+        times: NDArray[Any],
+        *,
+        period: str,
+        lead: int,
+        step: Step,
+        coordinates: Coordinates,
+        name: str = "",
+        unit: str = "",
+    ) -> Scaling:
+        """Climatology and scale of fields.
+
+        Parameters
+        ----------
+        values : ndarray, shape (times, *grid.shape)
+            Fields for training alone; NaN where missing.
+        times : ndarray, shape (times,)
+            Their times.
+        period, lead, step, coordinates, name, unit
+            As the attributes.
+
+        Returns
+        -------
+        Scaling
+            Fitted to the fields.
+
+        Raises
+        ------
+        ValueError
+            If all values are missing, or the anomalies do not vary.
+        """
+        is_known = np.isfinite(values)
+        exists = is_known.any(axis=0)
+        if not exists.any():
+            refuse(name or "values", "at least one value", f"{values.size} missing values")
+        if period == "none":
+            climatology = np.where(exists, values[is_known].mean(), np.nan)[np.newaxis]
+        else:
+            slots = slots_of(times, period)
+            climatology = np.full((PERIODS[period], *values.shape[1:]), np.nan)
+            for slot in np.unique(slots):
+                known = is_known[slots == slot]
+                sums = np.where(known, values[slots == slot], 0.0).sum(axis=0)
+                np.divide(sums, known.sum(axis=0), out=climatology[slot], where=known.any(axis=0))
+        climatology.flags.writeable = False
+        anomaly = values - climatology[slots_of(times, period)]
+        scale = float(anomaly[is_known].std())
+        if not scale > 0.0:
+            refuse(name or "values", "anomalies that vary", f"a standard deviation of {scale}")
+        return cls(name, unit, climatology, scale, period, lead, step, coordinates)
+
+    @property
+    def mask(self) -> NDArray[np.bool_]:
+        """True where a cell had a value at any time."""
+        return np.asarray(np.isfinite(self.climatology).any(axis=0))
+
+    @property
+    def lead_time(self) -> float:
+        """Time from input to output, in the unit of the step."""
+        return self.lead * self.step.length
+
+    def check(self, coordinates: Coordinates, step: Step, unit: str) -> None:
+        """Refuse data of another grid, step of time or unit.
+
+        Parameters
+        ----------
+        coordinates : Coordinates
+            Of the data.
+        step : Step
+            Of the data.
+        unit : str
+            Of the data; "" where it is not known, which is taken for the scaling's.
+
+        Raises
+        ------
+        ValueError
+            If names, lengths or positions of an axis differ, the step of time, or the unit.
+        """
+        own = self.coordinates
+        if coordinates.names != own.names or coordinates.shape != own.shape:
+            refuse("da", f"axes {own.text}, those of the scaling", coordinates.text)
+        for mine, other in zip(own.axes, coordinates.axes, strict=True):
+            distance = np.abs(mine.values - other.values)
+            if distance.max() > 2.0 * JITTER * mine.step or mine.unit != other.unit:
+                i = int(distance.argmax())
+                refuse(
+                    "da",
+                    f"the scaling's axis '{mine.name}', with {mine.values[i]:g} {mine.unit} at "
+                    f"index {i}",
+                    f"{other.values[i]:g} {other.unit}",
+                )
+        if step.unit != self.step.unit or abs(step.length / self.step.length - 1.0) > JITTER:
+            refuse("da", f"a time step of {self.step.text(1)}", step.text(1))
+        if unit and self.unit and unit != self.unit:
+            fix = "convert the values, and set the attribute units"
+            refuse("da", f"values in {self.unit!r}, the unit of the scaling", repr(unit), fix=fix)
+
+    def apply(self, values: NDArray[Any], times: NDArray[Any]) -> Fields:
+        """Anomalies in units of the scale.
+
+        Parameters
+        ----------
+        values : ndarray, shape (times, *grid.shape)
+            Fields in the unit of the data.
+        times : ndarray, shape (times,)
+            Their times.
+
+        Returns
+        -------
+        ndarray of float64
+            NaN where a value or its climatology is missing.
+        """
+        climatology = self.climatology[slots_of(times, self.period)]
+        return np.asarray((values - climatology) / self.scale)
+
+    def undo(self, anomalies: NDArray[Any], times: NDArray[Any]) -> Fields:
+        """Fields in the unit of the data: what :meth:`apply` takes away comes back.
+
+        Parameters
+        ----------
+        anomalies : ndarray, shape (times, *grid.shape)
+            In units of the scale.
+        times : ndarray, shape (times,)
+            Their times.
+
+        Returns
+        -------
+        ndarray of float64
+            NaN on masked cells, and where the climatology is missing.
+        """
+        return np.asarray(
+            self.climatology[slots_of(times, self.period)] + self.scale * anomalies, np.float64
+        )
+
+    # -- plain Python objects --------------------------------------------------------------------
+
+    def to_parts(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+        """Everything as JSON values and arrays, for files."""
+        plain: dict[str, Any] = {
+            "name": self.name,
+            "unit": self.unit,
+            "scale": self.scale,
+            "period": self.period,
+            "lead": self.lead,
+            "step": dataclasses.asdict(self.step),
+            "axes": [
+                {f.name: getattr(axis, f.name) for f in dataclasses.fields(Axis)}
+                for axis in self.coordinates.axes
+            ],
+        }
+        for axis in plain["axes"]:
+            del axis["values"]
+        arrays = {f"axis {a}": axis.values for a, axis in enumerate(self.coordinates.axes)}
+        return plain, {"climatology": self.climatology, **arrays}
+
+    @classmethod
+    def from_parts(cls, plain: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> Scaling:
+        """The object that :meth:`to_parts` took apart."""
+        for array in arrays.values():
+            array.flags.writeable = False
+        settings = dict(plain)
+        axes = tuple(
+            Axis(values=arrays[f"axis {a}"], **axis) for a, axis in enumerate(settings.pop("axes"))
+        )
+        step = Step(**settings.pop("step"))
+        return cls(
+            climatology=arrays["climatology"], step=step, coordinates=Coordinates(axes), **settings
+        )
+
+    def _key(self) -> tuple[Any, ...]:
+        plain, arrays = self.to_parts()
+        contents = [(name, a.shape, a.tobytes()) for name, a in arrays.items()]
+        return (repr(plain), *contents)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Scaling) and self._key() == other._key()
+
+    def __hash__(self) -> int:
+        return hash(self._key())

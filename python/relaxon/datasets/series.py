@@ -1,0 +1,337 @@
+"""Fields at even steps of time, read from any labelled array, and pairs cut from them."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .._validate import refuse
+from .coordinates import Coordinates
+from .samples import Samples
+from .scaling import Scaling
+from .time_axis import Step, TimeAxis
+
+if TYPE_CHECKING:
+    from xarray import DataArray
+
+__all__ = ["Series", "open_variable", "time_dim"]
+
+Fields = NDArray[Any]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Series:
+    """One field at even steps of time.
+
+    Attributes
+    ----------
+    name, unit : str
+        Of the field.
+    values : ndarray of float64, shape (times, *coordinates.shape)
+        NaN where missing; axes of space ascending.
+    time : TimeAxis
+        The times.
+    coordinates : Coordinates
+        The axes of space.
+    source : str
+        Where it comes from, for reports.
+    domain : str
+        What its existing cells are called, such as "sea"; "" for no name.
+    anomaly : {"none", "month", "hour"}
+        The climatology to remove where nothing else is asked for.
+    """
+
+    name: str
+    unit: str
+    values: Fields = dataclasses.field(repr=False)
+    time: TimeAxis
+    coordinates: Coordinates
+    source: str = ""
+    domain: str = ""
+    anomaly: str = "none"
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    @classmethod
+    def read(
+        cls,
+        da: DataArray,
+        source: str = "",
+        order: tuple[str, ...] = (),
+        step: Step | None = None,
+    ) -> Series:
+        """Read a labelled array.
+
+        Parameters
+        ----------
+        da : xarray.DataArray
+            One axis of time and one to three of space; axes of a single entry are left out.
+        source : str
+            Where it comes from.
+        order : tuple of str, optional
+            Names of the axes of space in the order to have them in, where they are these; default
+            that of `da`.
+        step : Step, optional
+            Of time, where it is known: times need not be even then, and one is enough.
+
+        Returns
+        -------
+        Series
+            With ascending axes, in double precision.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If it holds no real numbers, has no time axis or no (or too many) axes of space, a
+            coordinate is not monotone or uneven, a value is infinite, or all are missing.
+        """
+        if not (hasattr(da, "dims") and hasattr(da, "dtype")):
+            kind = type(da).__name__
+            fix = "choose a variable of it" if kind == "Dataset" else ""
+            refuse("da", "an xarray.DataArray", kind, TypeError, fix)
+        name = str(da.name or "data")
+        if da.dtype.kind != "f":
+            refuse(name, "floating-point numbers", str(da.dtype), TypeError, _number_fix(da.dtype))
+        time_name = time_dim(da, name)
+        da = da.squeeze([d for d in da.dims if d != time_name and da.sizes[d] == 1])
+        dims = [str(dim) for dim in da.dims if dim != time_name]
+        if not 1 <= len(dims) <= 3:
+            refuse(
+                name,
+                "one to three axes beside time with more than one entry",
+                f"{len(dims)}: {', '.join(f'{d} ({da.sizes[d]})' for d in dims) or 'none'}",
+                fix="choose entries with da.isel" if dims else "",
+            )
+        if sorted(dims) == sorted(order):
+            dims = list(order)
+        time = TimeAxis.read(time_name, da[time_name].values, da[time_name].attrs, step)
+        coordinates = Coordinates.read(
+            [(dim, da[dim].values, da[dim].attrs) for dim in dims], _scalar_latitude(da)
+        )
+        values = da.transpose(time_name, *dims).values.astype(np.float64)
+        if time.is_flipped:
+            values = values[::-1]
+        values = np.ascontiguousarray(coordinates.flip(values))
+        if np.isinf(values).any():
+            index = tuple(int(i) for i in np.argwhere(np.isinf(values))[0])
+            refuse(name, "finite or missing values", f"an infinite one at index {index}")
+        if np.isnan(values).all():
+            refuse(name, "at least one value", "none: all values are missing")
+        values.flags.writeable = False
+        return cls(name, str(da.attrs.get("units", "")), values, time, coordinates, source)
+
+    def scaling(self, n_times: int, lead: int, period: str) -> Scaling:
+        """Climatology and scale of the first times.
+
+        Parameters
+        ----------
+        n_times : int
+            How many.
+        lead : int
+            Steps from input to output.
+        period : {"month", "hour", "none"}
+            What the climatology repeats with.
+
+        Returns
+        -------
+        Scaling
+            Of this series' name, unit, step and coordinates.
+        """
+        return Scaling.fit(
+            self.values[:n_times],
+            self.time.values[:n_times],
+            period=period,
+            lead=lead,
+            step=self.time.step,
+            coordinates=self.coordinates,
+            name=self.name,
+            unit=self.unit,
+        )
+
+    def samples(self, scaling: Scaling, begin: int, end: int, dtype: str = "float64") -> Samples:
+        """Pairs of fields within a part of the times.
+
+        Parameters
+        ----------
+        scaling : Scaling
+            Climatology, scale and lead.
+        begin, end : int
+            First time, and the one behind the last.
+        dtype : str
+            Precision of the result.
+
+        Returns
+        -------
+        Samples
+            A missing input is replaced by the climatology (an anomaly of 0), a missing target has
+            the weight 0.
+        """
+        times = self.time.values[begin:end]
+        anomaly = scaling.apply(self.values[begin:end], times).astype(dtype)
+        lead, mask = scaling.lead, scaling.mask
+        x, y = anomaly[:-lead].copy(), anomaly[lead:]
+        x[np.isnan(x) & mask] = 0.0
+        is_missing = np.isnan(y) & mask
+        weights = ~is_missing if is_missing.any() else None
+        for array in (x, y) if weights is None else (x, y, weights):
+            array.flags.writeable = False
+        return Samples(x, y, weights, times[lead:])
+
+    def label(self, fields: Fields, times: NDArray[Any], da: DataArray) -> DataArray:
+        """Fields as a labelled array like the one that was read.
+
+        Parameters
+        ----------
+        fields : ndarray, shape (len(times), *coordinates.shape)
+            With ascending axes.
+        times : ndarray
+            Their times, in the unit of the axis.
+        da : xarray.DataArray
+            What was read.
+
+        Returns
+        -------
+        xarray.DataArray
+            Name, attributes, type, and axes of `da` in their order and direction; its coordinates
+            but those along time.
+        """
+        from xarray import DataArray
+
+        time_name = self.time.name
+        like = da.squeeze([d for d in da.dims if d != time_name and da.sizes[d] == 1])
+        if self.time.is_flipped:
+            fields, times = fields[::-1], times[::-1]
+        coords = {name: c for name, c in like.coords.items() if time_name not in c.dims}
+        coords[time_name] = (time_name, times, like[time_name].attrs)
+        labelled = DataArray(
+            self.coordinates.flip(fields).astype(da.dtype),
+            coords,
+            (time_name, *self.coordinates.names),
+            name=da.name,
+            attrs=da.attrs,
+        )
+        ordered: DataArray = labelled.transpose(*like.dims)
+        return ordered
+
+    def describe(self, scaling: Scaling) -> list[str]:
+        """Lines on what was read: spacing of the axes, and missing values."""
+        lines = list(self.coordinates.describe())
+        mask = scaling.mask
+        if not mask.all():
+            lines.append(
+                f"{(~mask).sum()} of {mask.size} cells have no value: they become the mask"
+            )
+        n_missing = int(np.isnan(scaling.apply(self.values, self.time.values))[:, mask].sum())
+        if n_missing:
+            share = n_missing / (len(self) * int(mask.sum()))
+            lines.append(
+                f"{n_missing} values ({share:.2%}) of the other cells are missing: weight 0 as "
+                f"targets, replaced by the climatology as inputs"
+            )
+        return lines
+
+
+def open_variable(path: str | os.PathLike[str], variable: str | None = None) -> DataArray:
+    """One variable of a file that xarray opens.
+
+    Parameters
+    ----------
+    path : path-like
+        The file.
+    variable : str, optional
+        Its name; not needed where the file holds one alone.
+
+    Returns
+    -------
+    xarray.DataArray
+        Loaded, and the file closed.
+
+    Raises
+    ------
+    FileNotFoundError, ValueError
+        If the file is missing or unreadable, the variable is not in it, or none is named where
+        there are several.
+    ImportError
+        If xarray or the package for this format is not installed.
+    """
+    where = os.fspath(path)
+    if not os.path.exists(where):
+        raise FileNotFoundError(f"argument 'DATA': expected a file, got {where}: there is none")
+    try:
+        import netCDF4  # noqa: F401
+        import xarray
+    except ImportError as error:
+        raise ImportError(
+            f"reading {where} needs {error.name}; install it with: pip install 'relaxon[data]'"
+        ) from None
+    try:
+        dataset = xarray.open_dataset(where)
+    except Exception as error:
+        # Whatever a reader of some format raises, what it means is this.
+        reason = " ".join(str(error).split())
+        raise ValueError(
+            f"argument 'DATA': expected a file that xarray opens, or .npz, got {where}: {reason}"
+        ) from None
+    with dataset:
+        names = [str(name) for name, data in dataset.data_vars.items() if data.ndim > 0]
+        if variable is None:
+            if len(names) != 1:
+                refuse(
+                    "variable",
+                    "the name of a variable of this file",
+                    "none",
+                    fix=f"it holds {', '.join(names) or 'no variable with an axis'}",
+                )
+            variable = names[0]
+        if variable not in dataset.data_vars:
+            refuse(
+                "variable",
+                f"one of {', '.join(map(repr, names)) or 'those in the file (there is none)'}",
+                repr(variable),
+            )
+        loaded: DataArray = dataset[variable].load()
+        return loaded
+
+
+def time_dim(da: DataArray, name: str) -> str:
+    """The axis of time: by its type, then by its attributes or name."""
+    dims = [str(dim) for dim in da.dims]
+
+    def has_dates(dim: str) -> bool:
+        values = da[dim].values
+        return values.dtype.kind == "M" or (values.dtype.kind == "O" and hasattr(values[0], "hour"))
+
+    found = [dim for dim in dims if da.sizes[dim] and has_dates(dim)]
+    if not found:
+        found = [
+            dim
+            for dim in dims
+            if da[dim].attrs.get("standard_name") == "time"
+            or da[dim].attrs.get("axis") == "T"
+            or dim.lower() in ("time", "t")
+        ]
+    if len(found) != 1:
+        shown = ", ".join(f"{dim} ({da.sizes[dim]})" for dim in dims) or "none"
+        refuse(
+            name,
+            "one time axis",
+            f"{len(found)} among the axes {shown}",
+            fix="times are dates, or an axis named 'time'" if not found else "",
+        )
+    return found[0]
+
+
+def _scalar_latitude(da: DataArray) -> float | None:
+    for name in ("latitude", "lat"):
+        if name in da.coords and da.coords[name].size == 1 and name not in da.dims:
+            return float(da.coords[name])
+    return None
+
+
+def _number_fix(dtype: np.dtype[Any]) -> str:
+    return "convert it with .astype('float64')" if dtype.kind in "iub" else ""

@@ -1,0 +1,1 @@
+"""Experiments with forecasts: settings, split along time, baselines, errors."""

@@ -1,0 +1,277 @@
+"""A forecasting experiment: split of times, baselines, training, and the table of errors.
+
+Errors are mean squares over existing cells, in units of the variance of y about its mean over
+existing cells and training samples. The loss is weighted to be that same error.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .._validate import check_dtype, refuse
+from ..datasets.samples import Samples
+from ..datasets.series import Series
+from ..model import Relaxation
+from ..physics.explain import Explanation, explain
+from ..training.fit import Fit, fit
+from ..training.losses import SquaredDistance
+from ..training.penalties import Smoothness
+from .baselines import fit_baselines
+from .options import Options, parse_boundary, parse_condition
+from .split import split_samples, split_series
+
+__all__ = ["Experiment", "Result", "Row"]
+
+Fields = NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the table of errors."""
+
+    name: str
+    parameters: int
+    dense_parameters: int
+    training_error: float
+    held_out_error: float
+    seconds: float
+
+
+@dataclass(frozen=True, eq=False)
+class Result:
+    """What an experiment has found; ``prediction`` belongs to the held-out part.
+
+    ``depth_profile`` is the held-out error of every state z_0..z_L, taken as the prediction.
+    """
+
+    rows: tuple[Row, ...]
+    fit: Fit
+    explanation: Explanation
+    prediction: Fields
+    validation_error: float | None
+    depth_profile: tuple[float, ...]
+
+
+class Experiment:
+    """Training on the first part of some data and a forecast of its last one.
+
+    Parameters
+    ----------
+    options : Options
+        Model, training and split.
+    data : Series or Samples
+        Fields at even steps of time, or pairs.
+
+    Attributes
+    ----------
+    split : Split
+        The data in parts.
+    model : Relaxation
+        Where training starts; it carries the data's scaling.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If an option is wrong; nothing has been trained then.
+    """
+
+    def __init__(self, options: Options, data: Series | Samples) -> None:
+        self.options = options
+        self.data = data
+        dtype = check_dtype(options.dtype).name
+        parts = (options.holdout, options.validation_used, dtype)
+        if isinstance(data, Series):
+            self.split = split_series(data, options.lead, self.anomaly, *parts)
+        else:
+            for name in ("variable", "lead", "anomaly"):
+                if getattr(options, name) not in (getattr(Options, name), "none"):
+                    refuse(name, "no value for pairs, which have no time", getattr(options, name))
+            self.split = split_samples(data, *parts)
+        self.model = self._build_model()
+        self.optimizer = options.build_optimizer()
+        strength = options.smoothness_used
+        self.penalties = (Smoothness(strength),) if strength else ()
+
+    @property
+    def anomaly(self) -> str:
+        """What the climatology repeats with."""
+        if self.options.anomaly is not None:
+            return self.options.anomaly
+        return self.data.anomaly if isinstance(self.data, Series) else "none"
+
+    def describe(self) -> list[str]:
+        """Lines on what was read and how it is cut."""
+        split, lines = self.split, []
+        cells = f"{int(split.mask.sum())} cells"
+        if not isinstance(self.data, Series):
+            kind = "pairs"
+            n_masked = int((~split.mask).sum())
+            n_missing = int(np.isnan(self.data.y[:, split.mask]).sum())
+            if n_masked:
+                lines.append(f"{n_masked} cells have no value: they become the mask")
+            if n_missing:
+                lines.append(f"{n_missing} values of y are missing: weight 0")
+        else:
+            kind = f"pairs of {self.data.time.step.plural}"
+            if self.data.domain:
+                cells += f" of {self.data.domain}"
+            assert split.scaling is not None
+            lines += self.data.describe(split.scaling)
+        numbers = f"{len(split.training)} {kind} to train on"
+        if split.validation is not None:
+            numbers += f", {len(split.validation)} to validate on"
+        return [f"{numbers}, {len(split.held_out)} held out, {cells}", *lines]
+
+    def run(self, progress: bool = False) -> Result:
+        """Fit the baselines and the model, then look at the held-out part, once.
+
+        Parameters
+        ----------
+        progress : bool, default False
+            Whether to show a bar on stderr.
+
+        Returns
+        -------
+        Result
+            Table rows, the fit, and the physics of its model.
+        """
+        split = self.split
+        fitted = self._fit(progress)
+        model = fitted.model
+
+        def predict(x: Fields) -> Fields:
+            return model(x, threads=self.options.threads)
+
+        prediction = predict(split.held_out.x)
+        rows = [
+            self._row(
+                baseline.name,
+                baseline.n_parameters,
+                baseline.seconds,
+                baseline.factor * split.training.x,
+                baseline.factor * split.held_out.x,
+            )
+            for baseline in fit_baselines(split.training, split.mask)
+        ]
+        fitted_training = predict(split.training.x)
+        rows.append(
+            self._row("model", model.n_parameters, fitted.seconds, fitted_training, prediction)
+        )
+        return Result(
+            rows=tuple(rows),
+            fit=fitted,
+            explanation=self._explain(model),
+            prediction=prediction,
+            validation_error=None
+            if split.validation is None
+            else split.error(predict(split.validation.x), split.validation),
+            depth_profile=self._depth_profile(model),
+        )
+
+    def _explain(self, model: Relaxation) -> Explanation:
+        """With standard errors where there are samples enough."""
+        training = self.split.training
+        if len(training) < 2:
+            return explain(model)
+        data = (training.x, training.y)
+        return explain(model, data=data, loss=self._loss, threads=self.options.threads)
+
+    def _depth_profile(self, model: Relaxation) -> tuple[float, ...]:
+        held_out = self.split.held_out
+        states = model.trajectory(held_out.x, threads=self.options.threads)
+        return tuple(
+            self.split.error(states[:, layer], held_out) for layer in range(model.depth + 1)
+        )
+
+    @property
+    def _loss(self) -> SquaredDistance:
+        """The squared distance that is the training error."""
+        return SquaredDistance(weights=self.split.loss_weights(self.split.training))
+
+    @property
+    def dense_parameters(self) -> int:
+        """Weights a free matrix in the operator's place would have."""
+        n_matrices = self.options.depth if self.options.time == "layered" else 1
+        return n_matrices * int(self.split.mask.sum()) ** 2
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """All settings, for the summary."""
+        settings = asdict(self.options)
+        settings["smoothness"] = self.options.smoothness_used
+        settings["patience"] = self.options.patience_used
+        settings["anomaly"] = self.anomaly
+        settings["boundary"] = self.options.boundary or ",".join(self.split.coordinates.boundary)
+        if isinstance(self.data, Series):
+            settings["variable"] = self.data.name
+        return {"data": self.data.source, **settings}
+
+    def _fit(self, progress: bool) -> Fit:
+        options, split = self.options, self.split
+        return fit(
+            self.model,
+            split.training.x,
+            split.training.y,
+            loss=self._loss,
+            optimizer=self.optimizer,
+            steps=options.steps,
+            penalties=self.penalties,
+            validation=self._validation(),
+            patience=options.patience_used,
+            memory=options.memory,
+            threads=options.threads,
+            progress=progress,
+        )
+
+    def _validation(self) -> tuple[Fields, Fields, Fields] | None:
+        part = self.split.validation
+        if part is None:
+            return None
+        return (part.x, part.y, self.split.loss_weights(part))
+
+    def _row(
+        self, name: str, n_parameters: int, seconds: float, fitted: Fields, forecast: Fields
+    ) -> Row:
+        return Row(
+            name=name,
+            parameters=n_parameters,
+            dense_parameters=self.dense_parameters,
+            training_error=self.split.error(fitted, self.split.training),
+            held_out_error=self.split.error(forecast, self.split.held_out),
+            seconds=seconds,
+        )
+
+    def _build_model(self) -> Relaxation:
+        options, split = self.options, self.split
+        boundary: Any = split.coordinates.boundary
+        if options.boundary is not None:
+            boundary = parse_boundary(options.boundary)
+        grid = split.coordinates.grid(
+            None if split.mask.all() else split.mask,
+            boundary=boundary,
+            mask_boundary=parse_condition(options.mask_boundary),
+        )
+        # The names among the options are texts from outside: the constructor checks them.
+        settings: dict[str, Any] = {
+            "activation": options.activation,
+            "bias": options.bias,
+            "dtype": options.dtype,
+        }
+        scaling = split.scaling
+        model = Relaxation(
+            options.build_operator(grid),
+            depth=options.depth,
+            omega=options.omega,
+            beta=options.beta,
+            trainable_omega=options.trainable_omega,
+            # A depth of zero is for the model to refuse, not for this division.
+            dt=(1.0 if scaling is None else scaling.lead_time) / max(options.depth, 1),
+            time_unit="" if scaling is None else scaling.step.unit,
+            seed=options.seed,
+            **settings,
+        )
+        return model if scaling is None else model.with_scaling(scaling)

@@ -1,0 +1,253 @@
+"""Cutting data into parts for training, validation and the final test, along time.
+
+The last part is held out; of the training part the last share may be set apart for validation. No
+pair reaches across two parts, and climatology and scale come from what is trained on alone.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .._validate import check_choice, check_integer, check_number, refuse
+from ..datasets.coordinates import Coordinates
+from ..datasets.samples import Samples
+from ..datasets.scaling import Scaling
+from ..datasets.series import Series
+from ..datasets.time_axis import PERIODS
+
+__all__ = ["Split", "split_samples", "split_series"]
+
+Fields = NDArray[Any]
+
+
+@dataclass(frozen=True, eq=False)
+class Split:
+    """Parts of one data set, in the numbers a model sees.
+
+    Attributes
+    ----------
+    training, validation, held_out : Samples
+        The parts; validation may be None.
+    mask : ndarray of bool
+        True where a cell exists: where there is a value to train on.
+    coordinates : Coordinates
+        Of the cells.
+    scaling : Scaling or None
+        From data to the parts; None where the numbers are taken as they are.
+    """
+
+    training: Samples
+    validation: Samples | None
+    held_out: Samples
+    mask: NDArray[np.bool_]
+    coordinates: Coordinates
+    scaling: Scaling | None
+
+    @cached_property
+    def variance(self) -> float:
+        """Variance of y about its mean, over existing cells and training samples."""
+        y, weights = self.training.y[:, self.mask], self._weights(self.training)
+        if weights is None:
+            return float(y.var(dtype=np.float64))
+        y = np.where(weights > 0, y, 0.0).astype(np.float64)
+        mean = np.sum(weights * y) / weights.sum()
+        return float(np.sum(weights * (y - mean) ** 2) / weights.sum())
+
+    def error(self, prediction: Fields, truth: Samples) -> float:
+        """Mean squared error over existing cells, in units of the variance of y."""
+        difference = (prediction - truth.y)[:, self.mask].astype(np.float64)
+        weights = self._weights(truth)
+        if weights is None:
+            return float(np.mean(difference**2)) / self.variance
+        squares = np.where(weights > 0, difference, 0.0) ** 2
+        return float(np.sum(weights * squares) / weights.sum()) / self.variance
+
+    def loss_weights(self, samples: Samples) -> Fields:
+        """Weights that turn the squared distance into the error of some samples."""
+        dtype = samples.x.dtype
+        if samples.weights is None:
+            weight = 1.0 / (self.mask.sum() * self.variance)
+            return np.full(self.mask.shape, weight, dtype=dtype)
+        total = float(np.where(self.mask, samples.weights, 0).sum(dtype=np.float64))
+        return np.asarray(samples.weights * (len(samples) / (total * self.variance)), dtype)
+
+    def _weights(self, samples: Samples) -> Fields | None:
+        return None if samples.weights is None else samples.weights[:, self.mask]
+
+
+def split_series(
+    series: Series,
+    lead: int,
+    period: str,
+    holdout: float,
+    validation: float | None,
+    dtype: str = "float64",
+) -> Split:
+    """Cut a series into training, validation and held-out pairs.
+
+    Parameters
+    ----------
+    series : Series
+        Fields at even steps of time.
+    lead : int
+        Steps from x to y.
+    period : {"month", "hour", "none"}
+        Of the climatology that is removed.
+    holdout : float
+        Share of the times, the last ones, to hold out.
+    validation : float or None
+        Share of the other times, the last ones, to validate on.
+    dtype : str
+        Precision of the result.
+
+    Returns
+    -------
+    Split
+        Between two parts the pairs that would reach across are left out, `lead` of them.
+
+    Raises
+    ------
+    ValueError
+        If a part is left without pairs, or training without a month or hour that occurs later.
+    """
+    check_integer("lead", lead, 1)
+    check_choice("anomaly", period, tuple(PERIODS))
+    n_times, times = len(series), series.time.step.plural
+    if lead >= n_times:
+        refuse("lead", f"fewer steps than the {n_times} {times} of the record", lead)
+    n_held_out = _share("holdout", holdout, n_times)
+    n_training = n_times - n_held_out
+    if n_training <= lead:
+        refuse(
+            "holdout",
+            "a share that leaves a pair to train on",
+            f"{holdout}, which leaves {n_training} of {n_times} {times} with lead {lead}",
+        )
+    if n_held_out <= lead:
+        most = n_held_out - 1
+        refuse(
+            "lead",
+            f"1 to {most} {times}" if most > 0 else "a held-out part with room for a pair",
+            lead,
+            fix=f"the held-out part has {n_held_out} {times}",
+        )
+    slots = series.time.slots(period)
+    _check_slots("holdout", holdout, slots, n_training, period)
+    cut = n_training
+    if validation is not None:
+        n_validation = _share("validation", validation, n_training)
+        cut -= n_validation
+        if n_validation <= lead or cut <= lead:
+            refuse(
+                "validation",
+                f"a share of the {n_training} training {times} that leaves a pair to validate on "
+                f"and one to train on",
+                f"{validation} with lead {lead}",
+            )
+        _check_slots("validation", validation, slots, cut, period)
+    scaling = series.scaling(cut, lead, period)
+    split = Split(
+        training=series.samples(scaling, 0, cut, dtype),
+        validation=None if validation is None else series.samples(scaling, cut, n_training, dtype),
+        held_out=series.samples(scaling, n_training, n_times, dtype),
+        mask=scaling.mask,
+        coordinates=series.coordinates,
+        scaling=scaling,
+    )
+    _check_targets(split)
+    return split
+
+
+def split_samples(
+    samples: Samples, holdout: float, validation: float | None, dtype: str = "float64"
+) -> Split:
+    """Cut pairs without times into training, validation and held-out ones, in their order.
+
+    Parameters
+    ----------
+    samples : Samples
+        Pairs; cells without any x become masked.
+    holdout, validation, dtype
+        As for :func:`split_series`.
+
+    Returns
+    -------
+    Split
+        The numbers as they are.
+
+    Raises
+    ------
+    ValueError
+        If a part is left without pairs.
+    """
+    n_training = len(samples) - _share("holdout", holdout, len(samples))
+    if not 1 <= n_training < len(samples):
+        refuse(
+            "holdout",
+            "a share that leaves pairs to train on and pairs to hold out",
+            f"{holdout} of {len(samples)} pairs",
+        )
+    cut = n_training
+    if validation is not None:
+        cut -= _share("validation", validation, n_training)
+        if not 1 <= cut < n_training:
+            refuse(
+                "validation",
+                f"a share of the {n_training} training pairs that leaves one to validate on and "
+                f"one to train on",
+                validation,
+            )
+
+    def part(begin: int, end: int) -> Samples:
+        weights = samples.weights
+        return Samples(
+            samples.x[begin:end].astype(dtype),
+            samples.y[begin:end].astype(dtype),
+            None if weights is None else weights[begin:end],
+        )
+
+    split = Split(
+        training=part(0, cut),
+        validation=None if validation is None else part(cut, n_training),
+        held_out=part(n_training, len(samples)),
+        mask=np.asarray(~np.isnan(samples.x).all(axis=0)),
+        coordinates=Coordinates.lattice(samples.x.shape[1:]),
+        scaling=None,
+    )
+    _check_targets(split)
+    return split
+
+
+def _share(argument: str, share: float, total: int) -> int:
+    """A share in whole steps, halves rounded up."""
+    if not 0.0 < check_number(argument, share) < 1.0:
+        refuse(argument, "a share between 0 and 1", share)
+    return math.floor(share * total + 0.5)
+
+
+def _check_slots(
+    argument: str, share: float, slots: NDArray[np.int64], n_training: int, period: str
+) -> None:
+    missing = np.setdiff1d(slots, slots[:n_training])
+    if missing.size:
+        first = int(missing[0]) + (period == "month")
+        refuse(
+            argument,
+            f"a share that leaves every {period} that occurs to the climatology",
+            f"{share}, which leaves none for {period} {first}",
+        )
+
+
+def _check_targets(split: Split) -> None:
+    """Every part needs something to be measured on."""
+    for name in ("training", "validation", "held_out"):
+        part: Samples | None = getattr(split, name)
+        if part is None or part.weights is None or np.any(part.weights[:, split.mask] > 0):
+            continue
+        refuse("DATA", f"a target in the part '{name}'", "none: all of its values are missing")

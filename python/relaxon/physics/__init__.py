@@ -1,0 +1,1 @@
+"""What a trained model has learned, in physical units: values, errors, stability, pictures."""

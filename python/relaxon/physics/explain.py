@@ -1,0 +1,458 @@
+"""The physics a trained model has learned, in the units of its grid and time."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .._core import slope_at_zero
+from .._validate import check_instance
+from ..datasets.coordinates import Coordinates
+from ..datasets.scaling import Scaling
+from ..grid import Grid
+from ..model import Relaxation
+from ..training.losses import Distance, SquaredDistance
+from .coefficients import Process, read_processes
+from .lattice import Lattice, is_field, is_layered
+from .stability import (
+    ADVECTIVE,
+    DIFFUSIVE,
+    MONOTONE_BOUND,
+    STABLE_BOUND,
+    Stability,
+    read_stability,
+)
+from .standard_error import StandardErrors, estimate_standard_errors, why_no_standard_errors
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+    from xarray import Dataset
+
+__all__ = ["Explanation", "Process", "Row", "explain"]
+
+Field = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the table: a quantity in one layer, over the cells that exist.
+
+    Attributes
+    ----------
+    process, unit : str
+        Name and unit.
+    layer : int or None
+        None where all layers share it.
+    median, low, high : float
+        Median and 5th and 95th percentile over existing cells.
+    null_low, null_high : float or None
+        5th and 95th percentile of the shuffled matrix; None where there is no such comparison.
+    standard_error : float or None
+        Infinite where the data do not determine the value; None where none was asked for, and where
+        parameters differ between cells.
+    bound, share_over : float or None
+        For Peclet and stability numbers: the bound, and the share of existing cells above it.
+    """
+
+    process: str
+    layer: int | None
+    unit: str
+    median: float
+    low: float
+    high: float
+    null_low: float | None = None
+    null_high: float | None = None
+    standard_error: float | None = None
+    bound: float | None = None
+    share_over: float | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Explanation:
+    """Coefficients of a model in physical units; ``str`` gives a table.
+
+    Attributes
+    ----------
+    processes : tuple of Process
+        One entry per coefficient; empty where there is no linearisation.
+    grid : Grid
+        The model's grid.
+    parameters : tuple of Process
+        Trained numbers that are no process: "bias" and "omega", as lattice values.
+    stability : Stability or None
+        Stability and Peclet numbers; None without linearisation, and for operators that reach
+        further than one cell.
+    standard_errors : StandardErrors or None
+        Of the parameters, where data were given and the parameters are homogeneous.
+    note : str
+        What limits the reading, empty where nothing does.
+    n_layers : int or None
+        Number of layers where coefficients differ between them, else None.
+    scaling : Scaling or None
+        Of the data the model was trained on: coordinates, and the step of time.
+    """
+
+    processes: tuple[Process, ...]
+    grid: Grid
+    parameters: tuple[Process, ...] = ()
+    stability: Stability | None = None
+    standard_errors: StandardErrors | None = None
+    note: str = ""
+    n_layers: int | None = None
+    scaling: Scaling | None = None
+
+    @property
+    def coordinates(self) -> Coordinates:
+        """Coordinates of the cells: those of the data, or else of the grid."""
+        if self.scaling is not None:
+            return self.scaling.coordinates
+        return Coordinates.of_grid(self.grid)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the grid's axes."""
+        return self.grid.names
+
+    @property
+    def fields(self) -> Mapping[str, Field]:
+        """Arrays by symbol; U, D and numerical D carry their components on an axis before space."""
+        groups = self._by_symbol()
+        lead = 0 if self.n_layers is None else 1
+        return MappingProxyType(
+            {
+                symbol: np.stack([p.values for p in group], axis=lead)
+                if symbol in ("U", "D", "numerical D")
+                else group[0].values
+                for symbol, group in groups.items()
+            }
+        )
+
+    @property
+    def units(self) -> Mapping[str, tuple[str, ...]]:
+        """Units by symbol, one per component, in the order of ``fields``."""
+        return MappingProxyType(
+            {symbol: tuple(p.unit for p in group) for symbol, group in self._by_symbol().items()}
+        )
+
+    def readable_unit(self, process: Process) -> tuple[str, float]:
+        """A unit that people read, and what values are multiplied by to be in it.
+
+        Parameters
+        ----------
+        process : Process
+            One of the processes.
+
+        Returns
+        -------
+        unit : str
+            For rates of data with a step of time that of the step, such as "1/month"; else the unit
+            of the process.
+        factor : float
+            1 where the unit stays.
+        """
+        if process.symbol != "R" or self.scaling is None:
+            return process.unit, 1.0
+        name, length = self.scaling.step.rate_unit
+        return (f"1/{name}", length) if name else (process.unit, 1.0)
+
+    def table(self) -> tuple[Row, ...]:
+        """Median and 5-95 % range over the existing cells, per quantity and layer.
+
+        Returns
+        -------
+        tuple of Row
+            Processes, then trained numbers that are none, then Peclet and stability numbers. Layers
+            of one quantity follow each other.
+        """
+        rows = [row for p in (*self.processes, *self.parameters) for row in self._rows_of(p)]
+        return (*rows, *self._stability_rows())
+
+    def _rows_of(self, process: Process) -> list[Row]:
+        rows = []
+        layers: Sequence[int | None] = range(len(process.values)) if process.is_layered else [None]
+        for layer in layers:
+            low, median, high = _percentiles(process.values, layer)
+            row = Row(process.name, layer, process.unit, median, low, high)
+            if process.null is not None:
+                null_low, _, null_high = _percentiles(process.null, layer)
+                row = replace(row, null_low=null_low, null_high=null_high)
+            if process.standard_error is not None:
+                error = process.standard_error
+                row = replace(row, standard_error=float(error if layer is None else error[layer]))
+            rows.append(row)
+        return rows
+
+    def _stability_rows(self) -> list[Row]:
+        if self.stability is None:
+            return []
+        numbers = [
+            (f"cell Peclet number along {name}", values, MONOTONE_BOUND)
+            for name, values in zip(self.names, self.stability.peclet, strict=True)
+        ]
+        numbers += [
+            (f"diffusive stability, {DIFFUSIVE}", self.stability.diffusive, STABLE_BOUND),
+            (f"advective stability, {ADVECTIVE}", self.stability.advective, STABLE_BOUND),
+        ]
+        rows = []
+        layers: Sequence[int | None] = [None] if self.n_layers is None else range(self.n_layers)
+        for name, values, bound in numbers:
+            for layer in layers:
+                low, median, high = _percentiles(values, layer)
+                chosen = values if layer is None else values[layer]
+                known = chosen[~np.isnan(chosen)]
+                share = float(np.mean(known > bound))
+                rows.append(Row(name, layer, "1", median, low, high, bound=bound, share_over=share))
+        return rows
+
+    def __str__(self) -> str:
+        from .tables import format_explanation
+
+        return format_explanation(self)
+
+    def plot(self) -> Figure:
+        """Draw the coefficients.
+
+        Fields are drawn as lines, as maps with arrows for the velocity of a plane, or as the middle
+        slice of three axes; the mean over layers where they differ between these. What is the same
+        in all cells is drawn with its error bar, over the layers where it differs between them.
+
+        Returns
+        -------
+        matplotlib.figure.Figure
+            Made without pyplot: nothing global is touched.
+
+        Raises
+        ------
+        ImportError
+            Without matplotlib.
+        ValueError
+            If there is no linearisation and so nothing to draw.
+
+        Examples
+        --------
+        >>> import relaxon as rx
+        >>> model = rx.Relaxation(rx.ADR(rx.Grid((16,)), space="local"), depth=4)
+        >>> len(rx.explain(model).plot().axes)
+        3
+        """
+        from .explanation_figure import draw_explanation
+
+        return draw_explanation(self)
+
+    def to_xarray(self) -> Dataset:
+        """Coefficients with coordinates, units and names.
+
+        Returns
+        -------
+        xarray.Dataset
+            One variable for each process, such as ``R``, ``U_longitude``, ``D_latitude_longitude``
+            and ``U_longitude_standard_error``, and Peclet and stability numbers. Dimensions are
+            "layer" and the names of the grid's axes, in characters that netCDF takes. NaN on masked
+            cells.
+
+        Raises
+        ------
+        ImportError
+            Without xarray.
+
+        Examples
+        --------
+        >>> import relaxon as rx
+        >>> grid = rx.Grid((16,), spacing=0.5, unit="km", names=("distance",))
+        >>> data = rx.explain(rx.Relaxation(rx.ADR(grid, space="local"), depth=4)).to_xarray()
+        >>> data["U_distance"].dims, data["distance"].attrs["units"]
+        (('distance',), 'km')
+        """
+        from .labelled import to_dataset
+
+        return to_dataset(self)
+
+    def _by_symbol(self) -> dict[str, list[Process]]:
+        groups: dict[str, list[Process]] = {}
+        for process in self.processes:
+            groups.setdefault(process.symbol, []).append(process)
+        return groups
+
+
+def explain(
+    model: Relaxation,
+    data: tuple[NDArray[Any], NDArray[Any]] | None = None,
+    loss: Distance = SquaredDistance(),  # noqa: B008 (immutable)
+    threads: int | None = None,
+) -> Explanation:
+    """Read a model's weights as advection, diffusion and reaction in physical units.
+
+    With the slope s = f'(0), the lattice coefficients R, u, d, the spacing h and the time dt per
+    layer: rate = omega (s (1 + R) - 1) / dt, velocity = omega s u h / dt, diffusivity
+    = omega s d h h / dt, and for moments of order k > 2: omega s W_k h^k / (k! dt), the coefficient
+    of the k-th derivative.
+
+    Parameters
+    ----------
+    model : Relaxation
+        Any model; its ``dt`` and ``time_unit`` and its grid's spacing and unit set the units.
+    data : (x, y), optional
+        What the model was fitted to. Homogeneous parameters then get standard errors, from the
+        Gauss-Newton Hessian and clustered by sample; parameters that differ between cells get none,
+        and the result says so. Default: no standard errors.
+    loss : SquaredDistance, optional
+        The loss that was lowered, with its weights and layers; only read with `data`.
+    threads : int, optional
+        As for a call of the model.
+
+    Returns
+    -------
+    Explanation
+        Fields by name, units, stability, a table, figures and labelled arrays.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If `model` is none, or `data` and `loss` do not fit it; with `data`, if the loss is no
+        SquaredDistance or there is one sample only.
+
+    Notes
+    -----
+    The numerical diffusion that the upwind and Lax-Wendroff schemes add is listed apart from the
+    trained one. The soft normalisation (beta) and the bias are not part of the linearisation.
+    Where f'(0) = 0 (relu, square) there is no linearisation, and the result says so. Moments of a
+    dense matrix stand beside those of the same matrix with each row's off-diagonal entries shuffled
+    (seed 0): trained dense matrices may carry no physics at all.
+
+    Stability and cell Peclet numbers take the slope s and the numerical diffusion in; see
+    :class:`relaxon.physics.stability.Stability`. Activations that are steeper elsewhere than at
+    zero (silu, gelu, softplus, leaky_relu) may be less stable there.
+
+    Standard errors assume that the model is at the minimum of the loss without penalties, and that
+    samples are independent of each other; within one, residuals may be correlated at will. They are
+    corrected for the leverage of each sample (CR2) and carried over to physical units to first
+    order, with the full covariance. With few samples, a twice standard error covers less than 95 %:
+    compare with Student's t of the number of samples. Costs one tangent sweep per parameter, and
+    one for each layer with targets.
+
+    References
+    ----------
+    S. Succi, On the physical interpretation of neural PDEs, MEMOCS 13 (2025) 275-286, sections 5-7.
+    A. C. Hindmarsh, P. M. Gresho, D. F. Griffiths, Int. J. Numer. Meth. Fluids 4 (1984) 853-897.
+    R. M. Bell, D. F. McCaffrey, Survey Methodology 28 (2002) 169-181.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import relaxon as rx
+    >>> grid = rx.Grid((16,), spacing=500.0, unit="m", names=("distance",))
+    >>> model = rx.Relaxation(rx.ADR(grid), depth=4, activation="identity", dt=60.0, time_unit="s")
+    >>> model = model.with_params(
+    ...     {"R": np.array(0.0), "U": np.array([0.6]), "D": np.array([0.24])}
+    ... )
+    >>> print(rx.explain(model))
+    process                   unit   median  5-95 %
+    ------------------------  -----  ------  ------
+    reaction                  1/s    0
+    advection along distance  m/s    2.5
+    diffusion along distance  m^2/s  500
+    <BLANKLINE>
+    number                                        median  bound  over it
+    --------------------------------------------  ------  -----  -------
+    cell Peclet number along distance             2.5     2      100 %
+    diffusive stability, 2 omega s sum d          0.24    1      0 %
+    advective stability, omega s sum u^2 / (2 d)  0.375   1      0 %
+    stability: 0 % of cells over the explicit bounds
+
+    Fitted to noisy data, parameters have error bars:
+
+    >>> x = np.random.default_rng(0).standard_normal((20, 16))
+    >>> y = model(x) + 0.01 * np.random.default_rng(1).standard_normal((20, 16))
+    >>> error = rx.explain(model, data=(x, y)).table()[1].standard_error
+    >>> 0.0 < error < 0.01
+    True
+    """
+    check_instance("model", model, Relaxation)
+    errors, notes = None, []
+    if data is not None:
+        reason = why_no_standard_errors(model)
+        if reason:
+            notes.append(f"no standard errors: {reason}")
+        else:
+            errors = estimate_standard_errors(model, data, loss, threads)
+    if model.beta:
+        notes.append("without the soft normalisation (beta)")
+    lattice = Lattice(model)
+    slope = slope_at_zero(model.activation)
+    if slope == 0.0:
+        notes.insert(
+            0,
+            f"no linearisation: f'(0) = 0 for {model.activation}, so the weights are no rates of a "
+            f"linear process; the lattice values are in the model's params",
+        )
+        return Explanation(
+            (),
+            model.grid,
+            standard_errors=errors,
+            note="\n".join(notes),
+            scaling=model.scaling,
+        )
+
+    def read(changes: Mapping[str, NDArray[Any]]) -> list[NDArray[Any]]:
+        return [process.values for process in read_processes(Lattice(model, changes), slope)]
+
+    processes = read_processes(lattice, slope)
+    if errors is not None:
+        single = errors.propagate(read)
+        means = errors.propagate(lambda changes: [values.mean() for values in read(changes)])
+        processes = [
+            replace(process, standard_error=error, mean_standard_error=float(mean))
+            for process, error, mean in zip(processes, single, means, strict=True)
+        ]
+    return Explanation(
+        processes=tuple(processes),
+        grid=model.grid,
+        parameters=tuple(_other_parameters(lattice, errors)),
+        stability=read_stability(lattice, slope),
+        standard_errors=errors,
+        note="\n".join(notes),
+        n_layers=lattice.n_layers,
+        scaling=model.scaling,
+    )
+
+
+def _other_parameters(lattice: Lattice, errors: StandardErrors | None) -> list[Process]:
+    """Bias and omega, where they are trained."""
+    model, grid = lattice.model, lattice.grid
+    processes = []
+    for name in ("bias", "omega"):
+        if name not in model.params:
+            continue
+        values = model.params[name].astype(np.float64)
+        if is_field(model, name):
+            if name == "omega":
+                # In one dimension it may be written (1, N).
+                values = values.reshape(grid.shape)
+            if grid.mask is not None:
+                values = np.where(grid.mask, values, np.nan)
+        processes.append(
+            Process(
+                name=name,
+                symbol=name,
+                axes=(),
+                unit="1",
+                values=values,
+                standard_error=None if errors is None else errors.standard_errors[name],
+                is_layered=is_layered(model, name),
+            )
+        )
+    return processes
+
+
+def _percentiles(values: Field, layer: int | None) -> tuple[float, float, float]:
+    chosen = values if layer is None else values[layer]
+    # Between infinite numbers there is nothing to interpolate.
+    method: Any = "nearest" if np.isinf(chosen).any() else "linear"
+    with np.errstate(invalid="ignore"):
+        low, median, high = np.nanpercentile(chosen, [5.0, 50.0, 95.0], method=method)
+    return float(low), float(median), float(high)

@@ -1,0 +1,416 @@
+"""Error bars of homogeneous parameters from the Gauss-Newton Hessian, clustered by sample.
+
+With residuals r_n, weights w_n and the exact Jacobian J_n of sample n (one tangent sweep per
+parameter):
+
+    H = sum_n J_n^T w_n J_n,  g_n = J_n^T w_n r_n,
+    covariance = H^-1 (sum_n g'_n g'_n^T) H^-1,  g'_n = (1 - A_n H^-1)^(-1/2) g_n,
+    A_n = J_n^T w_n J_n.
+
+Residuals of a field are correlated within a sample and count as one observation (a cluster). A
+fitted model draws the residuals of a sample towards zero by its leverage A_n H^-1, which makes the
+plain sandwich too small with few samples; g'_n undoes it (CR2: without bias where residuals are
+equally large and uncorrelated, whatever the number of samples).
+
+References: K.-Y. Liang, S. L. Zeger, Biometrika 73 (1986) 13-22; R. M. Bell, D. F. McCaffrey,
+Survey Methodology 28 (2002) 169-181.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .._validate import check_instance, refuse
+from ..model import Relaxation
+from ..operators import Dense
+from ..training.losses import Distance, SquaredDistance
+from .lattice import is_field, is_layered
+from .matrix_moments import axis_pairs
+
+__all__ = ["StandardErrors", "estimate_standard_errors", "why_no_standard_errors"]
+
+Field = NDArray[np.float64]
+Array = NDArray[Any]
+
+JACOBIAN_BYTES = 64 * 2**20
+# Of combinations that stay open; a layered model can have as many as parameters.
+MOST_LINES = 4
+LEAST_PART = 1e-3
+# Far below rounding: derivatives by a step along the imaginary axis have no cancellation.
+COMPLEX_STEP = 1e-30
+
+
+@dataclass(frozen=True, eq=False)
+class StandardErrors:
+    """Covariance of a model's parameters, as lattice values.
+
+    Attributes
+    ----------
+    labels : tuple of str
+        One for each trained number, in the order of ``params``, flattened.
+    values : dict of str to ndarray
+        The parameters.
+    standard_errors : dict of str to ndarray of float64
+        Shaped as the parameters; infinite where the data do not determine them.
+    covariance : ndarray of float64, shape (p, p)
+        Of the combinations that the data determine.
+    undetermined : tuple of str
+        Combinations of parameters that the data do not determine, in words.
+    n_samples : int
+        Clusters.
+    newton_step : float
+        The largest change of a parameter, in its standard errors, that one more Gauss-Newton step
+        would make: far below 1 at the end of a fit.
+    """
+
+    labels: tuple[str, ...]
+    values: dict[str, Array]
+    standard_errors: dict[str, Field]
+    covariance: Field
+    undetermined: tuple[str, ...]
+    n_samples: int
+    newton_step: float
+    _estimate: _Estimate
+
+    def propagate(self, function: Callable[[Mapping[str, Array]], Sequence[Array]]) -> list[Field]:
+        """Standard errors of what depends on the parameters, to first order.
+
+        Parameters
+        ----------
+        function : function
+            Takes a mapping of parameters, complex ones too, and returns arrays; analytic where it
+            is used.
+
+        Returns
+        -------
+        list of ndarray of float64
+            One for each array, of its shape; infinite where the data do not determine it.
+        """
+        columns = []
+        for name, value in self.values.items():
+            for index in np.ndindex(value.shape):
+                stepped = np.array(value, np.complex128)
+                stepped[index] += 1j * COMPLEX_STEP
+                columns.append([a.imag / COMPLEX_STEP for a in function({name: stepped})])
+        gradients = [np.stack(group, axis=-1) for group in zip(*columns, strict=True)]
+        return [self._estimate.standard_error(gradient) for gradient in gradients]
+
+    def __str__(self) -> str:
+        lines = [
+            f"standard errors: Gauss-Newton Hessian, clustered by sample ({self.n_samples} "
+            "samples), corrected for leverage. Assumed: samples are independent of each other, "
+            "whatever the correlation within one; the model is at the minimum of this loss without "
+            f"penalties (another Gauss-Newton step: at most {self.newton_step:.2g} standard errors)"
+        ]
+        lines += [f"the data do not determine {text}" for text in self.undetermined[:MOST_LINES]]
+        if len(self.undetermined) > MOST_LINES:
+            lines.append(f"... and {len(self.undetermined) - MOST_LINES} combinations more")
+        return "\n".join(lines)
+
+
+def why_no_standard_errors(model: Relaxation) -> str:
+    """Why a model's parameters get no error bars; empty where they do."""
+    if isinstance(model.operator, Dense):
+        return "the weights of a dense matrix get none"
+    if model.lift is not None or model.readout is not None:
+        return "models with a lift or a readout get none"
+    local = [name for name in model.params if is_field(model, name)]
+    if local:
+        return f"parameters that differ between cells get none ({', '.join(local)})"
+    if not model.params:
+        return "the model has no parameters"
+    return ""
+
+
+def estimate_standard_errors(
+    model: Relaxation,
+    data: tuple[Array, Array],
+    loss: Distance,
+    threads: int | None = None,
+) -> StandardErrors:
+    """Standard errors of homogeneous parameters.
+
+    Parameters
+    ----------
+    model : Relaxation
+        At the minimum of the loss.
+    data : (x, y)
+        What it was fitted to, at least two samples.
+    loss : SquaredDistance
+        What was lowered; weights, layers and mask count.
+    threads : int, optional
+        As for a call of the model.
+
+    Returns
+    -------
+    StandardErrors
+        Covariance and standard errors as lattice values.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If the loss is another one, the arrays do not fit, or there is one sample only.
+
+    Notes
+    -----
+    One tangent sweep per parameter and layer with targets, in blocks of samples of at most 64 MiB;
+    p^2 numbers are kept for each sample.
+    """
+    if not isinstance(data, tuple | list) or len(data) != 2:
+        refuse("data", "a pair (x, y)", type(data).__name__, TypeError)
+    check_instance("loss", loss, Distance)
+    if not isinstance(loss, SquaredDistance):
+        refuse("loss", "SquaredDistance for error bars", repr(loss), TypeError)
+    x = model._check_input(data[0])
+    y, weights, at = model._check_target("y", data[1], x, loss)
+    if x.ndim == model.grid.ndim or len(x) < 2:
+        refuse("data", "at least 2 samples, the clusters of the errors", "1 sample")
+    grams, scores = [], []
+    n_values = 0
+    for jacobian, residual, weight in _blocks(model, x, y, weights, at, threads):
+        weighted = jacobian * weight[:, :, np.newaxis]
+        grams.append(np.matmul(weighted.transpose(0, 2, 1), jacobian))
+        scores.append(np.einsum("nkp,nk->np", weighted, residual))
+        n_values += np.count_nonzero(weight)
+    labels = tuple(label for name in model.params for label in _labels(model, name))
+    estimate = _Estimate(
+        np.concatenate(grams),
+        np.concatenate(scores),
+        n_values * np.finfo(np.float64).eps + (model.depth * float(np.finfo(model.dtype).eps)) ** 2,
+    )
+    values = {name: np.asarray(value) for name, value in model.params.items()}
+    errors = estimate.standard_error(np.eye(len(labels)))
+    ends = np.cumsum([value.size for value in values.values()])[:-1]
+    return StandardErrors(
+        labels=labels,
+        values=values,
+        standard_errors={
+            name: part.reshape(values[name].shape)
+            for name, part in zip(values, np.split(errors, ends), strict=True)
+        },
+        covariance=estimate.covariance,
+        undetermined=tuple(estimate.describe(labels)),
+        n_samples=len(x),
+        newton_step=estimate.newton_step(errors),
+        _estimate=estimate,
+    )
+
+
+class _Estimate:
+    """Covariance in the directions that the data determine.
+
+    Parameters are scaled to a unit diagonal of H, and whitened by the eigenvectors of the scaled H
+    with eigenvalues above the rounding of its sums and of the sweeps.
+    """
+
+    def __init__(self, grams: Field, scores: Field, rounding: float) -> None:
+        hessian = grams.sum(axis=0)
+        diagonal = np.diag(hessian)
+        self._is_seen = diagonal > 0.0
+        self._scale = np.sqrt(np.where(self._is_seen, diagonal, 1.0))
+        values, vectors = np.linalg.eigh(hessian / np.multiply.outer(self._scale, self._scale))
+        self._tolerance = float(np.sqrt(rounding))
+        is_kept = values > rounding * max(values[-1], 1.0)
+        self._null = vectors[:, ~is_kept]
+        self._whitener = vectors[:, is_kept] / np.sqrt(values[is_kept])
+        to_white = self._whitener / self._scale[:, np.newaxis]
+        leverages, directions = np.linalg.eigh(to_white.T @ grams @ to_white)
+        slack = 1.0 - leverages
+        is_free = slack > self._tolerance
+        # Directions that one sample alone determines: its residual there is zero, whatever its
+        # error.
+        self._blind = np.concatenate(
+            [v[:, ~free] for v, free in zip(directions, is_free, strict=True)], axis=1
+        )
+        factors = np.where(is_free, 1.0 / np.sqrt(np.where(is_free, slack, 1.0)), 0.0)
+        white_scores = scores @ to_white
+        turned = np.einsum("nij,ni->nj", directions, white_scores) * factors
+        adjusted = np.einsum("nij,nj->ni", directions, turned)
+        self._covariance = adjusted.T @ adjusted
+        self._step = -to_white @ white_scores.sum(axis=0)
+        self.covariance: Field = to_white @ self._covariance @ to_white.T
+
+    def standard_error(self, gradients: Field) -> Field:
+        """Of quantities with these gradients with respect to the parameters (last axis)."""
+        scaled = gradients / self._scale
+        white = scaled @ self._whitener
+        variances = np.einsum("...i,ij,...j->...", white, self._covariance, white)
+        is_open = _leans(scaled, self._null, self._tolerance)
+        is_open |= _leans(white, self._blind, self._tolerance)
+        return np.where(is_open, np.inf, np.sqrt(np.maximum(variances, 0.0)))
+
+    def newton_step(self, errors: Field) -> float:
+        """The largest change of a parameter that one more step would make, in standard errors."""
+        moves = np.abs(self._step)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            ratios = np.where(moves > 0.0, moves / errors, 0.0)
+        return float(ratios.max())
+
+    def describe(self, labels: tuple[str, ...]) -> Iterator[str]:
+        """Combinations of parameters that stay open."""
+        for label, is_seen in zip(labels, self._is_seen, strict=True):
+            if not is_seen:
+                yield f"{label}: the output does not depend on it"
+        null = self._null[self._is_seen]
+        null = null[:, np.abs(null).max(axis=0, initial=0.0) > self._tolerance]
+        seen = [label for label, is_seen in zip(labels, self._is_seen, strict=True) if is_seen]
+        for direction in _sparse_basis(null) / self._scale[self._is_seen]:
+            yield (
+                f"{_combination(direction, seen)}: "
+                "a change in this proportion leaves the output as it is"
+            )
+        if self._blind.size:
+            directions = (self._whitener @ self._blind).T / self._scale
+            for direction in _sparse_basis(directions.T):
+                yield (
+                    f"the error of {_combination(direction, list(labels))}: one sample alone "
+                    "determines it"
+                )
+
+
+def _leans(gradients: Field, directions: Field, tolerance: float) -> NDArray[np.bool_]:
+    """Whether gradients have a part along any of the unit vectors."""
+    lengths = np.linalg.norm(gradients, axis=-1)
+    parts = np.abs(gradients @ directions).max(axis=-1, initial=0.0)
+    return np.asarray(parts > tolerance * lengths)
+
+
+def _sparse_basis(vectors: Field) -> Field:
+    """Rows that span what the columns span, with the unit matrix among their entries."""
+    if not vectors.size:
+        return np.empty((0, len(vectors)))
+    from scipy.linalg import qr
+
+    _, r, pivots = qr(vectors.T, mode="economic", pivoting=True)
+    rank = int(np.count_nonzero(np.abs(np.diag(r)) > 1e-6 * abs(r[0, 0])))
+    rows = np.linalg.solve(r[:rank, :rank], r[:rank])
+    basis = np.empty_like(rows)
+    basis[:, pivots] = rows
+    return basis
+
+
+def _combination(direction: Field, labels: Sequence[str]) -> str:
+    """A direction in words, its largest part being 1."""
+    direction = direction / direction[np.argmax(np.abs(direction))]
+    parts = [
+        f"{weight:.3g} {label}"
+        for weight, label in zip(direction, labels, strict=True)
+        if abs(weight) > LEAST_PART
+    ]
+    return " : ".join(parts) if len(parts) > 1 else parts[0].removeprefix("1 ")
+
+
+def _blocks(
+    model: Relaxation,
+    x: Array,
+    y: Array,
+    weights: Array | None,
+    at: list[int],
+    threads: int | None,
+) -> Iterator[tuple[Field, Field, Field]]:
+    """Jacobian (n, values, p), residual and weight (n, values) of some samples after the others."""
+    cells = model.output_shape
+    shape = (len(x), len(at), *cells)
+    target = np.asarray(y).reshape(shape)
+    # Weights of one field hold for all samples and layers, those of the target's shape stand apart.
+    weight = np.broadcast_to(
+        np.ones(())
+        if weights is None
+        else weights
+        if weights.shape == cells
+        else weights.reshape(shape),
+        shape,
+    )
+    if model.grid.mask is not None:
+        weight = np.where(model.grid.mask, weight, 0.0)
+    tangents = [
+        (name, index) for name, array in model.params.items() for index in np.ndindex(array.shape)
+    ]
+    n_values = int(np.prod(shape[1:]))
+    size = max(1, JACOBIAN_BYTES // (8 * n_values * len(tangents)))
+    parts = {
+        layer: model if layer == model.depth else _first_layers(model, layer)
+        for layer in at
+        if layer > 0
+    }
+    for begin in range(0, len(x), size):
+        part = np.ascontiguousarray(x[begin : begin + size])
+        n = len(part)
+        jacobian = np.zeros((n, len(at), *cells, len(tangents)))
+        states = np.empty((n, len(at), *cells))
+        for k, layer in enumerate(at):
+            if layer == 0:
+                states[:, k] = part
+                continue
+            network = parts[layer]
+            states[:, k] = network(part, threads=threads)
+            for i, (name, index) in enumerate(tangents):
+                direction = np.zeros(model.params[name].shape, model.dtype)
+                direction[index] = 1
+                direction = _cut(model, name, direction, layer)
+                if direction.any():
+                    jacobian[:, k, ..., i] = network.jvp(part, {name: direction}, threads=threads)
+        chosen = slice(begin, begin + n)
+        is_read = weight[chosen] > 0.0
+        residual = np.where(is_read, states - target[chosen], 0.0)
+        if not (np.isfinite(residual).all() and np.isfinite(jacobian).all()):
+            refuse("data", "inputs that the model answers with finite numbers", "an overflow")
+        yield (
+            jacobian.reshape(n, n_values, -1),
+            residual.reshape(n, n_values),
+            np.asarray(weight[chosen], np.float64).reshape(n, n_values),
+        )
+
+
+def _first_layers(model: Relaxation, n_layers: int) -> Relaxation:
+    """The network of the first layers alone."""
+    # Where omega is trained, the value to start from: it is within the bounds of the constructor.
+    omega = _cut(model, "omega", model._omega, n_layers)
+    if model._omega_kind == "cell" and model.grid.ndim == 1:
+        # As (1, N): a plain (N,) would be read per layer where N is the number of layers.
+        omega = omega.reshape(1, -1)
+    shallow = Relaxation(
+        model.operator,
+        depth=n_layers,
+        activation=model.activation,
+        omega=omega,
+        bias=model.bias,
+        beta=model.beta,
+        trainable_omega=model.trainable_omega,
+        dtype=model.dtype,
+    )
+    params = {name: _cut(model, name, array, n_layers) for name, array in model.params.items()}
+    return shallow.with_params(params)
+
+
+def _cut(model: Relaxation, name: str, array: Array, n_layers: int) -> Array:
+    """The part of a parameter that belongs to the first layers."""
+    return np.ascontiguousarray(array[:n_layers]) if is_layered(model, name) else array
+
+
+def _labels(model: Relaxation, name: str) -> Iterator[str]:
+    """A name for each number of a parameter."""
+    grid = model.grid
+    shape = model.params[name].shape
+    has_layers = is_layered(model, name)
+    components = [""]
+    if name == "U":
+        components = [f" along {axis}" for axis in grid.names]
+    elif name == "D":
+        components = [
+            " along " + " and ".join(grid.names[a] for a in dict.fromkeys(axes))
+            for axes in axis_pairs(grid.ndim)
+        ]
+    elif name == "moments":
+        components = [f" {k}" for k in range(shape[-1])]
+    elif name == "weights":
+        components = [f" {offset:+d}" for offset in range(-(shape[-1] // 2), shape[-1] // 2 + 1)]
+    symbol = {"moments": "moment", "weights": "weight"}.get(name, name)
+    for layer in range(model.depth if has_layers else 1):
+        for component in components:
+            yield f"{symbol}{component}" + (f" (layer {layer})" if has_layers else "")

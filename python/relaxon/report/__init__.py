@@ -1,0 +1,1 @@
+"""What an experiment leaves in its folder."""

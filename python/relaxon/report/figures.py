@@ -1,0 +1,136 @@
+"""Figures of an experiment: losses, errors by layer, and a forecast beside the truth.
+
+One axis of space is drawn as a line, two as a map, of three the middle slice of the first.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..forecasting.experiment import Experiment, Result
+from ..physics.plots import draw_field, is_strip, make_figure, make_panels
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = ["depth_figure", "loss_figure", "prediction_figure"]
+
+
+def loss_figure(result: Result) -> Figure:
+    """Loss, validation loss, penalty and gradient norm against the step.
+
+    Parameters
+    ----------
+    result : Result
+        What an experiment gave.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        Two panels.
+    """
+    figure = make_figure((11.0, 4.0))
+    left, right = figure.subplots(1, 2)
+    history = result.fit.history
+    steps = np.arange(1, len(history.loss) + 1)
+    left.plot(steps, history.loss, color="C0", label="training")
+    if np.isfinite(history.validation_loss).any():
+        left.plot(steps, history.validation_loss, color="C1", label="validation")
+    if np.any(history.penalty > 0.0):
+        left.plot(steps, history.penalty, color="C2", label="penalty")
+    for row, style in zip(result.rows[:2], (":", "--"), strict=True):
+        left.axhline(
+            row.training_error, color="0.4", linestyle=style, label=f"{row.name}, training"
+        )
+    left.set(xlabel="step", ylabel="mean squared error / variance of y", title="Loss")
+    figure.legend(loc="outside lower center", ncols=5, frameon=False, fontsize="small")
+    right.plot(steps, history.gradient_norm, color="C0")
+    right.set(xlabel="step", ylabel="norm of the gradient", yscale="log", title="Gradient")
+    for axes in (left, right):
+        axes.grid(alpha=0.3)
+    return figure
+
+
+def depth_figure(result: Result) -> Figure:
+    """Held-out error of every state, taken as the prediction.
+
+    Parameters
+    ----------
+    result : Result
+        What an experiment gave.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        One panel: the error falls from persistence (z_0 = x) to the model (z_L).
+    """
+    figure = make_figure((6.0, 3.4))
+    axes = figure.subplots()
+    errors = result.depth_profile
+    axes.plot(range(len(errors)), errors, marker="o", color="C0", label="state z of the layer")
+    for row, style in zip(result.rows[:2], (":", "--"), strict=True):
+        axes.axhline(row.held_out_error, color="0.4", linestyle=style, label=row.name)
+    axes.set(xlabel="layer", ylabel="held-out error / variance of y")
+    axes.locator_params(axis="x", integer=True)
+    axes.grid(alpha=0.3)
+    axes.legend(frameon=False, fontsize="small")
+    return figure
+
+
+def prediction_figure(experiment: Experiment, result: Result) -> Figure:
+    """Truth, prediction and error of one held-out sample, the one whose error is the median.
+
+    Parameters
+    ----------
+    experiment : Experiment
+        What was run.
+    result : Result
+        What it gave.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        Three pictures of anomalies in the unit of the data.
+    """
+    split = experiment.split
+    scaling, held_out, mask = split.scaling, split.held_out, split.mask
+    scale = 1.0 if scaling is None else scaling.scale
+    truth = held_out.y.astype(np.float64) * scale
+    prediction = result.prediction.astype(np.float64) * scale
+    exists = mask & np.isfinite(truth)
+    squares = np.where(exists, prediction - truth, 0.0) ** 2
+    counts = exists.reshape(len(exists), -1).sum(axis=1)
+    errors = squares.reshape(len(exists), -1).sum(axis=1) / np.maximum(counts, 1)
+    chosen = int(np.argsort(errors)[len(errors) // 2])
+    fields = [truth[chosen], prediction[chosen], prediction[chosen] - truth[chosen]]
+    limit = float(max(np.abs(field[exists[chosen]]).max() for field in fields)) or 1.0
+    unit = "" if scaling is None else scaling.unit
+    titles = [
+        f"Truth, {_when(experiment, chosen)}",
+        "Prediction" if scaling is None else f"Prediction, {scaling.step.text(scaling.lead)} ahead",
+        f"Error: root mean square {np.sqrt(errors[chosen]):.3g} {unit}".rstrip(),
+    ]
+    if scaling is not None and scaling.period != "none":
+        # Side by side there is no room for a long line.
+        separator = " " if is_strip(split.coordinates) else "\n"
+        titles[0] += f":{separator}anomaly from the {scaling.period}ly climatology"
+    figure, panels = make_panels(3, split.coordinates)
+    for axes, title, values in zip(panels, titles, fields, strict=True):
+        draw_field(figure, axes, split.coordinates, exists[chosen], values, unit, title, limit)
+    return figure
+
+
+def _when(experiment: Experiment, sample: int) -> str:
+    times = experiment.split.held_out.time
+    if times is None:
+        return f"held-out sample {sample}"
+    if times.dtype.kind != "M":
+        return str(times[sample])
+    assert experiment.split.scaling is not None
+    return str(
+        np.datetime_as_string(
+            times[sample], unit="M" if experiment.split.scaling.step.n_months else "m"
+        )
+    )

@@ -1,0 +1,76 @@
+"""What an experiment leaves in its folder: model, summary, history and figures."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from pathlib import Path
+
+import numpy as np
+
+from ..files import save, write_atomic
+from ..forecasting.experiment import Experiment, Result
+from ..physics.plots import encode_png
+from .figures import depth_figure, loss_figure, prediction_figure
+from .page import render_page
+from .summary import summary_of
+
+__all__ = ["write_report"]
+
+
+def write_report(folder: Path, experiment: Experiment, result: Result) -> list[Path]:
+    """Write everything an experiment leaves behind, each file whole or not at all.
+
+    Parameters
+    ----------
+    folder : Path
+        An existing folder; files of the same names are replaced.
+    experiment : Experiment
+        What was run.
+    result : Result
+        What it gave.
+
+    Returns
+    -------
+    list of Path
+        The files, the model first.
+
+    Raises
+    ------
+    OSError
+        If a file cannot be written.
+    """
+    model_path = folder / "model.safetensors"
+    save(result.fit.model, model_path, extra={"data": experiment.data.source})
+    summary = summary_of(experiment, result)
+    figures = {
+        "loss": encode_png(loss_figure(result)),
+        "depth": encode_png(depth_figure(result)),
+        "prediction": encode_png(prediction_figure(experiment, result)),
+    }
+    processes = result.explanation.processes
+    if processes:
+        figures["coefficients"] = encode_png(result.explanation.plot())
+    else:
+        # Left by an earlier run with other options, it would seem to belong to this one.
+        (folder / "coefficients.png").unlink(missing_ok=True)
+    text = json.dumps(summary, indent=2, allow_nan=False) + "\n"
+    contents = {"summary.json": text.encode(), "history.csv": _history_csv(result)}
+    contents |= {f"{name}.png": content for name, content in figures.items()}
+    contents["report.html"] = render_page(summary, figures).encode()
+    for name, content in contents.items():
+        write_atomic(folder / name, content)
+    return [model_path, *(folder / name for name in contents)]
+
+
+def _history_csv(result: Result) -> bytes:
+    history = result.fit.history
+    columns = ("loss", "penalty", "validation_loss", "gradient_norm", "rate")
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(("step", *columns))
+    rows = zip(*(getattr(history, name) for name in columns), strict=True)
+    for step, values in enumerate(rows, start=1):
+        writer.writerow((step, *("" if np.isnan(v) else repr(float(v)) for v in values)))
+    return text.getvalue().encode()

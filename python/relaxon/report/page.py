@@ -1,0 +1,425 @@
+"""An experiment as one page of HTML that opens without a network.
+
+Every number on it is written from ``summary.json``: a ``data`` element carries the exact value and
+where it stands in the summary. Styles and figures are part of the file; there are no scripts.
+"""
+
+from __future__ import annotations
+
+import base64
+import html
+from collections.abc import Iterable, Mapping, Sequence
+from importlib import resources
+from pathlib import PurePath
+from string import Template
+from typing import Any
+
+from ..physics.plots import pretty_unit
+from ..physics.stability import format_percent
+from ..physics.tables import format_number
+
+__all__ = ["render_page"]
+
+MINUS = "\N{MINUS SIGN}"
+# Longer tables are folded.
+MOST_ROWS = 24
+
+
+def render_page(summary: Mapping[str, Any], figures: Mapping[str, bytes]) -> str:
+    """The report.
+
+    Parameters
+    ----------
+    summary : mapping
+        The content of ``summary.json``.
+    figures : mapping of str to bytes
+        PNG files: "loss", "depth", "prediction", and "coefficients" where there are any.
+
+    Returns
+    -------
+    str
+        The page.
+    """
+    page = _Page(summary)
+    folder = resources.files("relaxon.report")
+    template = Template((folder / "page.html").read_text(encoding="utf-8"))
+    return template.substitute(
+        title=page.title(),
+        style=(folder / "page.css").read_text(encoding="utf-8"),
+        lead=page.lead(),
+        results=page.results(),
+        physics=page.physics(),
+        explanation=page.explanation(),
+        coefficients=page.coefficients(figures.get("coefficients")),
+        prediction=_figure(
+            figures["prediction"],
+            "Truth, prediction and error of one held-out sample",
+            "Truth, prediction and error of one held-out sample: the one whose error is the median "
+            "of all. The three share their scale.",
+        ),
+        depth=_figure(
+            figures["depth"],
+            "Held-out error of the state of each layer",
+            "Error of the state of each layer taken as the prediction, on held-out pairs, in units "
+            "of the variance of y.",
+        ),
+        depth_table=page.depth_table(),
+        loss=_figure(
+            figures["loss"],
+            "Training loss, validation loss and gradient norm against the step",
+            "Loss (mean squared error in units of the variance of y) and norm of the gradient "
+            "against the step.",
+        ),
+        fit=page.fit(),
+        config=page.config(),
+        commands=page.commands(),
+        versions=page.versions(),
+    )
+
+
+class _Page:
+    """Writes parts of the summary as HTML."""
+
+    def __init__(self, summary: Mapping[str, Any]) -> None:
+        self._summary = summary
+
+    # -- numbers ---------------------------------------------------------------------------------
+
+    def number(self, *path: str | int, form: str = "", digits: int = 4) -> str:
+        """The number at a place of the summary, by a format or in significant digits."""
+        value = self._value(*path)
+        if value is None:
+            return ""
+        if isinstance(value, str):
+            return _data(value, path, value.replace("inf", "∞"))
+        text = format(value, form) if form else format_number(value, digits)
+        mantissa, has_exponent, exponent = text.partition("e")
+        if has_exponent:
+            text = f"{mantissa} &times; 10<sup>{int(exponent)}</sup>"
+        return _data(value, path, text.replace("-", MINUS))
+
+    def share(self, *path: str | int) -> str:
+        """A share at a place of the summary, in per cent."""
+        value = self._value(*path)
+        return _data(value, path, html.escape(format_percent(value)))
+
+    def _value(self, *path: str | int) -> Any:
+        value: Any = self._summary
+        for step in path:
+            value = value[step]
+        return value
+
+    # -- sections --------------------------------------------------------------------------------
+
+    def title(self) -> str:
+        config = self._summary["config"]
+        name, variable = PurePath(config["data"]).name, config["variable"]
+        text = f"Fit to {name}" if variable in (None, name) else f"Fit to {name}, {variable}"
+        return html.escape(text)
+
+    def lead(self) -> str:
+        rows = {row["name"]: i for i, row in enumerate(self._summary["rows"])}
+        model = rows["model"]
+        facts = [
+            ("held-out error", self.number("rows", model, "held_out_error", form=".4f")),
+            (
+                "damped persistence",
+                self.number("rows", rows["damped persistence"], "held_out_error", form=".4f"),
+            ),
+            ("parameters", self.number("rows", model, "parameters", form=",")),
+            ("steps", self.number("fit", "steps", form=",")),
+            ("seconds", self.number("rows", model, "seconds", form=".2f")),
+        ]
+        return "\n".join(f"<div><dt>{name}</dt><dd>{value}</dd></div>" for name, value in facts)
+
+    def results(self) -> str:
+        head = ["", "parameters", "dense W", "training error", "held-out error", "seconds"]
+        body = []
+        for i, row in enumerate(self._summary["rows"]):
+            is_model = row["name"] == "model"
+            dense = self.number("rows", i, "dense_parameters", form=",") if is_model else ""
+            body.append(
+                [
+                    html.escape(row["name"]),
+                    self.number("rows", i, "parameters", form=","),
+                    dense,
+                    self.number("rows", i, "training_error", form=".4f"),
+                    self.number("rows", i, "held_out_error", form=".4f"),
+                    self.number("rows", i, "seconds", form=".2f"),
+                ]
+            )
+        samples = self._summary["samples"]
+        parts = [f"{self.number('samples', 'training', form=',')} to train on"]
+        if samples["validation"]:
+            parts.append(f"{self.number('samples', 'validation', form=',')} to validate on")
+        parts.append(f"{self.number('samples', 'held_out', form=',')} held out")
+        caption = (
+            "Mean squared errors over existing cells, in units of the variance of y. Pairs: "
+            f"{', '.join(parts)}; {self.number('samples', 'cells', form=',')} cells."
+        )
+        return _table(head, body, caption, strong=len(body) - 1)
+
+    def physics(self) -> str:
+        """What coefficients come down to, where there is more than one of a kind."""
+        physics = self._summary["physics"]
+        table = self._summary["explanation"]["table"]
+        if not any(row["layer"] is not None or row["low"] != row["high"] for row in table):
+            return ""
+        lines: list[tuple[str, tuple[str | int, ...], tuple[str | int, ...], str]] = []
+        labels = {
+            "velocity": "drift",
+            "diffusivity": "diffusivity",
+            "numerical_diffusivity": "numerical diffusivity",
+        }
+        for key, label in labels.items():
+            entry = physics.get(key)
+            if entry is None:
+                continue
+            for i, (axis, unit) in enumerate(zip(entry["axes"], _units(entry), strict=True)):
+                path = ("physics", key)
+                lines.append(
+                    (
+                        f"{label} along {axis}",
+                        (*path, "value", i),
+                        (*path, "standard_error", i),
+                        unit,
+                    )
+                )
+            mixed = {
+                "value": entry.get("mixed", []),
+                "unit": entry.get("mixed_unit", entry["unit"]),
+            }
+            for i, unit in enumerate(_units(mixed)):
+                path = ("physics", key)
+                lines.append(
+                    (
+                        f"{label}, mixed",
+                        (*path, "mixed", i),
+                        (*path, "mixed_standard_error", i),
+                        unit,
+                    )
+                )
+        rate = physics["rate"]
+        lines.append(
+            (
+                "rate",
+                ("physics", "rate", "value"),
+                ("physics", "rate", "standard_error"),
+                rate["unit"],
+            )
+        )
+        has_errors = any(self._value(*error) is not None for _, _, error, _ in lines)
+        head = ["", "value", *(["± standard error"] if has_errors else []), "unit"]
+        body = [
+            [
+                html.escape(label),
+                self.number(*value),
+                *([self.number(*error, digits=2)] if has_errors else []),
+                _unit(unit),
+            ]
+            for label, value, error, unit in lines
+        ]
+        what = "Means over layers and medians over cells, where coefficients differ between these."
+        return _table(head, body, what)
+
+    def coefficients(self, figure: bytes | None) -> str:
+        table = self._summary["explanation"]["table"]
+        if any(row["low"] != row["high"] for row in table):
+            return _figure(
+                figure,
+                "Learned coefficients over the grid",
+                "Learned coefficients in physical units; of maps, colours end at the 98th "
+                "percentile of the magnitude, and grey cells do not exist.",
+            )
+        return _figure(
+            figure,
+            "Learned coefficients with error bars",
+            "Learned coefficients in physical units, with standard errors where there are any.",
+        )
+
+    def explanation(self) -> str:
+        table = self._summary["explanation"]["table"]
+        rows = list(enumerate(table))
+        parts = [self._coefficients([(i, r) for i, r in rows if r["bound"] is None])]
+        parts.append(self._stability([(i, r) for i, r in rows if r["bound"] is not None]))
+        note = self._summary["explanation"]["note"]
+        parts += [f"<p>{html.escape(_sentence(line))}.</p>" for line in note.splitlines()]
+        parts.append(self._standard_errors())
+        return "\n".join(part for part in parts if part)
+
+    def _coefficients(self, rows: list[tuple[int, Any]]) -> str:
+        if not rows:
+            return ""
+        table = [row for _, row in rows]
+        has_ranges = any(row["low"] != row["high"] for row in table)
+        columns: list[tuple[str, str, dict[str, Any]]] = [
+            ("median" if has_ranges else "value", "median", {})
+        ]
+        if any(row["layer"] is not None for row in table):
+            columns.insert(0, ("layer", "layer", {"form": "d"}))
+        if any(row["standard_error"] is not None for row in table):
+            columns.append(("± standard error", "standard_error", {"digits": 2}))
+        if has_ranges:
+            columns += [("5 %", "low", {}), ("95 %", "high", {})]
+        if any(row["null_low"] is not None for row in table):
+            columns.append(("5 %, shuffled", "null_low", {}))
+            columns.append(("95 %, shuffled", "null_high", {}))
+        head = ["process", *(name for name, _, _ in columns), "unit"]
+        place = ("explanation", "table")
+        body = [
+            [
+                html.escape(row["process"]),
+                *(self.number(*place, i, key, **options) for _, key, options in columns),
+                _unit(row["unit"]),
+            ]
+            for i, row in rows
+        ]
+        caption = "All coefficients"
+        caption += ": median and 5 to 95 % range over existing cells." if has_ranges else "."
+        return _table(head, body, caption, is_long=len(body) > MOST_ROWS)
+
+    def _stability(self, rows: list[tuple[int, Any]]) -> str:
+        stability = self._summary["explanation"]["stability"]
+        if stability is None:
+            return (
+                "<p>Stability numbers are known for layers with a linearisation and three-point "
+                "stencils only.</p>"
+            )
+        has_layers = any(row["layer"] is not None for _, row in rows)
+        has_ranges = any(row["low"] != row["high"] for _, row in rows)
+        place = ("explanation", "table")
+        head = ["number", *(["layer"] if has_layers else []), "median"]
+        head += [*(["5 %", "95 %"] if has_ranges else []), "bound", "cells over it"]
+        body = []
+        for i, row in rows:
+            line = [html.escape(row["process"])]
+            line += [self.number(*place, i, "layer", form="d")] if has_layers else []
+            line.append(self.number(*place, i, "median"))
+            if has_ranges:
+                line += [self.number(*place, i, "low"), self.number(*place, i, "high")]
+            line += [self.number(*place, i, "bound", form="g"), self.share(*place, i, "share_over")]
+            body.append(line)
+        caption = (
+            "Explicit layers: stable up to 1 in both stability numbers, monotone (no new extrema) "
+            "up to a cell Peclet number of 2."
+        )
+        share = self.share("explanation", "stability", "share")
+        text = f"<p>{share} of cells are over the explicit stability bounds."
+        if stability["cures"]:
+            cures = "".join(f"<li>{html.escape(cure)}</li>" for cure in stability["cures"])
+            text += f" The usual cures:</p><ul>{cures}</ul>"
+        else:
+            text += "</p>"
+        return _table(head, body, caption, is_long=len(body) > MOST_ROWS) + text
+
+    def _standard_errors(self) -> str:
+        errors = self._summary["explanation"]["standard_errors"]
+        if errors is None:
+            return ""
+        place = ("explanation", "standard_errors")
+        text = (
+            "<p>Standard errors come from the Gauss-Newton Hessian and are clustered by sample "
+            f"({self.number(*place, 'samples', form=',')} samples), corrected for leverage. They "
+            "assume that samples are independent of each other, whatever the correlation within "
+            "one; samples that follow each other in time may not be, and errors are then too "
+            "small. They also assume that the model is at the minimum of the loss without "
+            "penalties: another Gauss-Newton step would move a parameter by at most "
+            f"{self.number(*place, 'newton_step', form='.2g')} standard errors.</p>"
+        )
+        if errors["undetermined"]:
+            items = "".join(f"<li>{html.escape(line)}</li>" for line in errors["undetermined"])
+            text += (
+                "<details><summary>Combinations of lattice values that the data do not determine"
+                f"</summary><ul>{items}</ul></details>"
+            )
+        return text
+
+    def depth_table(self) -> str:
+        errors = self._summary["depth_profile"]
+        body = [
+            [str(layer), self.number("depth_profile", layer, form=".4f")]
+            for layer in range(len(errors))
+        ]
+        table = _table(["layer", "held-out error"], body, "Held-out error of the state by layer.")
+        return f"<details><summary>The numbers</summary>{table}</details>"
+
+    def fit(self) -> str:
+        fit = self._summary["fit"]
+        text = f"{self.number('fit', 'steps', form=',')} steps; {html.escape(fit['message'])}."
+        if fit["validation_error"] is not None:
+            error = self.number("fit", "validation_error", form=".4f")
+            text += f" The error on the validation pairs, which chose the model, is {error}."
+        return f"<p>{text}</p>"
+
+    def config(self) -> str:
+        items = []
+        for name, value in self._summary["config"].items():
+            if isinstance(value, bool) or value is None or not isinstance(value, int | float):
+                words = {None: "none", True: "yes", False: "no"}
+                text = html.escape(words[value] if value in (None, True, False) else str(value))
+            else:
+                text = self.number("config", name, form="g" if isinstance(value, float) else "d")
+            items.append(
+                f"<div><dt>{html.escape(name.replace('_', ' '))}</dt><dd>{text}</dd></div>"
+            )
+        return "\n".join(items)
+
+    def commands(self) -> str:
+        return html.escape("\n".join(self._summary["commands"]))
+
+    def versions(self) -> str:
+        versions = {"relaxon": self._summary["version"], **self._summary["versions"]}
+        return ", ".join(html.escape(f"{name} {number}") for name, number in versions.items())
+
+
+def _data(value: Any, path: tuple[str | int, ...], text: str) -> str:
+    place = ".".join(map(str, path))
+    return f'<data value="{html.escape(str(value))}" data-path="{place}">{text}</data>'
+
+
+def _units(entry: Mapping[str, Any]) -> list[str]:
+    unit = entry["unit"]
+    return unit if isinstance(unit, list) else [unit] * len(entry["value"])
+
+
+def _unit(unit: str) -> str:
+    return "" if unit == "1" else html.escape(pretty_unit(unit))
+
+
+def _sentence(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
+def _table(
+    head: Sequence[str],
+    body: Iterable[Sequence[str]],
+    caption: str,
+    strong: int | None = None,
+    is_long: bool = False,
+) -> str:
+    """A table whose first column names the row; cells are HTML already."""
+    lines = ["<tr>" + "".join(f'<th scope="col">{html.escape(c)}</th>' for c in head) + "</tr>"]
+    for i, row in enumerate(body):
+        cells = f'<th scope="row">{row[0]}</th>' + "".join(f"<td>{cell}</td>" for cell in row[1:])
+        lines.append(f'<tr class="strong">{cells}</tr>' if i == strong else f"<tr>{cells}</tr>")
+    table = (
+        f'<div class="wide"><table><caption><span>{caption}</span></caption>\n'
+        f"<thead>{lines[0]}</thead><tbody>\n" + "\n".join(lines[1:]) + "\n</tbody></table></div>"
+    )
+    if is_long:
+        table = f"<details><summary>{caption}</summary>{table}</details>"
+    return table
+
+
+def _figure(content: bytes | None, alternative: str, caption: str) -> str:
+    if content is None:
+        return ""
+    code = base64.b64encode(content).decode()
+    # The header of a PNG file tells its size; letters are as large as in the text.
+    width, height = (int.from_bytes(content[i : i + 4], "big") for i in (16, 20))
+    size = f'width="{width * 10 // 13}" height="{height * 10 // 13}"'
+    return (
+        f'<figure><img alt="{html.escape(alternative)}" {size} '
+        f'src="data:image/png;base64,{code}">'
+        f"<figcaption>{html.escape(caption)}</figcaption></figure>"
+    )

@@ -1,0 +1,202 @@
+"""What an experiment has found as plain numbers: the content of ``summary.json``."""
+
+from __future__ import annotations
+
+import math
+import platform
+import shlex
+from dataclasses import asdict, fields, replace
+from importlib.metadata import version
+from typing import Any
+
+import numpy as np
+
+from ..datasets.scaling import Scaling
+from ..forecasting.experiment import Experiment, Result
+from ..forecasting.options import Options
+from ..physics.explain import Explanation, Process, Row
+
+__all__ = ["physics_of", "summary_of"]
+
+
+def summary_of(experiment: Experiment, result: Result) -> dict[str, Any]:
+    """The content of ``summary.json``.
+
+    Parameters
+    ----------
+    experiment : Experiment
+        What was run.
+    result : Result
+        What it gave.
+
+    Returns
+    -------
+    dict
+        Rows of the table, physics, the explanation behind it, how the fit ended, errors by layer,
+        settings, commands and versions. Infinite numbers are written "inf".
+    """
+    fitted = result.fit
+    split = experiment.split
+    validation = split.validation
+    return {
+        "rows": [asdict(row) for row in result.rows],
+        "physics": physics_of(result.explanation, fitted.model.scaling),
+        "explanation": _explanation(result.explanation),
+        "fit": {
+            "status": fitted.status.name.lower(),
+            "message": fitted.message,
+            "steps": len(fitted.history.loss),
+            "validation_error": result.validation_error,
+        },
+        "depth_profile": list(result.depth_profile),
+        "samples": {
+            "training": len(split.training),
+            "validation": 0 if validation is None else len(validation),
+            "held_out": len(split.held_out),
+            "cells": int(split.mask.sum()),
+        },
+        "config": experiment.config,
+        "commands": _commands(experiment),
+        "version": version("relaxon"),
+        "versions": {
+            "python": platform.python_version(),
+            **{name: version(name) for name in ("numpy", "scipy", "matplotlib")},
+        },
+    }
+
+
+def physics_of(explanation: Explanation, scaling: Scaling | None = None) -> dict[str, Any]:
+    """Velocity, diffusivity and rate of an explanation, as in ``summary.json``.
+
+    Parameters
+    ----------
+    explanation : Explanation
+        What has been read.
+    scaling : Scaling, optional
+        Of the model: its step of time makes rates readable, per month for instance. Default: rates
+        as in the explanation.
+
+    Returns
+    -------
+    dict
+        "velocity", "diffusivity" (per axis; "mixed" for pairs of axes), "rate" and
+        "numerical_diffusivity" where the scheme adds one; only a "note" where there is no
+        linearisation. A unit is one text, or a list where axes differ in it (then "mixed" has its
+        own, "mixed_unit"). Coefficients that differ between layers are averaged over them, those
+        that differ between cells are represented by their median. Beside each "value" stands its
+        "standard_error" ("mixed_standard_error" beside "mixed"), null where there is none.
+    """
+    if not explanation.processes:
+        return {"note": explanation.note}
+    processes = {(p.symbol, p.axes): p for p in explanation.processes}
+    axes = range(len(explanation.names))
+
+    def summarise(chosen: list[Process]) -> tuple[list[float], list[float | str | None], Any]:
+        units = [process.unit for process in chosen]
+        return (
+            [_one_number(p) for p in chosen],
+            [_one_error(p) for p in chosen],
+            units[0] if len(set(units)) == 1 else units,
+        )
+
+    def per_axis(symbol: str, order: int) -> dict[str, Any]:
+        values, errors, unit = summarise([processes[symbol, (a,) * order] for a in axes])
+        names = list(explanation.names)
+        return {"value": values, "standard_error": errors, "unit": unit, "axes": names}
+
+    reaction = processes["R", ()]
+    name, length = ("", 1.0) if scaling is None else scaling.step.rate_unit
+    physics = {"velocity": per_axis("U", 1)}
+    # Moments of order 1 stop here.
+    if ("D", (0, 0)) in processes:
+        physics["diffusivity"] = per_axis("D", 2)
+        mixed = [p for p in explanation.processes if len(set(p.axes)) == 2]
+        values, errors, unit = summarise(mixed) if mixed else ([], [], "")
+        physics["diffusivity"] |= {"mixed": values, "mixed_standard_error": errors}
+        if isinstance(physics["diffusivity"]["unit"], list) and mixed:
+            physics["diffusivity"]["mixed_unit"] = unit
+    physics["rate"] = {
+        "value": _one_number(reaction) * length,
+        "standard_error": _one_error(reaction, length),
+        "unit": f"1/{name}" if name else reaction.unit,
+    }
+    if ("numerical D", (0, 0)) in processes:
+        physics["numerical_diffusivity"] = per_axis("numerical D", 2)
+    return physics
+
+
+def _explanation(explanation: Explanation) -> dict[str, Any]:
+    """The whole table, stability and standard errors."""
+    stability = explanation.stability
+    errors = explanation.standard_errors
+    return {
+        "table": [_plain(asdict(row)) for row in _readable_rows(explanation)],
+        "stability": None
+        if stability is None
+        else {
+            "share": stability.share,
+            "diffusive_share": stability.diffusive_share,
+            "advective_share": stability.advective_share,
+            "peclet_share": list(stability.peclet_share),
+            "cures": list(stability.cures),
+        },
+        "standard_errors": None
+        if errors is None
+        else {
+            "samples": errors.n_samples,
+            "newton_step": _finite(errors.newton_step),
+            "undetermined": list(errors.undetermined),
+        },
+        "note": explanation.note,
+    }
+
+
+def _readable_rows(explanation: Explanation) -> list[Row]:
+    """Rows of the table, rates per day or month instead of per second."""
+    units = {p.name: explanation.readable_unit(p) for p in explanation.processes}
+    numbers = ("median", "low", "high", "null_low", "null_high", "standard_error")
+    rows = []
+    for row in explanation.table():
+        unit, factor = units.get(row.process, (row.unit, 1.0))
+        values = {name: getattr(row, name) for name in numbers}
+        scaled: dict[str, Any] = {n: None if v is None else v * factor for n, v in values.items()}
+        rows.append(replace(row, unit=unit, **scaled))
+    return rows
+
+
+def _commands(experiment: Experiment) -> list[str]:
+    """What to type for the same experiment, with the options that differ from their defaults."""
+    source = experiment.data.source
+    words = ["relaxon", "fit", source]
+    for field in fields(Options):
+        value = getattr(experiment.options, field.name)
+        if value != field.default:
+            words.append(f"--{field.name.replace('_', '-')}")
+            words += [] if value is True else [str(value)]
+    model = "report/model.safetensors"
+    return [
+        shlex.join([*words, "--out", "report"]),
+        shlex.join(["relaxon", "explain", model]),
+        shlex.join(["relaxon", "predict", model, source, "--out", "forecast.npz"]),
+    ]
+
+
+def _one_number(process: Process) -> float:
+    values = process.values.mean(axis=0) if process.is_layered else process.values
+    return float(np.nanmedian(values))
+
+
+def _one_error(process: Process, factor: float = 1.0) -> float | str | None:
+    if process.standard_error is None:
+        return None
+    error = process.mean_standard_error if process.is_layered else process.standard_error
+    return None if error is None else _finite(float(error) * factor)
+
+
+def _plain(row: dict[str, Any]) -> dict[str, Any]:
+    return {k: _finite(v) if isinstance(v, float) else v for k, v in row.items()}
+
+
+def _finite(value: float) -> float | str:
+    """JSON has no infinite numbers."""
+    return value if math.isfinite(value) else str(value)

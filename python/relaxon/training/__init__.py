@@ -1,0 +1,1 @@
+"""Losses, penalties, optimizers and the descent that brings them together."""

@@ -1,0 +1,255 @@
+"""The core's descent as Python holds it: everything checked and handed over, and its records."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .. import _core
+from .._validate import (
+    check_instance,
+    check_integer,
+    check_memory,
+    check_number,
+    check_threads,
+    refuse,
+)
+from ..model import Relaxation
+from ..physics.lattice import is_field
+from .constraints import Bounds, check_bounds, check_trainable
+from .history import History
+from .losses import Distance
+from .optimizers import LBFGS, Adam, Optimizer, SteepestDescent
+from .penalties import L2, Penalty, Smoothness
+from .schedules import factors
+
+__all__ = ["STRETCH_SECONDS", "Descent", "start_descent"]
+
+# The core comes back to Python at least this often.
+STRETCH_SECONDS = 0.05
+Array = NDArray[Any]
+Validation = tuple[Array, Array] | tuple[Array, Array, Array]
+
+
+class Descent:
+    """The core's descent and the records of its steps.
+
+    Attributes
+    ----------
+    start : Relaxation
+        The model at the start.
+    bounds : pair of float64 arrays, or None
+        Low and high bounds of all parameters, one array behind the other.
+    trained : array of bool
+        Which of these are trained.
+    """
+
+    def __init__(
+        self,
+        start: Relaxation,
+        core: Any,
+        x: Array,
+        bounds: tuple[list[Array], list[Array]] | None,
+        is_trained: list[bool],
+    ) -> None:
+        self.start = start
+        self._core = core
+        self._x = x
+        self._records: list[NDArray[np.float64]] = []
+        sizes = [array.size for array in start._arrays()]
+        self.trained = np.repeat(is_trained, sizes)
+        self.bounds = None if bounds is None else (_flat(bounds[0]), _flat(bounds[1]))
+
+    @property
+    def step(self) -> int:
+        """Steps taken."""
+        return int(self._core.step)
+
+    @property
+    def last_record(self) -> NDArray[np.float64]:
+        """The values of the last step."""
+        return next(
+            (table[-1] for table in reversed(self._records) if len(table)), np.full(5, np.nan)
+        )
+
+    def advance(self, max_steps: int) -> str:
+        """Take steps for a while."""
+        status: str = self._core.advance(max_steps, STRETCH_SECONDS)
+        self.collect()
+        return status
+
+    def evaluate(self, point: Array, gradient: Array) -> float:
+        """Loss with penalties at a point of all parameters, and its gradient."""
+        return float(self._core.evaluate(point, gradient))
+
+    def accept(self) -> None:
+        """Make the point evaluated last the present one."""
+        self._core.accept()
+        self.collect()
+
+    def judge(self) -> str:
+        """Whether to go on from the present point."""
+        return str(self._core.judge())
+
+    def collect(self) -> None:
+        """Fetch the records of steps that are not known yet."""
+        n_known = sum(map(len, self._records))
+        self._records.append(self._core.records()[: self.step - n_known])
+
+    def arrays(self, which: str) -> dict[str, Array]:
+        """The present "parameters", the "best" or the "previous" ones, by name; omega too."""
+        names = [name for name in self.start.params if name != "omega"]
+        arrays = [np.empty_like(array) for array in self.start._arrays()]
+        getattr(self._core, f"copy_{which}")(arrays)
+        return dict(zip([*names, "omega"], arrays, strict=True))
+
+    def model(self, which: str) -> Relaxation:
+        """The model with the "parameters", the "best" or the "previous" ones."""
+        arrays = self.arrays(which)
+        return self.start.with_params({name: arrays[name] for name in self.start.params})
+
+    def point(self) -> NDArray[np.float64]:
+        """The present parameters, one array behind the other."""
+        return _flat(list(self.arrays("parameters").values()))
+
+    def find_extreme(self, threads: int) -> _core.Extreme:
+        """Where the forward pass with the present parameters leaves the finite numbers."""
+        present = list(self.arrays("parameters").values())
+        return self.start._network.find_extreme(present, self._x, threads)
+
+    def history(self) -> History:
+        """The records of all steps."""
+        table = np.concatenate([*self._records, np.empty((0, 5))])
+        return History(*(column.copy() for column in table.T))
+
+
+def start_descent(
+    model: Relaxation,
+    x: Array,
+    y: Array,
+    *,
+    loss: Distance,
+    optimizer: Optimizer,
+    steps: int,
+    batch_size: int | None,
+    seed: int,
+    penalties: Sequence[Penalty],
+    validation: Validation | None,
+    patience: int | None,
+    tolerance: float,
+    memory: int | str | None,
+    threads: int | None,
+    trainable: Mapping[str, bool] | None,
+    bounds: Bounds | None,
+) -> Descent:
+    """Everything checked and handed to the core."""
+    check_instance("optimizer", optimizer, (SteepestDescent, Adam, LBFGS))
+    states = model._check_input(x)
+    target, weights, at = model._check_target("y", y, states, loss)
+    order = [*(name for name in model.params if name != "omega"), "omega"]
+    trained = check_trainable(model, trainable)
+    rates = optimizer._rates(list(model.params))
+    used = [rates[name] if trained.get(name, False) else 0.0 for name in order]
+    if not any(used):
+        refuse("trainable", "a parameter with a rate above 0", repr(trainable))
+    limits = _limit_arrays(model, bounds, order)
+    held_out = None if validation is None else _check_validation(model, validation, loss)
+    if patience is not None:
+        check_integer("patience", patience, 1)
+        if validation is None:
+            refuse("patience", "None without validation data", patience, fix="give validation=")
+    n_samples = states.shape[0] if model._lead(states) else 1
+    options = _core.DescentOptions(
+        rule=optimizer._rule,
+        rates=used,
+        factors=factors(optimizer._schedule, steps),
+        **{"momentum": 0.0, "beta_1": 0.0, "beta_2": 0.0, "epsilon": 1.0, **optimizer._settings},
+        tolerance=check_number("tolerance", tolerance, 0.0),
+        n_steps=steps,
+        patience=-1 if patience is None else patience,
+    )
+    kind = _core.DescentFloat64 if model.dtype == np.float64 else _core.DescentFloat32
+    core = kind(
+        network=model._network,
+        start=model._arrays(),
+        bounds=limits,
+        x=states,
+        loss=loss._core_loss,
+        y=target,
+        weights=weights,
+        at=at,
+        validation=held_out,
+        penalties=_penalty_terms(model, penalties, order),
+        batch_size=_check_batch_size(batch_size, n_samples, optimizer),
+        seed=check_integer("seed", seed, 0, 2**64 - 1),
+        memory=check_memory(memory),
+        threads=check_threads(threads),
+        wants_omega=model.trainable_omega,
+        options=options,
+    )
+    return Descent(model, core, states, limits, [rate > 0.0 for rate in used])
+
+
+def _flat(arrays: list[Array]) -> NDArray[np.float64]:
+    return np.concatenate([array.ravel() for array in arrays], dtype=np.float64)
+
+
+def _limit_arrays(
+    model: Relaxation, bounds: Bounds | None, order: list[str]
+) -> tuple[list[Array], list[Array]] | None:
+    limits = check_bounds(model, bounds)
+    if limits is None:
+        return None
+    sides = [limits.get(name, (model._omega, model._omega)) for name in order]
+    return [low for low, _ in sides], [high for _, high in sides]
+
+
+def _check_batch_size(batch_size: int | None, n_samples: int, optimizer: Optimizer) -> int:
+    """Samples of a batch; 0 for all at once."""
+    if batch_size is None:
+        return 0
+    check_integer("batch_size", batch_size, 1)
+    if optimizer._is_line_search:
+        refuse(
+            "batch_size",
+            f"None with {optimizer!r}, whose line search needs the same loss at every point",
+            batch_size,
+            fix="use a fixed rate or Adam",
+        )
+    if batch_size > n_samples:
+        refuse("batch_size", f"at most the number of samples, {n_samples}", batch_size)
+    return batch_size
+
+
+def _check_validation(
+    model: Relaxation, validation: Validation, loss: Distance
+) -> tuple[Array, Array, Array | None]:
+    if not isinstance(validation, tuple | list) or len(validation) not in (2, 3):
+        refuse("validation", "(x, y) or (x, y, weights)", type(validation).__name__, TypeError)
+    try:
+        states = model._check_input(validation[0])
+        shared = loss.weights is not None and loss.weights.shape == model.output_shape
+        weights = validation[2] if len(validation) == 3 else loss.weights if shared else None
+        own = loss.with_weights(weights)
+        target, weights, _ = model._check_target("y", validation[1], states, own)
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"argument 'validation': {error}") from None
+    return states, target, weights
+
+
+def _penalty_terms(
+    model: Relaxation, penalties: Sequence[Penalty], order: list[str]
+) -> list[tuple[str, float, int]]:
+    if not isinstance(penalties, Iterable):
+        refuse("penalties", "a sequence of penalties", repr(penalties), TypeError, "[penalty]")
+    terms = []
+    for penalty in penalties:
+        check_instance("penalties", penalty, (L2, Smoothness))
+        is_l2 = isinstance(penalty, L2)
+        for name in penalty.names(list(model.params)):
+            if is_l2 or is_field(model, name):
+                terms.append(("l2" if is_l2 else "smoothness", penalty.strength, order.index(name)))
+    return terms

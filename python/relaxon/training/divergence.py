@@ -1,0 +1,64 @@
+"""Where and why the numbers of a fit ran away."""
+
+from __future__ import annotations
+
+from typing import Any, NoReturn
+
+import numpy as np
+
+from .. import _core
+from ..model import Relaxation
+from ..operators import ADR
+from ..physics.stability import stability_number
+from .descent import Descent
+
+__all__ = ["DivergenceError", "diverge"]
+
+
+class DivergenceError(ArithmeticError):
+    """The loss or its gradient is no longer finite and no step is left.
+
+    Attributes
+    ----------
+    step : int
+        Number of the step that failed.
+    layer : int
+        First layer whose state is not finite; where all are, the one with the largest.
+    cell : tuple of int
+        The cell there.
+    model : Relaxation
+        The model before the step.
+    """
+
+    def __init__(
+        self, message: str, step: int, layer: int, cell: tuple[int, ...], model: Relaxation
+    ) -> None:
+        super().__init__(message)
+        self.step = step
+        self.layer = layer
+        self.cell = cell
+        self.model = model
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (str(self), self.step, self.layer, self.cell, self.model)
+
+
+def diverge(descent: Descent, threads: int) -> NoReturn:
+    """Find where the numbers ran away, and say which bound of stability was exceeded."""
+    model = descent.model("previous")
+    place = descent.find_extreme(threads)
+    cell = tuple(int(i) for i in np.unravel_index(place.cell, model.grid.shape))
+    step = descent.step + 1
+    what = "the state is not finite" if not place.is_finite else "the gradient is not finite"
+    message = (
+        f"diverged at step {step}: {what} (layer {place.layer}, cell {cell}, sample "
+        f"{place.sample}); {_stability(descent, place)}; lower the rate or use a line search"
+    )
+    raise DivergenceError(message, step, place.layer, cell, model)
+
+
+def _stability(descent: Descent, place: _core.Extreme) -> str:
+    """The bound that the present parameters exceed; without one, how fast the state grows."""
+    if not isinstance(descent.start.operator, ADR):
+        return f"|z| grew {place.growth:.3g} times in that layer"
+    return stability_number(descent.start, descent.arrays("parameters"))

@@ -1,0 +1,328 @@
+"""Training: descent in the core, with progress, callbacks, validation and Ctrl-C around it."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .._validate import check_instance, check_integer, check_threads, refuse
+from ..model import Relaxation
+from .constraints import Bounds
+from .descent import STRETCH_SECONDS, Descent, Validation, start_descent
+from .divergence import DivergenceError, diverge
+from .history import History, State, Status
+from .losses import Distance, SquaredDistance
+from .optimizers import LBFGS, Optimizer, SteepestDescent
+from .penalties import Penalty
+from .progress import Progress, make_progress
+from .quasi_newton import run_lbfgs
+
+__all__ = ["CallbackError", "DivergenceError", "Fit", "History", "State", "Status", "fit"]
+
+Array = NDArray[Any]
+
+
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
+class Fit:
+    """Result of :func:`fit`.
+
+    Two are equal where all but the time is.
+
+    Attributes
+    ----------
+    model : Relaxation
+        The best on the validation data where given, else the last.
+    history : History
+        Values per step.
+    status : Status
+        How it ended.
+    message : str
+        The same in words.
+    seconds : float
+        Wall time.
+    """
+
+    model: Relaxation
+    history: History
+    status: Status
+    message: str
+    seconds: float
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Fit):
+            return NotImplemented
+        return (self.model, self.history, self.status, self.message) == (
+            other.model,
+            other.history,
+            other.status,
+            other.message,
+        )
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        history = self.history
+        parts = [f"status={self.status.name}", f"steps={len(history)}"]
+        if len(history):
+            parts.append(f"loss={history.loss[-1]:.6g}")
+            if history.penalty.any():
+                parts.append(f"penalty={history.penalty[-1]:.6g}")
+        if np.isfinite(history.validation_loss).any():
+            parts.append(f"validation_loss={np.nanmin(history.validation_loss):.6g}")
+        parts += [f"seconds={self.seconds:.3g}", f"model={self.model!r}"]
+        return f"Fit({', '.join(parts)})"
+
+
+class CallbackError(RuntimeError):
+    """A callback has raised; its exception is the cause.
+
+    Attributes
+    ----------
+    fit : Fit
+        The fit until then, with the best model and status CALLBACK.
+    """
+
+    def __init__(self, message: str, fit: Fit) -> None:
+        super().__init__(message)
+        self.fit = fit
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (str(self), self.fit)
+
+
+class _Follower:
+    """What happens after steps: progress and callbacks."""
+
+    def __init__(
+        self,
+        descent: Descent,
+        steps: int,
+        begin: float,
+        callbacks: list[Callable[[State], object]],
+        progress: Progress | None,
+    ) -> None:
+        self._descent = descent
+        self._steps = steps
+        self._begin = begin
+        self._callbacks = callbacks
+        self._progress = progress
+        self._shown_at = -math.inf
+        self.error: Exception | None = None
+
+    @property
+    def stride(self) -> int:
+        """Most steps from one call to the next."""
+        return 1 if self._callbacks else self._steps + 1
+
+    def _state(self) -> State:
+        last = self._descent.last_record
+        seconds = time.perf_counter() - self._begin
+        loss, validation_loss = float(last[0]), float(last[2])
+        return State(self._descent.step, self._steps, loss, validation_loss, seconds, self._descent)
+
+    def __call__(self) -> bool:
+        """Show and call; whether to stop."""
+        try:
+            if self._progress and time.perf_counter() - self._shown_at >= STRETCH_SECONDS:
+                self._show(self._progress)
+            answers = [callback(self._state()) for callback in self._callbacks]
+        except Exception as error:
+            self.error = error
+            return True
+        return any(answers)
+
+    def finish(self) -> None:
+        """Show the last state."""
+        try:
+            if self._progress and self.error is None and self._descent.step > 0:
+                self._show(self._progress)
+        except Exception as error:
+            self.error = error
+
+    def _show(self, progress: Progress) -> None:
+        progress(self._state())
+        self._shown_at = time.perf_counter()
+
+    def close(self) -> None:
+        if self._progress:
+            self._progress.close()
+
+
+def fit(
+    model: Relaxation,
+    x: Array,
+    y: Array,
+    loss: Distance = SquaredDistance(),  # noqa: B008 (immutable)
+    optimizer: Optimizer = SteepestDescent(rate=1e-3),  # noqa: B008 (immutable)
+    steps: int = 1000,
+    batch_size: int | None = None,
+    seed: int = 0,
+    penalties: Sequence[Penalty] = (),
+    validation: Validation | None = None,
+    patience: int | None = None,
+    tolerance: float = 1e-6,
+    callbacks: Iterable[Callable[[State], object]] = (),
+    memory: int | str | None = None,
+    threads: int | None = None,
+    progress: bool | Callable[[State], object] = False,
+    trainable: Mapping[str, bool] | None = None,
+    bounds: Bounds | None = None,
+) -> Fit:
+    """Train a model: lower loss + penalties as a function of its parameters.
+
+    Parameters
+    ----------
+    model : Relaxation
+        Where to start; it is not changed.
+    x, y : array of the model's type
+        Inputs and targets, as in :meth:`Relaxation.loss`.
+    loss : SquaredDistance, AbsoluteDistance, Huber or CrossEntropy
+        What to lower.
+    optimizer : SteepestDescent, Adam or LBFGS
+        How; default steepest descent at a fixed rate of 1e-3.
+    steps : int, default 1000
+        Most steps.
+    batch_size : int, optional
+        Samples of a step; default all. In every epoch each sample is used once, in an order of its
+        own; the last step of an epoch takes what is left. Not with line searches nor LBFGS.
+    seed : int, default 0
+        Of the order of the samples.
+    penalties : sequence of L2 or Smoothness
+        Added to the loss, reported apart.
+    validation : (x, y) or (x, y, weights), optional
+        Samples whose loss is evaluated before every step, with mini-batches before every epoch and
+        at the end; they choose the model that is returned and steer nothing else. Weights of `loss`
+        apply to them where they have the shape of one output and no others are given.
+    patience : int, optional
+        Stop after this many steps without a better validation loss.
+    tolerance : float, default 1e-6
+        Converged once the gradient norm has fallen to this part of its first value; with
+        mini-batches, of the largest of the first epoch, for all steps of an epoch.
+    callbacks : iterable of functions
+        Called as f(state) after every step; a true result stops the fit.
+    memory, threads
+        As in :meth:`Relaxation.value_and_grad`, for each gradient. Beside it stand five to eight
+        copies of the parameters, and the samples of one mini-batch.
+    progress : bool or function, default False
+        True shows a bar (with rich; otherwise a line on stderr); a function is called as f(state)
+        about every 50 ms.
+    trainable : mapping of str to bool, optional
+        Parameters by name that keep their values where False; those not named are trained.
+    bounds : mapping of str to (low, high), optional
+        Bounds of parameters by name, such as ``{"D": (0.0, None)}``; every step is projected on
+        them. A side is None (open), a number or an array that broadcasts to the parameter; for a
+        local parameter also one that broadcasts to its shape without the axes of the cells, which
+        goes first where both are possible. ``np.array([0.0, -np.inf, 0.0])`` bounds the diagonal of
+        a 2-D "D" from below and leaves its mixed component free.
+
+    Returns
+    -------
+    Fit
+        Model, history and status; it never raises for "did not converge".
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument makes no sense; the message names it, the rule and the value.
+    DivergenceError
+        If loss or gradient overflow and no step is left; the model before is on the exception.
+    CallbackError
+        If a callback or the progress function raises; the fit until then is on the exception.
+
+    Notes
+    -----
+    The loop over steps runs in the core (LBFGS: in SciPy). Runs repeat bit by bit, for any number
+    of threads and any budget. The first Ctrl-C ends the fit with status INTERRUPTED, a second one
+    raises. With mini-batches the history holds the loss of each step's batch. With bounds, the
+    gradient norm leaves out what points out of them.
+
+    References
+    ----------
+    S. Succi, MEMOCS 13 (2025) 275-286, eq. 5.
+
+    Examples
+    --------
+    >>> import numpy as np, relaxon as rx
+    >>> x = np.random.default_rng(0).standard_normal((20, 32))
+    >>> model = rx.Relaxation(rx.ADR(rx.Grid((32,))), depth=4, activation="identity")
+    >>> shifted = np.roll(x, 1, axis=1)
+    >>> optimizer = rx.SteepestDescent(rate=1e-3, line_search="armijo")
+    >>> fit = rx.fit(model, x, shifted, optimizer=optimizer, steps=200)
+    >>> bool(fit.model.params["U"][0] > 0)
+    True
+    """
+    begin = time.perf_counter()
+    check_instance("model", model, Relaxation)
+    check_integer("steps", steps, 1)
+    follow = _check_callbacks(callbacks)
+    descent = start_descent(
+        model,
+        x,
+        y,
+        loss=loss,
+        optimizer=optimizer,
+        steps=steps,
+        batch_size=batch_size,
+        seed=seed,
+        penalties=penalties,
+        validation=validation,
+        patience=patience,
+        tolerance=tolerance,
+        memory=memory,
+        threads=threads,
+        trainable=trainable,
+        bounds=bounds,
+    )
+    follower = _Follower(descent, steps, begin, follow, make_progress(progress))
+    try:
+        if isinstance(optimizer, LBFGS):
+            found = run_lbfgs(descent, optimizer, steps, follower)
+        else:
+            found = _run_core(descent, follower)
+        follower.finish()
+    except KeyboardInterrupt:
+        descent.collect()
+        found = "interrupted"
+    finally:
+        follower.close()
+    if found == "diverged":
+        diverge(descent, check_threads(threads))
+    status = Status[found.upper()]
+    best = descent.model("parameters" if validation is None else "best")
+    seconds = time.perf_counter() - begin
+    result = Fit(best, descent.history(), status, status.value, seconds)
+    if follower.error is not None:
+        error = follower.error
+        raise CallbackError(
+            f"a callback raised {type(error).__name__} after step {descent.step}: {error}; "
+            "the model so far is in the attribute 'fit'",
+            result,
+        ) from error
+    return result
+
+
+def _run_core(descent: Descent, follower: _Follower) -> str:
+    """Steps in the core until the end; how it ended."""
+    found = "running"
+    while found == "running":
+        before = descent.step
+        found = descent.advance(follower.stride)
+        if descent.step > before and follower():
+            found = "callback"
+    return found
+
+
+def _check_callbacks(callbacks: object) -> list[Callable[[State], object]]:
+    if not isinstance(callbacks, Iterable):
+        refuse("callbacks", "a sequence of functions", repr(callbacks), TypeError)
+    follow = list(callbacks)
+    for callback in follow:
+        if not callable(callback):
+            refuse("callbacks", "functions", repr(callback), TypeError)
+    return follow
