@@ -24,6 +24,7 @@ Array = NDArray[Any]
 _UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
 _UNITS |= {"KIB": 2**10, "MIB": 2**20, "GIB": 2**30, "TIB": 2**40}
 MOST_THREADS = 1024
+OPERATIONS_PER_THREAD = 2**17
 
 
 def refuse(
@@ -121,9 +122,19 @@ def default_threads() -> int:
     return max(1, min(n_processors, n_wanted, MOST_THREADS))
 
 
+def useful_threads(n_operations: int) -> int:
+    """As many of :func:`default_threads` as a sweep of so many multiply-adds keeps busy.
+
+    Waking a worker and waiting for it pays from some tens of microseconds of work on, more where
+    the processors have other things to do.
+    """
+    most = n_operations // OPERATIONS_PER_THREAD
+    return 1 if most < 2 else min(most, default_threads())
+
+
 def check_threads(value: object) -> int:
-    """Number of threads; None means :func:`default_threads`."""
-    return default_threads() if value is None else check_integer("threads", value, 1, MOST_THREADS)
+    """A number of threads that was asked for."""
+    return check_integer("threads", value, 1, MOST_THREADS)
 
 
 def check_array(argument: str, value: object, dtype: np.dtype[Any]) -> Array:

@@ -79,7 +79,9 @@ def relaxation(
     (5, 64)
     """
     check_instance("model", model, Relaxation)
-    sweeps = _Sweeps(model, check_memory(memory), check_threads(threads))
+    if threads is not None:
+        check_threads(threads)
+    sweeps = _Sweeps(model, check_memory(memory), threads)
 
     def call(function: Callable[..., None], shapes: Any, *operands: Any) -> Any:
         # jax.pure_callback would put the operands on a device first, by threads that may all be
@@ -126,7 +128,7 @@ class _Sweeps:
     them.
     """
 
-    def __init__(self, model: Relaxation, memory: int, threads: int) -> None:
+    def __init__(self, model: Relaxation, memory: int, threads: int | None) -> None:
         self._model = model
         self._memory = memory
         self._threads = threads
@@ -160,8 +162,11 @@ class _Sweeps:
             y_entry, x_entry, *entries = [_entry(array, index) for array in (y, x, *params)]
             self._forward(y_entry, x_entry, entries)
 
+    def _n_threads(self, x: Array) -> int:
+        return self._model._n_threads(self._threads, self._model._batch(x))
+
     def _forward(self, y: Array, x: Array, params: list[Array]) -> None:
-        self._model._network.forward(self._slots(params), x, y, False, self._threads)
+        self._model._network.forward(self._slots(params), x, y, False, self._n_threads(x))
 
     def vjp(self, _: Any, outs: Any, *operands: Any) -> None:
         """The adjoint sweep likewise."""
@@ -182,7 +187,7 @@ class _Sweeps:
         x, y_bar, *params = arrays
         slots = self._model._gradient_slots(param_bars)
         self._model._network.vjp(
-            self._slots(params), x, y_bar, slots, x_bar, self._memory, self._threads
+            self._slots(params), x, y_bar, slots, x_bar, self._memory, self._n_threads(x)
         )
 
 

@@ -16,7 +16,6 @@ from ._validate import (
     check_memory,
     check_shape,
     check_states,
-    check_threads,
     refuse,
 )
 from .network import Network
@@ -112,6 +111,9 @@ class Relaxation(Network):
         """(batch,), or () where one sample came alone."""
         return states.shape[: states.ndim - len(self.input_shape)]
 
+    def _batch(self, states: Array) -> int:
+        return states.shape[0] if self._lead(states) else 1
+
     def __call__(self, x: Array, threads: int | None = None, out: Array | None = None) -> Array:
         """Output of the network.
 
@@ -120,7 +122,8 @@ class Relaxation(Network):
         x : array of the model's type, shape (batch, *grid.shape) or grid.shape
             Inputs; masked cells are not read. With a lift, (batch, n_in) or (n_in,).
         threads : int, optional
-            Default: the smaller of the process affinity and OMP_NUM_THREADS.
+            Default: the smaller of the process affinity and OMP_NUM_THREADS, and no more than the
+            work keeps busy: one for fields and batches that take less than about 50 us.
         out : array, optional
             Where to write, of the shape below and contiguous; may not overlap `x`.
 
@@ -150,7 +153,9 @@ class Relaxation(Network):
         """
         states = self._check_input(x)
         out = self._check_out(out, (*self._lead(states), *self.output_shape))
-        self._network.forward(self._arrays(), states, out, False, check_threads(threads))
+        self._network.forward(
+            self._arrays(), states, out, False, self._n_threads(threads, self._batch(states))
+        )
         return out
 
     def trajectory(self, x: Array, threads: int | None = None, out: Array | None = None) -> Array:
@@ -182,7 +187,9 @@ class Relaxation(Network):
         """
         states = self._check_input(x)
         out = self._check_out(out, (*self._lead(states), self._depth + 1, *self.grid.shape))
-        self._network.forward(self._arrays(), states, out, True, check_threads(threads))
+        self._network.forward(
+            self._arrays(), states, out, True, self._n_threads(threads, self._batch(states))
+        )
         return out
 
     def _check_out(self, out: Array | None, shape: tuple[int, ...]) -> Array:
@@ -296,7 +303,13 @@ class Relaxation(Network):
         states = self._check_input(x)
         target, weights, at = self._check_target("y", y, states, loss)
         return self._network.loss(
-            self._arrays(), states, loss._core_loss, target, weights, at, check_threads(threads)
+            self._arrays(),
+            states,
+            loss._core_loss,
+            target,
+            weights,
+            at,
+            self._n_threads(threads, self._batch(states)),
         )
 
     def value_and_grad(
@@ -381,7 +394,7 @@ class Relaxation(Network):
             self._gradient_slots(grads),
             x_bar,
             check_memory(memory),
-            check_threads(threads),
+            self._n_threads(threads, self._batch(states)),
         )
         return value, self._named_gradients(grads, x_bar), counts
 
@@ -441,7 +454,7 @@ class Relaxation(Network):
             self._gradient_slots(grads),
             x_bar,
             check_memory(memory),
-            check_threads(threads),
+            self._n_threads(threads, self._batch(states)),
         )
         return self._named_gradients(grads, x_bar)
 
@@ -500,7 +513,12 @@ class Relaxation(Network):
             x_dot = self._check_direction(x_dot, states)
         y_dot = np.empty((*self._lead(states), *self.output_shape), self._dtype)
         self._network.jvp(
-            self._arrays(), self._arrays(full), states, x_dot, y_dot, check_threads(threads)
+            self._arrays(),
+            self._arrays(full),
+            states,
+            x_dot,
+            y_dot,
+            self._n_threads(threads, self._batch(states)),
         )
         return y_dot
 

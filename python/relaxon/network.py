@@ -20,7 +20,9 @@ from ._validate import (
     check_integer,
     check_number,
     check_shape,
+    check_threads,
     refuse,
+    useful_threads,
 )
 from .activations import check_activation
 from .datasets.scaling import Scaling
@@ -227,6 +229,16 @@ class Network:
             lift=_core_end(self._lift),
             readout=_core_end(self._readout),
         )
+
+    def _n_threads(self, threads: int | None, batch: int) -> int:
+        """Workers for a sweep over a batch: by default no more than it keeps busy."""
+        if threads is not None:
+            return check_threads(threads)
+        # In multiply-adds; 16 for what a layer does beside the product.
+        per_cell = self._depth * (16 + self._operator._row_length())
+        per_cell += self._lift.n_in if self._lift else 0
+        per_cell += self._readout.n_out if self._readout else 0
+        return useful_threads(batch * self.grid.n_cells * per_cell)
 
     def _parameter_shapes(self) -> dict[str, tuple[int, ...]]:
         shapes = {name: tuple(shape) for name, shape in self._network.parameter_shapes()}

@@ -18,8 +18,8 @@ from ._validate import (
     check_integer,
     check_shape,
     check_states,
-    default_threads,
     refuse,
+    useful_threads,
 )
 from .grid import Dirichlet, Grid
 
@@ -64,6 +64,10 @@ class Operator:
     @property
     def _order(self) -> int:
         return 0
+
+    def _row_length(self) -> int:
+        """Entries in a row of W, about: for estimates of work."""
+        return 2 * self.grid.ndim + 1
 
     def start_values(self, name: str) -> dict[int, float]:
         """What the components of a parameter start from where that is not zero."""
@@ -186,7 +190,8 @@ class Operator:
         network = self._core_network(depth, "cell" if rate.ndim else "scalar", dtype)
         out = np.empty_like(states)
         number = layer if self.is_layered else 0
-        network.apply([*arrays, rate], number, states, out, default_threads())
+        n_threads = useful_threads(states.size * self._row_length())
+        network.apply([*arrays, rate], number, states, out, n_threads)
         return out
 
     def to_dense(
@@ -519,6 +524,9 @@ class Dense(Operator):
     time: str = "constant"
 
     _kind = "dense"
+
+    def _row_length(self) -> int:
+        return self.grid.n_cells
 
     def n_parameters(self, depth: int) -> int:
         """Number of trained coefficients, those of existing cells only."""

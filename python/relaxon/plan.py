@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
-from ._validate import check_instance, check_integer, check_memory, check_threads, refuse
+from ._validate import check_instance, check_integer, check_memory, refuse
 from .model import Relaxation
 from .training.losses import SquaredDistance
 
@@ -100,10 +100,11 @@ def plan(
     layers = SquaredDistance(at=at).at or (model.depth,)
     if max(layers) > model.depth:
         refuse("at", f"layers from 0 to the depth, {model.depth}", max(layers))
+    batch = check_integer("batch", batch, 1)
     found = model._network.plan(
-        check_integer("batch", batch, 1),
+        batch,
         check_memory(memory),
-        check_threads(threads),
+        model._n_threads(threads, batch),
         list(layers),
         model.trainable_omega,
         bool(input_grad),

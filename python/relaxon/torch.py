@@ -12,7 +12,6 @@ from ._validate import (
     check_memory,
     check_states,
     check_threads,
-    default_threads,
     refuse,
 )
 from .model import Relaxation
@@ -44,8 +43,7 @@ class RelaxationLayer(torch.nn.Module):
     memory : int or str, optional
         Budget of each backward call, as in :meth:`relaxon.Relaxation.value_and_grad`.
     threads : int, optional
-        Default: the smaller of the process affinity and OMP_NUM_THREADS; torch's own number does
-        not matter.
+        As for a call of the model; torch's own number does not matter.
 
     Attributes
     ----------
@@ -87,7 +85,6 @@ class RelaxationLayer(torch.nn.Module):
         check_instance("model", model, Relaxation)
         self._model = model
         self._memory = check_memory(memory)
-        # The default is found anew in each call: affinities and the environment change.
         self._threads = None if threads is None else check_threads(threads)
         self._kept: tuple[list[Any] | None, list[Any]] = (None, [])
         for name, array in model.params.items():
@@ -119,7 +116,8 @@ class RelaxationLayer(torch.nn.Module):
         parameters = self._parameters.values()
         if torch.is_grad_enabled():
             return _Relax.apply(self, x, *parameters)
-        return self._run(self._states(x), self._arrays(parameters), self._n_threads())
+        states = self._states(x)
+        return self._run(states, self._arrays(parameters), self._n_threads(states))
 
     def _refuse(self, x: Any) -> NoReturn:
         if not isinstance(x, torch.Tensor):
@@ -130,11 +128,11 @@ class RelaxationLayer(torch.nn.Module):
         fix = f"convert it with .to(torch.{dtype}), or the layer with .to({x.dtype})"
         refuse("x", f"a tensor of torch.{dtype}", f"one of {x.dtype}", TypeError, fix)
 
-    def _n_threads(self) -> int:
-        return self._threads or default_threads()
-
     def _states(self, x: Any) -> Any:
         return check_states("x", x.detach().numpy(), self._model.input_shape, self._model.dtype)
+
+    def _n_threads(self, states: Any) -> int:
+        return self._model._n_threads(self._threads, self._model._batch(states))
 
     def _run(self, states: Any, arrays: list[Any], threads: int) -> Any:
         model = self._model
@@ -201,11 +199,12 @@ class _Relax(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, layer: RelaxationLayer, x: Any, *params: Any) -> Any:
-        arrays, threads = layer._arrays(params), layer._n_threads()
+        states, arrays = layer._states(x), layer._arrays(params)
+        threads = layer._n_threads(states)
         # The parameters only that torch finds them unchanged: their memory is in the sweep.
         ctx.save_for_backward(x, *params)
         ctx.sweep = (layer._model, arrays, layer._memory, threads)
-        return layer._run(layer._states(x), arrays, threads)
+        return layer._run(states, arrays, threads)
 
     @staticmethod
     def backward(ctx: Any, y_bar: Any) -> tuple[Any, ...]:

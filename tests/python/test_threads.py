@@ -13,6 +13,7 @@ import pytest
 
 import relaxon as rx
 from measures import bits
+from relaxon._validate import default_threads
 
 
 def make_model(dtype: str = "float64") -> Any:
@@ -179,3 +180,16 @@ def test_the_environment_limits_the_default(limit: str) -> None:
         """
     one = run_python(script, OMP_NUM_THREADS="1")
     assert run_python(script, OMP_NUM_THREADS=limit) == one
+
+
+def test_the_default_is_no_more_than_the_work_keeps_busy(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "2")
+    most = default_threads()
+    small = rx.Relaxation(rx.ADR(rx.Grid((16,))), depth=4)
+    assert small._n_threads(None, batch=16) == 1
+    assert small._n_threads(None, batch=10_000) == most
+    assert small._n_threads(5, batch=1) == 5
+    dense = rx.Relaxation(rx.Dense(rx.Grid((512,))), depth=4)
+    assert dense._n_threads(None, batch=1) == most
+    wide = rx.Relaxation(rx.ADR(rx.Grid((16,))), depth=4, lift=rx.Lift(20_000))
+    assert wide._n_threads(None, batch=1) == most

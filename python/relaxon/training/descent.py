@@ -14,7 +14,6 @@ from .._validate import (
     check_integer,
     check_memory,
     check_number,
-    check_threads,
     refuse,
 )
 from ..model import Relaxation
@@ -115,10 +114,11 @@ class Descent:
         """The present parameters, one array behind the other."""
         return _flat(list(self.arrays("parameters").values()))
 
-    def find_extreme(self, threads: int) -> _core.Extreme:
+    def find_extreme(self, threads: int | None) -> _core.Extreme:
         """Where the forward pass with the present parameters leaves the finite numbers."""
         present = list(self.arrays("parameters").values())
-        return self.start._network.find_extreme(present, self._x, threads)
+        n_threads = self.start._n_threads(threads, self.start._batch(self._x))
+        return self.start._network.find_extreme(present, self._x, n_threads)
 
     def history(self) -> History:
         """The records of all steps."""
@@ -161,7 +161,8 @@ def start_descent(
         check_integer("patience", patience, 1)
         if validation is None:
             refuse("patience", "None without validation data", patience, fix="give validation=")
-    n_samples = states.shape[0] if model._lead(states) else 1
+    n_samples = model._batch(states)
+    batch = _check_batch_size(batch_size, n_samples, optimizer)
     options = _core.DescentOptions(
         rule=optimizer._rule,
         rates=used,
@@ -183,10 +184,10 @@ def start_descent(
         at=at,
         validation=held_out,
         penalties=_penalty_terms(model, penalties, order),
-        batch_size=_check_batch_size(batch_size, n_samples, optimizer),
+        batch_size=batch,
         seed=check_integer("seed", seed, 0, 2**64 - 1),
         memory=check_memory(memory),
-        threads=check_threads(threads),
+        threads=model._n_threads(threads, batch or n_samples),
         wants_omega=model.trainable_omega,
         options=options,
     )

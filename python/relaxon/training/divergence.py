@@ -43,7 +43,7 @@ class DivergenceError(ArithmeticError):
         return type(self), (str(self), self.step, self.layer, self.cell, self.model)
 
 
-def diverge(descent: Descent, threads: int) -> NoReturn:
+def diverge(descent: Descent, threads: int | None) -> NoReturn:
     """Find where the numbers ran away, and say which bound of stability was exceeded."""
     model = descent.model("previous")
     place = descent.find_extreme(threads)

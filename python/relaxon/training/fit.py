@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .._validate import check_instance, check_integer, check_threads, refuse
+from .._validate import check_instance, check_integer, refuse
 from ..model import Relaxation
 from .constraints import Bounds
 from .descent import STRETCH_SECONDS, Descent, Validation, start_descent
@@ -292,7 +292,7 @@ def fit(
     finally:
         follower.close()
     if found == "diverged":
-        diverge(descent, check_threads(threads))
+        diverge(descent, threads)
     status = Status[found.upper()]
     best = descent.model("parameters" if validation is None else "best")
     seconds = time.perf_counter() - begin
