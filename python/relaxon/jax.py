@@ -163,7 +163,7 @@ class _Sweeps:
             self._forward(y_entry, x_entry, entries)
 
     def _n_threads(self, x: Array) -> int:
-        return self._model._n_threads(self._threads, self._model._batch(x))
+        return self._threads or self._model._n_threads(None, self._model._batch(x))
 
     def _forward(self, y: Array, x: Array, params: list[Array]) -> None:
         self._model._network.forward(self._slots(params), x, y, False, self._n_threads(x))

@@ -132,7 +132,7 @@ class RelaxationLayer(torch.nn.Module):
         return check_states("x", x.detach().numpy(), self._model.input_shape, self._model.dtype)
 
     def _n_threads(self, states: Any) -> int:
-        return self._model._n_threads(self._threads, self._model._batch(states))
+        return self._threads or self._model._n_threads(None, self._model._batch(states))
 
     def _run(self, states: Any, arrays: list[Any], threads: int) -> Any:
         model = self._model
