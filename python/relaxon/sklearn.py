@@ -22,7 +22,8 @@ from .training.penalties import L2, Penalty, Smoothness
 try:
     from sklearn.base import BaseEstimator, MultiOutputMixin, RegressorMixin
     from sklearn.exceptions import ConvergenceWarning
-    from sklearn.utils import check_random_state
+    from sklearn.metrics import r2_score
+    from sklearn.utils import check_array, check_random_state
     from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 except ModuleNotFoundError as error:
     if error.name is None or error.name.split(".")[0] != "sklearn":
@@ -177,7 +178,7 @@ class RelaxationRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
         X : array-like, shape (n_samples, n_features)
             Inputs; with a grid, n_features is its number of cells, and masked ones may be NaN.
         y : array-like, shape (n_samples,) or (n_samples, n_outputs)
-            Targets; with a grid, n_outputs is its number of cells.
+            Targets; with a grid, n_outputs is its number of cells, and masked ones are not read.
         sample_weight : array-like, shape (n_samples,), optional
             Weights of the samples' squared errors; their scale does not matter.
 
@@ -186,6 +187,8 @@ class RelaxationRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
         RelaxationRegressor
             Itself.
         """
+        if self._is_masked():
+            y = self._without_masked(y)
         X, y = validate_data(
             self,
             X,
@@ -265,8 +268,42 @@ class RelaxationRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
         out = self.model_(X.reshape(-1, *self.model_.input_shape), threads=self.threads)
         return out.reshape(-1) if self._is_flat else out.reshape(len(out), -1)
 
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+        """R^2 of the prediction, the mean of all outputs; masked cells do not count.
+
+        Parameters
+        ----------
+        X, y, sample_weight
+            As for `fit`.
+
+        Returns
+        -------
+        float
+            1 where the prediction is exact, 0 where it is as good as the mean of y.
+        """
+        if not self._is_masked():
+            return float(super().score(X, y, sample_weight))
+        y, predicted = self._without_masked(y), self.predict(X)
+        exists = self._cells()
+        return float(r2_score(y[:, exists], predicted[:, exists], sample_weight=sample_weight))
+
     def _is_masked(self) -> bool:
-        return self.grid is not None and self.grid.mask is not None
+        return isinstance(self.grid, Grid) and self.grid.mask is not None
+
+    def _cells(self) -> Array:
+        """Which columns are cells that exist."""
+        assert self.grid is not None
+        mask: Array = np.asarray(self.grid.mask).ravel()
+        return mask
+
+    def _without_masked(self, y: Any) -> Array:
+        """A copy of fields with zeros where no cell is: those numbers are not read."""
+        fields: Array = check_array(y, ensure_all_finite=False, copy=True, input_name="y")
+        exists = self._cells()
+        if fields.shape[1] != len(exists):
+            refuse("y", f"{len(exists)} columns, one for each cell of the grid", fields.shape[1])
+        fields[:, ~exists] = 0
+        return fields
 
     def _start(
         self, n_features: int, targets: Array, weights: Array | None, dtype: Any, seed: int

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import numpy as np
 
 from ._validate import (
+    check_array,
     check_instance,
     check_memory,
+    check_shape,
     check_states,
     check_threads,
     refuse,
@@ -62,7 +64,9 @@ class RelaxationLayer(torch.nn.Module):
     grid.shape (with a lift, (batch, n_in) or (n_in,)); the output is a new tensor. Tensors are
     read where they lie; one that is not contiguous is copied once. Backward computes the gradient
     of every parameter in its sweep, wanted or not, but that of x and of omega only where torch
-    asks for it. Second derivatives are refused, and so is another device than the CPU.
+    asks for it. Parameters may be pruned or parametrized (``torch.nn.utils``), for instance to keep
+    D positive. Second derivatives are refused, and so are another device than the CPU, tracing and
+    the transforms of ``torch.func``.
 
     As everywhere in torch, and unlike :class:`relaxon.Relaxation`, numbers are not searched for
     NaN: they flow through, so that gradient scalers and anomaly detection of torch work.
@@ -86,6 +90,7 @@ class RelaxationLayer(torch.nn.Module):
         self._model = model
         self._memory = check_memory(memory)
         self._threads = None if threads is None else check_threads(threads)
+        self._names = tuple(model.params)
         self._kept: tuple[list[Any] | None, list[Any]] = (None, [])
         for name, array in model.params.items():
             self.register_parameter(name, torch.nn.Parameter(torch.tensor(array)))
@@ -112,12 +117,17 @@ class RelaxationLayer(torch.nn.Module):
         if not isinstance(x, torch.Tensor) or DTYPES.get(x.dtype) != model.dtype or not x.is_cpu:
             self._refuse(x)
         # Here and not in the function, so that the copy is the one that is saved for backward.
-        x = x.contiguous()
-        parameters = self._parameters.values()
+        x = x.contiguous().resolve_neg()
         if torch.is_grad_enabled():
-            return _Relax.apply(self, x, *parameters)
+            return _Relax.apply(self, x, *self._operands())
         states = self._states(x)
-        return self._run(states, self._arrays(parameters), self._n_threads(states))
+        return self._run(states, self._arrays(self._operands()), self._n_threads(states))
+
+    def _operands(self) -> list[Any]:
+        """The parameters in the model's order, pruned or parametrized ones among them."""
+        if tuple(self._parameters) == self._names:
+            return [*self._parameters.values()]
+        return [getattr(self, name) for name in self._names]
 
     def _refuse(self, x: Any) -> NoReturn:
         if not isinstance(x, torch.Tensor):
@@ -141,19 +151,20 @@ class RelaxationLayer(torch.nn.Module):
         model._network.forward(arrays, states, out, False, threads)
         return torch.from_numpy(out)
 
-    def _arrays(self, parameters: Any) -> list[Any]:
+    def _arrays(self, operands: list[Any]) -> list[Any]:
         """Parameters as the core takes them: views of the tensors' memory.
 
         They are kept, which keeps that memory alive too: while tensors have the same address, shape
         and strides, the views show what they hold.
         """
-        places = [(p.data_ptr(), p.shape, p.stride()) for p in parameters]
+        places = [(p.data_ptr(), p.shape, p.stride()) for p in operands]
         # In one piece, because threads may share a layer.
         kept_places, arrays = self._kept
         if places != kept_places:
-            views = {name: p.detach().numpy() for name, p in self._parameters.items()}
-            arrays = self._model._arrays(views)
-            self._kept = (places, arrays)
+            arrays = _views(self._model, operands)
+            # Copies do not follow their tensors.
+            if all(p.is_contiguous() and not p.is_neg() for p in operands):
+                self._kept = (places, arrays)
         return arrays
 
     def to_relaxation(self) -> Relaxation:
@@ -170,7 +181,7 @@ class RelaxationLayer(torch.nn.Module):
             If a parameter is not finite.
         """
         return self._model.with_params(
-            {name: tensor.detach().numpy() for name, tensor in self._parameters.items()}
+            {name: getattr(self, name).detach().numpy() for name in self._names}
         )
 
     def __getstate__(self) -> dict[str, Any]:
@@ -199,21 +210,24 @@ class _Relax(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, layer: RelaxationLayer, x: Any, *params: Any) -> Any:
-        states, arrays = layer._states(x), layer._arrays(params)
+        states, arrays = layer._states(x), layer._arrays([*params])
         threads = layer._n_threads(states)
-        # The parameters only that torch finds them unchanged: their memory is in the sweep.
         ctx.save_for_backward(x, *params)
         ctx.sweep = (layer._model, arrays, layer._memory, threads)
+        ctx.addresses = [p.data_ptr() for p in params]
         return layer._run(states, arrays, threads)
 
     @staticmethod
     def backward(ctx: Any, y_bar: Any) -> tuple[Any, ...]:
-        # x from here and not kept otherwise: a hook may have packed it away.
         x, *params = ctx.saved_tensors
-        wanted = ctx.needs_input_grad[1:]
+        sweep, wanted = ctx.sweep, ctx.needs_input_grad[1:]
+        # Hooks for saved tensors may have kept copies, and the parameters moved on.
+        if [p.data_ptr() for p in params] != ctx.addresses:
+            model, _, *rest = sweep
+            sweep = (model, _views(model, params), *rest)
         if torch.is_grad_enabled():
-            return None, *_PullBack.apply(ctx.sweep, wanted, y_bar, x, *params)
-        return None, *_pull_back(ctx.sweep, wanted, y_bar, x)
+            return None, *_PullBack.apply(sweep, wanted, y_bar, x, *params)
+        return None, *_pull_back(sweep, wanted, y_bar, x)
 
 
 class _PullBack(torch.autograd.Function):
@@ -234,6 +248,18 @@ class _PullBack(torch.autograd.Function):
         )
 
 
+def _views(model: Relaxation, operands: list[Any]) -> list[Any]:
+    """Arrays that show what the tensors hold; copies where those are not contiguous."""
+    views = {}
+    for (name, own), tensor in zip(model.params.items(), operands, strict=True):
+        if not isinstance(tensor, torch.Tensor) or not tensor.is_cpu:
+            refuse(name, "a tensor on the CPU", repr(tensor), TypeError)
+        array = tensor.detach().contiguous().resolve_neg().numpy()
+        views[name] = check_array(name, array, model.dtype)
+        check_shape(name, views[name], own.shape)
+    return model._arrays(views)
+
+
 def _pull_back(sweep: Any, wanted: tuple[bool, ...], y_bar: Any, x: Any) -> tuple[Any, ...]:
     """Cotangents of x and the parameters, None where nobody asks for them."""
     model, arrays, memory, threads = sweep
@@ -243,7 +269,7 @@ def _pull_back(sweep: Any, wanted: tuple[bool, ...], y_bar: Any, x: Any) -> tupl
     if not wanted[-1]:
         slots[-1] = None
     x_bar = np.empty(states.shape, states.dtype) if wanted[0] else None
-    cotangent = y_bar.detach().contiguous().numpy()
+    cotangent = y_bar.detach().contiguous().resolve_neg().numpy()
     model._network.vjp(arrays, states, cotangent, slots, x_bar, memory, threads)
     pairs = zip((x_bar, *bars), wanted, strict=True)
     return tuple([torch.from_numpy(bar) if is_wanted else None for bar, is_wanted in pairs])

@@ -59,6 +59,30 @@ def test_fields_on_a_grid() -> None:
         linear(grid=rx.Grid((32,))).fit(x, y[:, 0])
 
 
+def test_masked_cells_are_not_read_and_do_not_count() -> None:
+    mask = np.ones(20, dtype=bool)
+    mask[:4] = False
+    x, y = np.random.default_rng(1).standard_normal((2, 40, 20))
+    y += 2.0 * x
+    grid = rx.Grid((20,), boundary="neumann", mask=mask)
+    settings: dict[str, Any] = {"tolerance": 1e-8, "steps": 500}
+    regressor = linear(grid=grid, **settings)
+    holes_x, holes_y = x.copy(), y.copy()
+    holes_x[:, ~mask] = holes_y[:, ~mask] = np.nan
+    regressor.fit(holes_x, holes_y)
+    assert np.isnan(holes_y[:, ~mask]).all()
+    score = regressor.score(holes_x, holes_y)
+    part = slice(4, None)
+    alone = linear(grid=rx.Grid((16,), boundary="neumann"), **settings)
+    assert 0.5 < score < 0.9
+    assert score == pytest.approx(alone.fit(x[:, part], y[:, part]).score(x[:, part], y[:, part]))
+    with pytest.raises(ValueError, match="argument 'y': expected 20 columns"):
+        regressor.fit(holes_x, holes_y[:, :19])
+    holes_y[0, 7] = np.nan
+    with pytest.raises(ValueError, match="NaN"):
+        regressor.fit(holes_x, holes_y)
+
+
 def test_pipeline_and_parallel_grid_search() -> None:
     x, y = data()
     pipeline = make_pipeline(StandardScaler(), linear(threads=1))

@@ -13,6 +13,8 @@ import pytest
 import relaxon as rx
 
 torch = pytest.importorskip("torch")
+from torch.nn.utils import parametrize, prune  # noqa: E402
+
 from relaxon.torch import RelaxationLayer  # noqa: E402
 
 SHAPE = (4, 6)
@@ -227,6 +229,92 @@ if child == 0:
 assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 assert work() == first
 """
+
+
+def test_pruned_and_parametrized_parameters() -> None:
+    """They leave the module's list of parameters, which is then in another order."""
+    x = torch.from_numpy(sample((2, *SHAPE)))
+    layer = RelaxationLayer(model())
+    start = {name: tensor.detach().clone() for name, tensor in layer.named_parameters()}
+    prune.l1_unstructured(layer, "R", amount=0.5)
+    parametrize.register_parametrization(layer, "D", torch.nn.Softplus())
+    pruned = start["R"] * layer.R_mask
+    expected = model().with_params(
+        {"R": pruned.numpy(), "D": torch.nn.functional.softplus(start["D"]).numpy()}
+    )
+    assert layer.to_relaxation() == expected
+    y_bar = sample((2, *SHAPE), seed=1)
+    for _ in range(2):
+        y = layer(x)
+        assert np.array_equal(y.detach().numpy(), expected(x.numpy()))
+        with torch.no_grad():
+            assert torch.equal(layer(x), y)
+    y.backward(torch.from_numpy(y_bar))
+    bars = expected.vjp(x.numpy(), y_bar)
+    assert np.array_equal(layer.R_orig.grad.numpy(), bars["R"] * layer.R_mask.numpy())
+    slope = torch.sigmoid(start["D"]).numpy()
+    original = layer.parametrizations.D.original
+    np.testing.assert_allclose(original.grad.numpy(), bars["D"] * slope, rtol=1e-14)
+
+
+def test_order_of_parameters_in_the_module_does_not_matter() -> None:
+    class Scaled(RelaxationLayer):
+        def __init__(self) -> None:
+            super().__init__(model())
+            self.scale = torch.nn.Parameter(torch.tensor(2.0, dtype=torch.float64))
+            self._parameters["R"] = self._parameters.pop("R")
+
+        def forward(self, x: Any) -> Any:
+            return self.scale * super().forward(x)
+
+    x = sample((2, *SHAPE))
+    assert np.array_equal(Scaled()(torch.from_numpy(x)).detach().numpy(), 2.0 * model()(x))
+
+
+def test_parameter_of_another_shape_is_refused() -> None:
+    layer = RelaxationLayer(model())
+    layer.R = torch.nn.Parameter(torch.zeros(3, dtype=torch.float64))
+    with pytest.raises(ValueError, match=r"argument 'R': expected \(4, 6\), got \(3,\)"):
+        layer(torch.from_numpy(sample((2, *SHAPE))))
+    layer.R = torch.nn.Parameter(torch.zeros(SHAPE, dtype=torch.float32))
+    with pytest.raises(TypeError, match=r"argument 'R': expected an array of float64"):
+        layer(torch.from_numpy(sample((2, *SHAPE))))
+
+
+def test_parameter_that_is_not_contiguous_is_followed() -> None:
+    layer = RelaxationLayer(model())
+    memory = torch.zeros(6, 4, dtype=torch.float64)
+    layer.R = torch.nn.Parameter(memory.T)
+    x = torch.from_numpy(sample((2, *SHAPE)))
+    with torch.no_grad():
+        before = layer(x)
+        memory += 0.5
+        after = layer(x)
+    assert torch.equal(after, torch.from_numpy(layer.to_relaxation()(x.numpy())))
+    assert not torch.equal(before, after)
+
+
+def test_hooks_for_saved_tensors() -> None:
+    """Copies were saved: they are differentiated, though the parameters have moved on."""
+    x, y_bar = sample((2, *SHAPE)), sample((2, *SHAPE), seed=1)
+    layer = RelaxationLayer(model())
+    copies = torch.autograd.graph.saved_tensors_hooks(lambda t: t.clone(), lambda t: t)
+    with copies:
+        y = layer(torch.from_numpy(x))
+    with torch.no_grad():
+        layer.R += 0.1
+    y.backward(torch.from_numpy(y_bar))
+    expected = model().vjp(x, y_bar)
+    assert all(np.array_equal(bar, expected[name]) for name, bar in bars(layer).items())
+
+
+def test_negative_views() -> None:
+    x, y_bar = sample((2, *SHAPE)), sample((2, *SHAPE), seed=1)
+    layer = RelaxationLayer(model())
+    y = layer(torch._neg_view(torch.from_numpy(-x)))
+    assert np.array_equal(y.detach().numpy(), model()(x))
+    y.backward(torch._neg_view(torch.from_numpy(-y_bar)))
+    assert np.array_equal(bars(layer)["U"], model().vjp(x, y_bar)["U"])
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
