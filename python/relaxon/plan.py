@@ -9,6 +9,7 @@ from typing import Any
 from ._validate import check_instance, check_integer, check_memory, refuse
 from .model import Relaxation
 from .training.losses import SquaredDistance
+from .training.optimizers import LBFGS, Adam, SteepestDescent
 
 __all__ = ["Plan", "plan"]
 
@@ -38,6 +39,15 @@ class Plan:
         One snapshot; coefficients, gradient sums and returned arrays; one block in flight.
     total_bytes, minimum_bytes : int
         What the call allocates; the least budget that would do.
+    optimizer_bytes : dict of str to int
+        What :func:`fit` keeps beside, by class of optimizer, with all parameters trained and no
+        bounds; part neither of the total nor of the budget. Arrays of all parameters, each rounded
+        up to 64 bytes: the present, the previous and the best ones; for SteepestDescent the
+        velocity, or with a line search (Armijo, Barzilai-Borwein) the previous gradient; for Adam
+        the two means; for LBFGS a trial point and its gradient. LBFGS adds, for n parameters and
+        its default memory m, (2 m + 5) n + 11 m^2 + 8 m float64 numbers of history and workspace of
+        SciPy, and 160 n bytes for points, gradients and indices of its loop (an upper bound; SciPy
+        1.17). Bounds add two arrays more.
     """
 
     n_layers: int
@@ -52,6 +62,7 @@ class Plan:
     block_bytes: int
     total_bytes: int
     minimum_bytes: int
+    optimizer_bytes: dict[str, int] = dataclasses.field(hash=False)
 
 
 def plan(
@@ -93,8 +104,11 @@ def plan(
     --------
     >>> import relaxon as rx
     >>> model = rx.Relaxation(rx.ADR(rx.Grid((256,))), depth=1000)
-    >>> rx.plan(model, batch=1, memory="64 KiB", threads=1).store_all
+    >>> plan = rx.plan(model, batch=1, memory="64 KiB", threads=1)
+    >>> plan.store_all
     False
+    >>> plan.optimizer_bytes["Adam"]
+    320
     """
     check_instance("model", model, Relaxation)
     layers = SquaredDistance(at=at).at or (model.depth,)
@@ -110,6 +124,20 @@ def plan(
         bool(input_grad),
     )
     counts = found.evaluations
-    values: dict[str, Any] = {"advances": counts.advances, "evaluations": counts.evaluations}
+    values: dict[str, Any] = {
+        "advances": counts.advances,
+        "evaluations": counts.evaluations,
+        "optimizer_bytes": _optimizer_bytes(model),
+    }
     names = [field.name for field in dataclasses.fields(Plan) if field.name not in values]
     return Plan(**values, **{name: getattr(found, name) for name in names})
+
+
+def _optimizer_bytes(model: Relaxation) -> dict[str, int]:
+    n_all = sum(array.size for array in model._arrays())
+    n_trained = sum(array.size for array in model.params.values())
+    optimizers = (SteepestDescent(rate=1.0), Adam(rate=1.0), LBFGS())
+    return {
+        type(optimizer).__name__: optimizer._state_bytes(n_all, n_trained, model.dtype.itemsize)
+        for optimizer in optimizers
+    }

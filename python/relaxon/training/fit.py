@@ -207,8 +207,8 @@ def fit(
     callbacks : iterable of functions
         Called as f(state) after every step; a true result stops the fit.
     memory, threads
-        As in :meth:`Relaxation.value_and_grad`, for each gradient. Beside it stand five to eight
-        copies of the parameters, and the samples of one mini-batch.
+        As in :meth:`Relaxation.value_and_grad`, for each gradient. Beside it stand the arrays of
+        the optimizer (:func:`plan`, `optimizer_bytes`), and the samples of one mini-batch.
     progress : bool or function, default False
         True shows a bar (with rich; otherwise a line on stderr); a function is called as f(state)
         about every 50 ms.

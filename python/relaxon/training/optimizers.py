@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 from .._validate import check_choice, check_integer, check_number, refuse
 from .schedules import Schedule
@@ -12,10 +12,15 @@ from .schedules import Schedule
 __all__ = ["LBFGS", "Adam", "Optimizer", "SteepestDescent"]
 
 LINE_SEARCHES = ("armijo", "barzilai-borwein")
+ALIGNMENT = 64  # of the core's arrays, in bytes
 
 
 class Optimizer:
     """What all optimizers share: how the core is told about them."""
+
+    # Arrays of all parameters that the core keeps: those trained, those before the step, the best
+    # ones, and what the rule remembers. The gradient is counted with the sweep that returns it.
+    _n_copies: ClassVar[int]
 
     @property
     def _rule(self) -> str:
@@ -38,6 +43,10 @@ class Optimizer:
     def _rates(self, names: list[str]) -> dict[str, float]:
         """The rate of every parameter of a model."""
         return dict.fromkeys(names, 1.0)
+
+    def _state_bytes(self, n_all: int, n_trained: int, item_bytes: int) -> int:
+        """What a fit keeps beside the sweep: for all parameters, omega among them, and trained."""
+        return self._n_copies * -(-n_all * item_bytes // ALIGNMENT) * ALIGNMENT
 
 
 class _Rated(Optimizer):
@@ -123,6 +132,7 @@ class SteepestDescent(_Rated):
     momentum: float = 0.0
     line_search: str | None = None
     schedule: Schedule | None = None
+    _n_copies: ClassVar[int] = 4  # v, or the gradient before
 
     def __post_init__(self) -> None:
         self._check_rate()
@@ -198,6 +208,7 @@ class Adam(_Rated):
     beta2: float = 0.999
     epsilon: float = 1e-8
     schedule: Schedule | None = None
+    _n_copies: ClassVar[int] = 5  # m and v
 
     def __post_init__(self) -> None:
         self._check_rate()
@@ -259,6 +270,7 @@ class LBFGS(Optimizer):
 
     memory: int = 10
     max_line_search: int = 20
+    _n_copies: ClassVar[int] = 5  # the trial and its gradient
 
     def __post_init__(self) -> None:
         check_integer("memory", self.memory, 1)
@@ -271,3 +283,10 @@ class LBFGS(Optimizer):
     @property
     def _is_line_search(self) -> bool:
         return True
+
+    def _state_bytes(self, n_all: int, n_trained: int, item_bytes: int) -> int:
+        # SciPy's history and workspace, four index arrays of 32 bits, and 18 arrays at most of
+        # points, gradients and bounds: 5 of quasi_newton.py, the others of SciPy.
+        n_history = (2 * self.memory + 5) * n_trained + 11 * self.memory**2 + 8 * self.memory
+        by_scipy = 8 * (n_history + 18 * n_trained) + 4 * 4 * n_trained
+        return super()._state_bytes(n_all, n_trained, item_bytes) + by_scipy

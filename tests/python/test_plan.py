@@ -1,0 +1,93 @@
+"""What a plan tells of the optimizers, against the memory that a fit takes."""
+
+import copy
+import importlib
+import os
+import pickle
+import tracemalloc
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import relaxon as rx
+
+OPTIMIZERS: dict[str, Any] = {
+    "fixed": rx.SteepestDescent(rate=1e-3),
+    "armijo": rx.SteepestDescent(rate=1e-3, line_search="armijo"),
+    "barzilai-borwein": rx.SteepestDescent(rate=1e-3, line_search="barzilai-borwein"),
+    "adam": rx.Adam(rate=1e-3),
+}
+
+
+def problem(n_cells: int, dtype: str, **options: Any) -> tuple[rx.Relaxation, Any]:
+    op = rx.ADR(rx.Grid((n_cells,)), space="local")
+    model = rx.Relaxation(op, depth=1, activation="identity", dtype=dtype, **options)
+    return model, np.random.default_rng(0).standard_normal((1, n_cells)).astype(dtype)
+
+
+def resident_bytes() -> int:
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE")
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="needs Linux's /proc")
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("kind", OPTIMIZERS)
+def test_resident_memory_is_that_of_sweep_and_optimizer(kind: str, dtype: str) -> None:
+    model, x = problem(1_000_000, dtype)
+    optimizer = OPTIMIZERS[kind]
+    plan = rx.plan(model, threads=1)
+    seen: list[int] = []
+    before = resident_bytes()
+    rx.fit(
+        model,
+        x,
+        np.zeros_like(x),
+        optimizer=optimizer,
+        steps=1,
+        threads=1,
+        callbacks=[lambda state: seen.append(resident_bytes() - before)],
+    )
+    stated = plan.total_bytes + plan.optimizer_bytes[type(optimizer).__name__]
+    one_array = 3_000_000 * model.dtype.itemsize
+    assert seen[0] == pytest.approx(stated, abs=0.45 * one_array)
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_lbfgs_takes_what_the_plan_tells(dtype: str) -> None:
+    """tracemalloc sees what Python and SciPy hold, and not the five arrays of the core."""
+    model, x = problem(20_000, dtype)
+    in_core = rx.plan(model).optimizer_bytes["Adam"]  # as many arrays
+    importlib.import_module("scipy.optimize")  # the modules are no state
+    tracemalloc.start()
+    try:
+        rx.fit(model, x, 0.5 * x, optimizer=rx.LBFGS(), steps=3)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    stated = rx.plan(model).optimizer_bytes["LBFGS"] - in_core
+    assert 0.93 * stated < peak < 1.02 * stated
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("is_trained", [False, True])
+def test_arrays_of_the_core_are_counted_with_omega(dtype: str, is_trained: bool) -> None:
+    """7 cells: 21 coefficients and omega, which the core keeps whether it is trained or not."""
+    model, _ = problem(7, dtype, trainable_omega=is_trained)
+    one_array = {"float64": 192, "float32": 128}[dtype]
+    found = rx.plan(model).optimizer_bytes
+    n = 22 if is_trained else 21
+    assert found == {
+        "SteepestDescent": 4 * one_array,
+        "Adam": 5 * one_array,
+        "LBFGS": 5 * one_array + 8 * (25 * n + 1180) + 160 * n,
+    }
+
+
+def test_plans_are_values() -> None:
+    plan = rx.plan(problem(7, "float64")[0])
+    assert plan == copy.copy(plan) == pickle.loads(pickle.dumps(plan))
+    assert hash(plan) == hash(copy.copy(plan))
+    assert "optimizer_bytes={'SteepestDescent': 768, 'Adam': 960, 'LBFGS':" in repr(plan)
