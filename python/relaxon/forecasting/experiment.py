@@ -82,6 +82,7 @@ class Experiment:
     def __init__(self, options: Options, data: Series | Samples) -> None:
         self.options = options
         self.data = data
+        options.check_effects()
         dtype = check_dtype(options.dtype).name
         parts = (options.holdout, options.validation_used, dtype)
         if isinstance(data, Series):
@@ -249,11 +250,11 @@ class Experiment:
         options, split = self.options, self.split
         boundary: Any = split.coordinates.boundary
         if options.boundary is not None:
-            boundary = parse_boundary(options.boundary)
+            boundary = parse_boundary(options.boundary, split.coordinates.names)
         grid = split.coordinates.grid(
             None if split.mask.all() else split.mask,
             boundary=boundary,
-            mask_boundary=parse_condition(options.mask_boundary),
+            mask_boundary=parse_condition("mask_boundary", options.mask_boundary),
         )
         # The names among the options are texts from outside: the constructor checks them.
         settings: dict[str, Any] = {

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import difflib
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from .._validate import check_choice
-from ..grid import Dirichlet, Grid
+from .._validate import check_choice, refuse
+from ..grid import CONDITIONS, Dirichlet, Grid
 from ..operators import ADR, Banded, Dense, Moments, Operator
 from ..training.optimizers import LBFGS, Adam, Optimizer, SteepestDescent
 
@@ -41,7 +42,7 @@ class Options:
     ``smoothness`` and ``patience`` of None stand for what the space needs: with local coefficients
     10 and 100, with homogeneous ones neither. ``anomaly`` and ``boundary`` of None stand for what
     the data suggest: "month" for the shipped data and else "none"; periodic where an axis closes
-    and else neumann.
+    and else neumann. A default is no request: it may stand beside options that leave it no effect.
     """
 
     variable: str | None = None
@@ -97,9 +98,23 @@ class Options:
         """The share of training times to validate on; None without patience."""
         return None if self.patience_used is None else self.validation
 
+    def check_effects(self) -> None:
+        """Refuse an option that was set and that the others leave without effect.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If there is one; or if operator or optimizer are none.
+        """
+        check_choice("operator", self.operator, tuple(OPERATORS))
+        check_choice("optimizer", self.optimizer, tuple(OPTIMIZERS))
+        for name, is_read, reason, fix in _CONDITIONAL:
+            value = getattr(self, name)
+            if value != getattr(Options, name) and not is_read(self):
+                refuse(name, f"no value {reason(self)}", value, fix=fix)
+
     def build_operator(self, grid: Grid) -> Operator:
         """The operator on a grid."""
-        check_choice("operator", self.operator, tuple(OPERATORS))
         # The names among the options are texts from outside: the constructors check them.
         settings: dict[str, Any] = {"time": self.time}
         if self.operator != "dense":
@@ -114,11 +129,62 @@ class Options:
 
     def build_optimizer(self) -> Optimizer:
         """The optimizer."""
-        check_choice("optimizer", self.optimizer, tuple(OPTIMIZERS))
         return OPTIMIZERS[self.optimizer](self.rate)
 
 
-def parse_boundary(text: str) -> tuple[Any, ...]:
+_Condition = tuple[str, Callable[[Options], bool], Callable[[Options], str], str]
+
+
+def _needs_operator(name: str, *operators: str) -> _Condition:
+    return (
+        name,
+        lambda options: options.operator in operators,
+        lambda options: f"with --operator {options.operator}, which has none",
+        f"leave it out, or choose --operator {' or '.join(operators)}",
+    )
+
+
+_STENCILS = ("adr", "moments", "banded")
+# Option, whether the others let it have an effect, why they do not, and what to do.
+_CONDITIONAL: tuple[_Condition, ...] = (
+    _needs_operator("order", "moments"),
+    _needs_operator("radius", "banded"),
+    _needs_operator("scheme", "adr"),
+    _needs_operator("space", *_STENCILS),
+    _needs_operator("boundary", *_STENCILS),
+    (
+        "mask_boundary",
+        lambda options: options.operator != "dense",
+        lambda options: "with --operator dense, which does not read masked cells",
+        f"leave it out, or choose --operator {' or '.join(_STENCILS)}",
+    ),
+    (
+        "smoothness",
+        # A strength of nothing is what there is without the option.
+        lambda options: options.is_local or options.bias == "local" or options.smoothness == 0,
+        lambda options: (
+            "with --operator dense, whose weights are no fields"
+            if options.operator == "dense"
+            else f"with --space {options.space}, where coefficients have no gradient"
+        ),
+        "leave it out, or choose --space local with an operator that has it",
+    ),
+    (
+        "rate",
+        lambda options: options.optimizer != "lbfgs",
+        lambda options: "with --optimizer lbfgs, whose line search finds its steps",
+        "leave it out, or choose another --optimizer",
+    ),
+    (
+        "validation",
+        lambda options: options.patience_used is not None,
+        lambda options: "without --patience, which watches the validation times",
+        "leave it out, or set --patience",
+    ),
+)
+
+
+def parse_boundary(text: str, axes: Sequence[str]) -> tuple[Any, ...]:
     """Read boundary conditions as written on the command line.
 
     Parameters
@@ -126,26 +192,45 @@ def parse_boundary(text: str) -> tuple[Any, ...]:
     text : str
         One entry per axis, separated by commas: "periodic", "neumann", a number (the value of a
         Dirichlet condition), or two of these for the low and the high side, as in "neumann:0".
+    axes : sequence of str
+        Names of the axes.
 
     Returns
     -------
     tuple
         As :class:`Grid` takes it.
+
+    Raises
+    ------
+    ValueError
+        If there are more or fewer entries than axes, or one is no condition.
     """
-    axes = []
-    for entry in text.split(","):
-        sides = tuple(parse_condition(side.strip()) for side in entry.split(":"))
+    entries = text.split(",")
+    if len(entries) != len(axes):
+        names = f"the axis {axes[0]}" if len(axes) == 1 else f"each of the axes {', '.join(axes)}"
+        refuse("boundary", f"one condition for {names}", repr(text), fix="commas separate them")
+    conditions = []
+    for entry in entries:
+        sides = tuple(
+            parse_condition("boundary", side.strip(), CONDITIONS) for side in entry.split(":")
+        )
         if len(sides) > 2:
-            raise ValueError(
-                f"argument 'boundary': expected one condition or low:high per axis, got {entry!r}"
-            )
-        axes.append(sides[0] if len(sides) == 1 else sides)
-    return tuple(axes)
+            refuse("boundary", "one condition or low:high per axis", repr(entry))
+        conditions.append(sides[0] if len(sides) == 1 else sides)
+    return tuple(conditions)
 
 
-def parse_condition(text: str) -> Any:
-    """A condition by name, or a number for a Dirichlet one."""
+def parse_condition(argument: str, text: str, names: Sequence[str] = ("neumann",)) -> Any:
+    """A condition by name, or a finite number for a Dirichlet one."""
+    if text in names:
+        return text
     try:
         return Dirichlet(float(text))
     except ValueError:
-        return text
+        near = difflib.get_close_matches(text, names, n=1, cutoff=0.5)
+        refuse(
+            argument,
+            f"{', '.join(map(repr, names))} or a finite number, as a Dirichlet condition has",
+            repr(text),
+            fix=f"did you mean '{near[0]}'?" if near else "",
+        )
