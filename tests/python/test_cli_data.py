@@ -281,6 +281,12 @@ def netcdf(path: Path, change: Callable[[Any], Any]) -> str:
     return str(path)
 
 
+def dated(da: Any, unit: str) -> Any:
+    """The same at times of another step."""
+    times = np.arange(360, 360 + len(da)).astype(f"M8[{unit}]")
+    return da.assign_coords(time=times.astype("M8[ns]"))
+
+
 X = np.zeros((8, 6))
 BAD_DATA: dict[str, tuple[Callable[[Path], str], list[str], str]] = {
     "no file": (lambda p: str(p / "none.nc"), [], "there is none"),
@@ -343,6 +349,48 @@ BAD_DATA: dict[str, tuple[Callable[[Path], str], list[str], str]] = {
         ["--anomaly", "hour", "--holdout", "0.9"],
         "'holdout'.*none for hour 12",
     ),
+    "hours of a short record": (
+        lambda p: netcdf(p / "a.nc", lambda da: da[:20]),
+        ["--anomaly", "hour"],
+        "'anomaly'.*20 hours.*'hour'; hour 18 occurs at its very end",
+    ),
+    "hours of months": (
+        lambda p: netcdf(p / "a.nc", lambda da: dated(da[:30], "M")),
+        ["--anomaly", "hour"],
+        "'anomaly'.*step of 1 month",
+    ),
+    "hours of days": (
+        lambda p: netcdf(p / "a.nc", lambda da: dated(da[:30], "D")),
+        ["--anomaly", "hour"],
+        "'anomaly'.*step of 1 day",
+    ),
+    "months of a short record": (
+        lambda p: netcdf(p / "a.nc", lambda da: dated(da[:12], "M")),
+        ["--anomaly", "month"],
+        "'anomaly'.*12 months.*month 11 occurs",
+    ),
+    "month too late": (
+        lambda p: netcdf(p / "a.nc", lambda da: dated(da[:30], "M")),
+        ["--anomaly", "month", "--holdout", "0.7"],
+        "'holdout'.*none for month 10",
+    ),
+    "no pair": (
+        lambda p: netcdf(p / "a.nc", lambda da: da.where(da.time.dt.hour % 2 == 0)),
+        [],
+        "a known input and a known target in the part 'training'.*89 pairs",
+    ),
+    "one field to train on": (
+        lambda p: netcdf(p / "a.nc", lambda da: da.where(da.time > da.time[88])),
+        [],
+        "a known input and a known target in the part 'training'",
+    ),
+    "no input": (lambda p: write(p / "a.npz", x=X, y=X + 1.0), [], "none among 6 pairs"),
+    "no y in training": (
+        lambda p: write(p / "a.npz", x=X + 1.0, y=np.where(np.arange(8) < 6, np.nan, X.T).T),
+        [],
+        "target in the part 'training'",
+    ),
+    "one y": (lambda p: write(p / "a.npz", x=X + 1.0, y=X), [], "targets that vary"),
     "anomaly": (
         lambda p: netcdf(p / "a.nc", lambda da: da),
         ["--anomaly", "weekly"],

@@ -155,9 +155,35 @@ class TimeAxis:
         Raises
         ------
         ValueError
-            If times are plain numbers, which have neither month nor hour.
+            If times are plain numbers, which have neither month nor hour, or as
+            :meth:`check_period`.
         """
+        self.check_period(period)
         return slots_of(self.values, period, self.name)
+
+    def check_period(self, period: str) -> None:
+        """Refuse a climatology that these times cannot have.
+
+        Parameters
+        ----------
+        period : {"month", "hour", "none"}
+            What the climatology repeats with.
+
+        Raises
+        ------
+        ValueError
+            If hours are asked for and steps are days, months or years: every time has the same
+            hour then.
+        """
+        days = self.step.length / 86400.0
+        is_whole = self.step.n_months > 0 or (days > 0.5 and abs(days - round(days)) < JITTER)
+        if period == "hour" and self.step.has_dates and is_whole:
+            refuse(
+                "anomaly",
+                f"'month' or 'none' for the axis '{self.name}', whose step of {self.step.text(1)} "
+                f"meets one hour of the day alone",
+                repr(period),
+            )
 
     def ahead(self, n_steps: int) -> NDArray[Any]:
         """The times a number of steps later.
