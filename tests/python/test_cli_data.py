@@ -102,7 +102,8 @@ def test_output_for_a_file(
     captured = capsys.readouterr()
     lines = captured.out.splitlines()
     assert lines[0] == "75 pairs of hours to train on, 13 to validate on, 29 held out, 35 cells"
-    assert lines[1] == "longitude: 36 cells of 1.1119e+06 m, closes"
+    place = "as at the equator (no axis is a latitude in degrees)"
+    assert lines[1] == f"longitude: 36 cells of 1.1119e+06 m {place}, closes"
     assert lines[2] == "1 of 36 cells have no value: they become the mask"
     assert "1 values (0.02%)" in lines[3]
     assert "over existing cells" in captured.out
