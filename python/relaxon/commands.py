@@ -114,12 +114,14 @@ def explain(model_path: Path, out: Path | None) -> int:
     from .files import load, write_atomic
     from .physics.explain import explain as read
     from .physics.plots import encode_png
-    from .physics.tables import format_csv
+    from .physics.standard_error import why_no_standard_errors
+    from .physics.tables import format_csv, readable_rows
 
     with _bad_input():
-        explanation = read(load(model_path))
+        model = load(model_path)
+        explanation = read(model)
     if out is not None:
-        contents = {"explanation.csv": format_csv(explanation.table()).encode()}
+        contents = {"explanation.csv": format_csv(readable_rows(explanation)).encode()}
         if explanation.processes:
             contents["explanation.png"] = encode_png(explanation.plot())
         with _folder(out, sum(map(len, contents.values()))):
@@ -129,6 +131,11 @@ def explain(model_path: Path, out: Path | None) -> int:
             except OSError as error:
                 raise Failure(f"cannot write to {out}: {error}", code=1) from None
     print(explanation)
+    if not why_no_standard_errors(model):
+        print(
+            "standard errors need the data: those of relaxon fit stand in its summary.json, "
+            "relaxon.explain(model, data=(x, y)) gives others"
+        )
     if out is not None:
         print(f"\nwritten to {out}: {', '.join(contents)}")
     return 0

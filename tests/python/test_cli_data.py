@@ -102,7 +102,8 @@ def test_output_for_a_file(
     captured = capsys.readouterr()
     lines = captured.out.splitlines()
     assert lines[0] == "75 pairs of hours to train on, 13 to validate on, 29 held out, 35 cells"
-    assert lines[1] == "longitude: 36 cells of 1.1119e+06 m, closes"
+    place = "as at the equator (no axis is a latitude in degrees)"
+    assert lines[1] == f"longitude: 36 cells of 1.1119e+06 m {place}, closes"
     assert lines[2] == "1 of 36 cells have no value: they become the mask"
     assert "1 values (0.02%)" in lines[3]
     assert "over existing cells" in captured.out
@@ -281,6 +282,12 @@ def netcdf(path: Path, change: Callable[[Any], Any]) -> str:
     return str(path)
 
 
+def dated(da: Any, unit: str) -> Any:
+    """The same at times of another step."""
+    times = np.arange(360, 360 + len(da)).astype(f"M8[{unit}]")
+    return da.assign_coords(time=times.astype("M8[ns]"))
+
+
 X = np.zeros((8, 6))
 BAD_DATA: dict[str, tuple[Callable[[Path], str], list[str], str]] = {
     "no file": (lambda p: str(p / "none.nc"), [], "there is none"),
@@ -343,6 +350,48 @@ BAD_DATA: dict[str, tuple[Callable[[Path], str], list[str], str]] = {
         ["--anomaly", "hour", "--holdout", "0.9"],
         "'holdout'.*none for hour 12",
     ),
+    "hours of a short record": (
+        lambda p: netcdf(p / "a.nc", lambda da: da[:20]),
+        ["--anomaly", "hour"],
+        "'anomaly'.*20 hours.*'hour'; hour 18 occurs at its very end",
+    ),
+    "hours of months": (
+        lambda p: netcdf(p / "a.nc", lambda da: dated(da[:30], "M")),
+        ["--anomaly", "hour"],
+        "'anomaly'.*step of 1 month",
+    ),
+    "hours of days": (
+        lambda p: netcdf(p / "a.nc", lambda da: dated(da[:30], "D")),
+        ["--anomaly", "hour"],
+        "'anomaly'.*step of 1 day",
+    ),
+    "months of a short record": (
+        lambda p: netcdf(p / "a.nc", lambda da: dated(da[:12], "M")),
+        ["--anomaly", "month"],
+        "'anomaly'.*12 months.*month 11 occurs",
+    ),
+    "month too late": (
+        lambda p: netcdf(p / "a.nc", lambda da: dated(da[:30], "M")),
+        ["--anomaly", "month", "--holdout", "0.7"],
+        "'holdout'.*none for month 10",
+    ),
+    "no pair": (
+        lambda p: netcdf(p / "a.nc", lambda da: da.where(da.time.dt.hour % 2 == 0)),
+        [],
+        "a known input and a known target in the part 'training'.*89 pairs",
+    ),
+    "one field to train on": (
+        lambda p: netcdf(p / "a.nc", lambda da: da.where(da.time > da.time[88])),
+        [],
+        "a known input and a known target in the part 'training'",
+    ),
+    "no input": (lambda p: write(p / "a.npz", x=X, y=X + 1.0), [], "none among 6 pairs"),
+    "no y in training": (
+        lambda p: write(p / "a.npz", x=X + 1.0, y=np.where(np.arange(8) < 6, np.nan, X.T).T),
+        [],
+        "target in the part 'training'",
+    ),
+    "one y": (lambda p: write(p / "a.npz", x=X + 1.0, y=X), [], "targets that vary"),
     "anomaly": (
         lambda p: netcdf(p / "a.nc", lambda da: da),
         ["--anomaly", "weekly"],

@@ -141,7 +141,13 @@ class Series:
         -------
         Scaling
             Of this series' name, unit, step and coordinates.
+
+        Raises
+        ------
+        ValueError
+            As :meth:`Scaling.fit`, and if the times have no such period.
         """
+        self.time.check_period(period)
         return Scaling.fit(
             self.values[:n_times],
             self.time.values[:n_times],
