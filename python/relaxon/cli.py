@@ -77,12 +77,17 @@ def _make_app() -> "Typer":
 
     from . import commands
     from .forecasting.options import (
+        DEFAULTS,
         LOCAL_PATIENCE,
         LOCAL_SMOOTHNESS,
         OPERATORS,
         OPTIMIZERS,
         Options,
     )
+
+    def default(name: str) -> str:
+        # None is what typer sees: whether an option was given is for Options to know.
+        return f"[default: {DEFAULTS[name]}]"
 
     app = typer.Typer(
         help="Relaxation networks: train them, and read their weights as physics.",
@@ -108,7 +113,9 @@ def _make_app() -> "Typer":
         variable: Annotated[
             str | None, Option(help="Variable of the file. [default: the only one]")
         ] = Options.variable,
-        lead: Annotated[int, Option(help="Steps of time ahead.")] = Options.lead,
+        lead: Annotated[
+            int | None, Option(help=f"Steps of time ahead. {default('lead')}")
+        ] = Options.lead,
         anomaly: Annotated[
             str | None,
             Option(
@@ -122,15 +129,23 @@ def _make_app() -> "Typer":
         operator: Annotated[
             str, Option(help=f"{', '.join(OPERATORS)}; moments and banded in one dimension.")
         ] = Options.operator,
-        order: Annotated[int, Option(help="Highest moment of --operator moments.")] = Options.order,
+        order: Annotated[
+            int | None, Option(help=f"Highest moment of --operator moments. {default('order')}")
+        ] = Options.order,
         radius: Annotated[
-            int, Option(help="Stencil radius of --operator banded.")
+            int | None, Option(help=f"Stencil radius of --operator banded. {default('radius')}")
         ] = Options.radius,
-        space: Annotated[str, Option(help="homogeneous or local coefficients.")] = Options.space,
+        space: Annotated[
+            str | None,
+            Option(help=f"homogeneous or local coefficients; not with dense. {default('space')}"),
+        ] = Options.space,
         time: Annotated[
             str, Option(help="constant: one set of coefficients; layered: one per layer.")
         ] = Options.time,
-        scheme: Annotated[str, Option(help="central, upwind or lax-wendroff.")] = Options.scheme,
+        scheme: Annotated[
+            str | None,
+            Option(help=f"Of --operator adr: central, upwind or lax-wendroff. {default('scheme')}"),
+        ] = Options.scheme,
         depth: Annotated[int, Option(help="Number of layers.")] = Options.depth,
         omega: Annotated[float, Option(help="Relaxation rate.")] = Options.omega,
         activation: Annotated[
@@ -148,7 +163,11 @@ def _make_app() -> "Typer":
             ),
         ] = Options.boundary,
         mask_boundary: Annotated[
-            str, Option(help="What masked cells show to the others: neumann (no flux) or a number.")
+            str | None,
+            Option(
+                help="What masked cells show to the others: neumann (no flux) or a number. "
+                f"{default('mask_boundary')}"
+            ),
         ] = Options.mask_boundary,
         beta: Annotated[float, Option(help="Strength of the soft normalisation.")] = Options.beta,
         trainable_omega: Annotated[
@@ -159,7 +178,8 @@ def _make_app() -> "Typer":
             Option(help=f"{', '.join(OPTIMIZERS)}."),
         ] = Options.optimizer,
         rate: Annotated[
-            float, Option(help="First (or fixed) step length; lbfgs has none.")
+            float | None,
+            Option(help=f"First (or fixed) step length; lbfgs has none. {default('rate')}"),
         ] = Options.rate,
         steps: Annotated[int, Option(help="Largest number of descent steps.")] = Options.steps,
         patience: Annotated[
@@ -171,7 +191,10 @@ def _make_app() -> "Typer":
             ),
         ] = Options.patience,
         validation: Annotated[
-            float, Option(help="Share of the training times that --patience watches.")
+            float | None,
+            Option(
+                help=f"Share of the training times that --patience watches. {default('validation')}"
+            ),
         ] = Options.validation,
         smoothness: Annotated[
             float | None,

@@ -421,7 +421,7 @@ def test_divergence_is_one_line(tmp_path: Path) -> None:
         (["fit", "sst", "--out", "OUT", "--lead", "14"], "lead"),
         (["fit", "sst", "--out", "OUT", "--patience", "5", "--validation", "0.9"], "validation"),
         (["fit", "sst", "--out", "OUT", "--patience", "-5"], "patience"),
-        (["fit", "sst", "--out", "OUT", "--space", "local", "--smoothness", "-1"], "strength"),
+        (["fit", "sst", "--out", "OUT", "--space", "local", "--smoothness", "-1"], "smoothness"),
         (["fit", "sst", "--out", "OUT", "--rate", "0"], "rate"),
         (["fit", "sst", "--out", "OUT", "--memory", "lots"], "memory"),
         (["fit", "sst", "--out", "OUT", "--memory", "1 KiB"], "memory"),
@@ -441,49 +441,6 @@ def test_bad_options(
     assert line.startswith("relaxon: ")
     assert words in line
     assert list(tmp_path.iterdir()) == []
-
-
-@pytest.mark.parametrize(
-    ("arguments", "words"),
-    [
-        ("--order 3", "'order': expected no value with --operator adr, which has none, got 3"),
-        ("--order 0", "or choose --operator moments"),
-        ("--operator moments --radius 2", "or choose --operator banded"),
-        ("--operator banded --scheme upwind", "or choose --operator adr"),
-        ("--operator dense --space local", "'space': expected no value with --operator dense"),
-        ("--operator dense --boundary 0,periodic", "'boundary': expected no value with"),
-        ("--operator dense --mask-boundary 0", "'mask_boundary': expected no value with"),
-        ("--operator dense --smoothness 1", "whose weights are no fields, got 1.0"),
-        ("--smoothness 1", "'smoothness': expected no value with --space homogeneous"),
-        ("--optimizer lbfgs --rate 0.1", "'rate': expected no value with --optimizer lbfgs"),
-        ("--validation 0.3", "'validation': expected no value without --patience"),
-        ("--space local --patience 0 --validation 0.3", "set --patience"),
-    ],
-)
-def test_options_without_effect(
-    arguments: str, words: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    command = ["fit", "sst", *arguments.split(), "--out", str(tmp_path / "out")]
-    assert cli.main(command) == 2
-    assert words in one_line(capsys.readouterr().err)
-    assert list(tmp_path.iterdir()) == []
-
-
-@pytest.mark.parametrize(
-    "options",
-    [
-        {"smoothness": 0.0},
-        {"smoothness": 1.0, "bias": "local"},
-        {"smoothness": 1.0, "space": "local"},
-        {"validation": 0.3, "space": "local"},
-        {"validation": 0.3, "patience": 5},
-        {"operator": "moments", "order": 3},
-        {"operator": "banded", "radius": 2, "boundary": "0,periodic"},
-        {"operator": "dense", "optimizer": "lbfgs", "time": "layered"},
-    ],
-)
-def test_options_with_an_effect(options: dict[str, Any]) -> None:
-    Options(**options).check_effects()
 
 
 def test_file_in_the_way(tmp_path: Path) -> None:

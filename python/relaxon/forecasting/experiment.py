@@ -6,13 +6,13 @@ existing cells and training samples. The loss is weighted to be that same error.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .._validate import check_dtype, refuse
+from .._validate import check_dtype, check_number
 from ..datasets.samples import Samples
 from ..datasets.series import Series
 from ..model import Relaxation
@@ -21,7 +21,7 @@ from ..training.fit import Fit, fit
 from ..training.losses import SquaredDistance
 from ..training.penalties import Smoothness
 from .baselines import fit_baselines
-from .options import Options, parse_boundary, parse_condition
+from .options import DataTraits, Options, parse_boundary, parse_condition
 from .split import split_samples, split_series
 
 __all__ = ["Experiment", "Result", "Row"]
@@ -82,19 +82,16 @@ class Experiment:
     def __init__(self, options: Options, data: Series | Samples) -> None:
         self.options = options
         self.data = data
-        options.check_effects()
         dtype = check_dtype(options.dtype).name
         parts = (options.holdout, options.validation_used, dtype)
         if isinstance(data, Series):
-            self.split = split_series(data, options.lead, self.anomaly, *parts)
+            self.split = split_series(data, options.value("lead"), self.anomaly, *parts)
         else:
-            for name in ("variable", "lead", "anomaly"):
-                if getattr(options, name) not in (getattr(Options, name), "none"):
-                    refuse(name, "no value for pairs, which have no time", getattr(options, name))
             self.split = split_samples(data, *parts)
+        options.check_effects(self._traits)
         self.model = self._build_model()
         self.optimizer = options.build_optimizer()
-        strength = options.smoothness_used
+        strength = check_number("smoothness", options.smoothness_used, 0.0)
         self.penalties = (Smoothness(strength),) if strength else ()
 
     @property
@@ -200,15 +197,18 @@ class Experiment:
         return n_matrices * int(self.split.mask.sum()) ** 2
 
     @property
+    def _traits(self) -> DataTraits:
+        return DataTraits(
+            has_time=isinstance(self.data, Series), has_mask=not self.split.mask.all()
+        )
+
+    @property
     def config(self) -> dict[str, Any]:
-        """All settings, for the summary."""
-        settings = asdict(self.options)
-        settings["smoothness"] = self.options.smoothness_used
-        settings["patience"] = self.options.patience_used
-        settings["anomaly"] = self.anomaly
+        """All settings that have an effect, for the summary."""
+        settings = self.options.settings(self._traits)
         settings["boundary"] = self.options.boundary or ",".join(self.split.coordinates.boundary)
         if isinstance(self.data, Series):
-            settings["variable"] = self.data.name
+            settings |= {"anomaly": self.anomaly, "variable": self.data.name}
         return {"data": self.data.source, **settings}
 
     def _fit(self, progress: bool) -> Fit:
@@ -254,7 +254,7 @@ class Experiment:
         grid = split.coordinates.grid(
             None if split.mask.all() else split.mask,
             boundary=boundary,
-            mask_boundary=parse_condition("mask_boundary", options.mask_boundary),
+            mask_boundary=parse_condition("mask_boundary", options.value("mask_boundary")),
         )
         # The names among the options are texts from outside: the constructor checks them.
         settings: dict[str, Any] = {

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields
+from types import MappingProxyType
 from typing import Any
 
 from .._validate import check_choice, refuse
@@ -12,7 +13,7 @@ from ..grid import CONDITIONS, Dirichlet, Grid
 from ..operators import ADR, Banded, Dense, Moments, Operator
 from ..training.optimizers import LBFGS, Adam, Optimizer, SteepestDescent
 
-__all__ = ["Options", "parse_boundary", "parse_condition"]
+__all__ = ["DEFAULTS", "DataTraits", "Options", "parse_boundary", "parse_condition"]
 
 # Least error on the validation times within the steps that are asked for (bench/options.py);
 # held-out times played no part.
@@ -39,35 +40,36 @@ OPTIMIZERS: dict[str, Callable[[float], Optimizer]] = {
 class Options:
     """What the command line can set; the names are those of its options.
 
-    ``smoothness`` and ``patience`` of None stand for what the space needs: with local coefficients
-    10 and 100, with homogeneous ones neither. ``anomaly`` and ``boundary`` of None stand for what
-    the data suggest: "month" for the shipped data and else "none"; periodic where an axis closes
-    and else neumann. A default is no request: it may stand beside options that leave it no effect.
+    An option that has an effect only beside certain others, or with certain data, is None where it
+    is not given. It stands for its entry in ``DEFAULTS``, if there is one, or for what the space
+    needs (``smoothness`` and ``patience``: with local coefficients 10 and 100, with homogeneous
+    ones neither) or the data suggest (``anomaly``: "month" for the shipped data and else "none";
+    ``boundary``: periodic where an axis closes and else neumann).
     """
 
     variable: str | None = None
-    lead: int = 1
+    lead: int | None = None
     anomaly: str | None = None
     holdout: float = HOLDOUT
     operator: str = "adr"
-    order: int = 2
-    radius: int = 1
-    space: str = "homogeneous"
+    order: int | None = None
+    radius: int | None = None
+    space: str | None = None
     time: str = "constant"
-    scheme: str = "central"
+    scheme: str | None = None
     depth: int = 10
     omega: float = 0.5
     activation: str = "identity"
     bias: str | None = None
     boundary: str | None = None
-    mask_boundary: str = "neumann"
+    mask_boundary: str | None = None
     beta: float = 0.0
     trainable_omega: bool = False
     optimizer: str = "barzilai-borwein"
-    rate: float = 0.01
+    rate: float | None = None
     steps: int = 500
     patience: int | None = None
-    validation: float = 0.15
+    validation: float | None = None
     smoothness: float | None = None
     memory: str | None = None
     threads: int | None = None
@@ -96,91 +98,167 @@ class Options:
     @property
     def validation_used(self) -> float | None:
         """The share of training times to validate on; None without patience."""
-        return None if self.patience_used is None else self.validation
+        return None if self.patience_used is None else self.value("validation")
 
-    def check_effects(self) -> None:
-        """Refuse an option that was set and that the others leave without effect.
+    def value(self, name: str) -> Any:
+        """What was given, or else the default."""
+        given = getattr(self, name)
+        return DEFAULTS.get(name) if given is None else given
+
+    def has_effect(self, name: str, data: DataTraits) -> bool:
+        """Whether anything depends on an option."""
+        return name not in _EFFECTS or _EFFECTS[name].is_there(self, data)
+
+    def check_effects(self, data: DataTraits) -> None:
+        """Refuse what was given and has no effect.
+
+        Parameters
+        ----------
+        data : DataTraits
+            What is fitted.
 
         Raises
         ------
-        TypeError, ValueError
-            If there is one; or if operator or optimizer are none.
+        ValueError
+            Naming the first such option; a value that asks for nothing is none. Also if operator
+            or optimizer are misspelt.
         """
         check_choice("operator", self.operator, tuple(OPERATORS))
         check_choice("optimizer", self.optimizer, tuple(OPTIMIZERS))
-        for name, is_read, reason, fix in _CONDITIONAL:
-            value = getattr(self, name)
-            if value != getattr(Options, name) and not is_read(self):
-                refuse(name, f"no value {reason(self)}", value, fix=fix)
+        for name, effect in _EFFECTS.items():
+            given = getattr(self, name)
+            if given in (None, effect.nothing) or effect.is_there(self, data):
+                continue
+            got = repr(given)
+            if effect.beside:
+                got += f" with --{effect.beside} {getattr(self, effect.beside)}"
+            refuse(name, effect.rule, got, fix=f"leave it out{effect.instead}")
+
+    def settings(self, data: DataTraits) -> dict[str, Any]:
+        """All options that have an effect, with their defaults."""
+        chosen = {
+            field.name: self.value(field.name)
+            for field in fields(self)
+            if self.has_effect(field.name, data)
+        }
+        if "smoothness" in chosen:
+            chosen["smoothness"] = self.smoothness_used
+        return chosen | {"patience": self.patience_used}
 
     def build_operator(self, grid: Grid) -> Operator:
         """The operator on a grid."""
         # The names among the options are texts from outside: the constructors check them.
-        settings: dict[str, Any] = {"time": self.time}
-        if self.operator != "dense":
-            settings["space"] = self.space
-        if self.operator == "adr":
-            settings["scheme"] = self.scheme
-        elif self.operator == "moments":
-            settings["order"] = self.order
-        elif self.operator == "banded":
-            settings["radius"] = self.radius
+        settings = {
+            name: self.value(name)
+            for name in ("space", "time", "scheme", "order", "radius")
+            if self.has_effect(name, DataTraits())
+        }
         return OPERATORS[self.operator](grid, **settings)
 
     def build_optimizer(self) -> Optimizer:
         """The optimizer."""
-        return OPTIMIZERS[self.optimizer](self.rate)
+        return OPTIMIZERS[self.optimizer](self.value("rate"))
 
 
-_Condition = tuple[str, Callable[[Options], bool], Callable[[Options], str], str]
+@dataclass(frozen=True)
+class DataTraits:
+    """What options depend on: whether samples have times, and whether cells are masked."""
+
+    has_time: bool = True
+    has_mask: bool = True
 
 
-def _needs_operator(name: str, *operators: str) -> _Condition:
-    return (
-        name,
-        lambda options: options.operator in operators,
-        lambda options: f"with --operator {options.operator}, which has none",
-        f"leave it out, or choose --operator {' or '.join(operators)}",
+@dataclass(frozen=True)
+class _Effect:
+    """Where an option has one, and what to say elsewhere.
+
+    ``beside`` is the option whose value is in the way, ``instead`` what helps but leaving it out,
+    ``nothing`` a value that asks for nothing.
+    """
+
+    is_there: Callable[[Options, DataTraits], bool]
+    rule: str
+    instead: str = ""
+    beside: str = ""
+    nothing: Any = None
+
+
+def _only_with(operator: str) -> _Effect:
+    return _Effect(
+        lambda options, data: options.operator == operator,
+        f"no value unless --operator is {operator}",
+        f" or choose --operator {operator}",
+        beside="operator",
     )
 
 
-_STENCILS = ("adr", "moments", "banded")
-# Option, whether the others let it have an effect, why they do not, and what to do.
-_CONDITIONAL: tuple[_Condition, ...] = (
-    _needs_operator("order", "moments"),
-    _needs_operator("radius", "banded"),
-    _needs_operator("scheme", "adr"),
-    _needs_operator("space", *_STENCILS),
-    _needs_operator("boundary", *_STENCILS),
-    (
-        "mask_boundary",
-        lambda options: options.operator != "dense",
-        lambda options: "with --operator dense, which does not read masked cells",
-        f"leave it out, or choose --operator {' or '.join(_STENCILS)}",
+def _has_fields(options: Options, data: DataTraits) -> bool:
+    return options.is_local or options.bias == "local"
+
+
+def _sees_sides(options: Options, data: DataTraits) -> bool:
+    """Whether boundary conditions are read; a dense matrix asks only whether an axis is a ring."""
+    text = options.boundary or ""
+    sides = [side.strip() for side in text.replace(":", ",").split(",") if side]
+    return options.operator != "dense" or all(side in CONDITIONS for side in sides)
+
+
+_EFFECTS: dict[str, _Effect] = {
+    "variable": _Effect(lambda options, data: data.has_time, "no value for pairs of arrays"),
+    "lead": _Effect(
+        lambda options, data: data.has_time,
+        "no value for pairs, which have no time",
     ),
-    (
-        "smoothness",
-        # A strength of nothing is what there is without the option.
-        lambda options: options.is_local or options.bias == "local" or options.smoothness == 0,
-        lambda options: (
-            "with --operator dense, whose weights are no fields"
-            if options.operator == "dense"
-            else f"with --space {options.space}, where coefficients have no gradient"
-        ),
-        "leave it out, or choose --space local with an operator that has it",
+    "anomaly": _Effect(
+        lambda options, data: data.has_time,
+        "no value for pairs, which have no time",
+        nothing="none",
     ),
-    (
-        "rate",
-        lambda options: options.optimizer != "lbfgs",
-        lambda options: "with --optimizer lbfgs, whose line search finds its steps",
-        "leave it out, or choose another --optimizer",
+    "order": _only_with("moments"),
+    "radius": _only_with("banded"),
+    "space": _Effect(
+        lambda options, data: options.operator != "dense",
+        "no value with --operator dense, a free matrix",
+        " or choose another operator",
     ),
-    (
-        "validation",
-        lambda options: options.patience_used is not None,
-        lambda options: "without --patience, which watches the validation times",
-        "leave it out, or set --patience",
+    "scheme": _only_with("adr"),
+    "boundary": _Effect(
+        _sees_sides,
+        "periodic or neumann with --operator dense, whose sides show no value",
+        " or choose another operator",
     ),
+    "mask_boundary": _Effect(
+        lambda options, data: data.has_mask and options.operator != "dense",
+        "no value unless cells are masked and see their neighbours (not with --operator dense)",
+    ),
+    "rate": _Effect(
+        lambda options, data: options.optimizer != "lbfgs",
+        "no value with --optimizer lbfgs, whose line search finds the step lengths",
+        " or choose another optimizer",
+    ),
+    "validation": _Effect(
+        lambda options, data: options.patience_used is not None,
+        "no value without --patience, which is what watches the validation loss",
+        " or add --patience",
+    ),
+    "smoothness": _Effect(
+        _has_fields,
+        "0 where nothing differs between cells",
+        ", or choose --space local (any operator but dense) or --bias local",
+        nothing=0.0,
+    ),
+}
+DEFAULTS: Mapping[str, Any] = MappingProxyType(
+    {
+        "lead": 1,
+        "order": 2,
+        "radius": 1,
+        "space": "homogeneous",
+        "scheme": "central",
+        "mask_boundary": "neumann",
+        "rate": 0.01,
+        "validation": 0.15,
+    }
 )
 
 

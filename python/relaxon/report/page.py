@@ -113,7 +113,7 @@ class _Page:
 
     def title(self) -> str:
         config = self._summary["config"]
-        name, variable = PurePath(config["data"]).name, config["variable"]
+        name, variable = PurePath(config["data"]).name, config.get("variable")
         text = f"Fit to {name}" if variable in (None, name) else f"Fit to {name}, {variable}"
         return html.escape(text)
 

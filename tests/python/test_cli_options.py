@@ -1,0 +1,143 @@
+"""Options of ``relaxon fit`` that depend on each other or on the data."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from relaxon import cli
+from relaxon.datasets.samples import Samples
+from relaxon.forecasting.experiment import Experiment
+from relaxon.forecasting.options import DEFAULTS, DataTraits, Options
+
+pytest.importorskip("typer")
+pytest.importorskip("matplotlib")
+
+LINE = np.random.default_rng(0).standard_normal((13, 8))
+# What stands beside the option it has no effect with, and a word of the fix.
+WITHOUT_EFFECT: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
+    "order, adr": ({"order": 2}, {}, "--operator moments"),
+    "order, banded": ({"order": 3}, {"operator": "banded"}, "--operator moments"),
+    "radius, adr": ({"radius": 1}, {}, "--operator banded"),
+    "radius, dense": ({"radius": 2}, {"operator": "dense"}, "--operator banded"),
+    "space, dense": ({"space": "local"}, {"operator": "dense"}, "another operator"),
+    "scheme, moments": ({"scheme": "central"}, {"operator": "moments"}, "--operator adr"),
+    "scheme, dense": ({"scheme": "upwind"}, {"operator": "dense"}, "--operator adr"),
+    "value, dense": ({"boundary": "0"}, {"operator": "dense"}, "another operator"),
+    "side, dense": ({"boundary": "neumann:1"}, {"operator": "dense"}, "another operator"),
+    "mask, none": ({"mask_boundary": "neumann"}, {}, "leave it out"),
+    "rate, lbfgs": ({"rate": 0.01}, {"optimizer": "lbfgs"}, "another optimizer"),
+    "validation": ({"validation": 0.15}, {}, "add --patience"),
+    "validation, none": ({"validation": 0.2}, {"patience": 0}, "add --patience"),
+    "smoothness": ({"smoothness": 1.0}, {}, "--space local"),
+    "smoothness, dense": ({"smoothness": 1.0}, {"operator": "dense"}, "--bias local"),
+    "lead, pairs": ({"lead": 1}, {}, "leave it out"),
+    "variable, pairs": ({"variable": "x"}, {}, "leave it out"),
+    "anomaly, pairs": ({"anomaly": "month"}, {}, "leave it out"),
+}
+WITH_EFFECT: list[dict[str, Any]] = [
+    {"order": 3, "operator": "moments"},
+    {"radius": 2, "operator": "banded", "space": "local", "smoothness": 2.0},
+    {"scheme": "upwind", "space": "homogeneous"},
+    {"rate": 1e-3, "optimizer": "adam"},
+    {"validation": 0.2, "patience": 3},
+    {"validation": 0.2, "space": "local"},
+    {"smoothness": 1.0, "bias": "local"},
+    {"smoothness": 1.0, "bias": "local", "operator": "dense"},
+    {"boundary": "periodic", "operator": "dense"},
+    # These say what happens anyway.
+    {"smoothness": 0.0, "patience": 0, "anomaly": "none"},
+]
+
+
+def words_of(options: dict[str, Any]) -> list[str]:
+    return [word for k, v in options.items() for word in (f"--{k.replace('_', '-')}", str(v))]
+
+
+@pytest.fixture(scope="module")
+def pairs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("pairs") / "pairs.npz"
+    np.savez(path, x=LINE[:-1], y=LINE[1:])
+    return path
+
+
+@pytest.mark.parametrize("case", WITHOUT_EFFECT)
+def test_options_without_effect_are_refused(
+    case: str, pairs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    option, others, fix = WITHOUT_EFFECT[case]
+    ((name, value),) = option.items()
+    command = ["fit", str(pairs), "--out", str(tmp_path / "out"), *words_of(option | others)]
+    assert cli.main(command) == 2
+    captured = capsys.readouterr()
+    (line,) = captured.err.splitlines()
+    assert line.startswith(f"relaxon: argument '{name}': expected ")
+    assert f"got {value!r}" in line
+    assert fix in line
+    assert captured.out == ""
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_value_in_the_way_is_named() -> None:
+    with pytest.raises(ValueError, match=r"got 3 with --operator adr; leave it out or choose"):
+        Options(order=3).check_effects(DataTraits())
+
+
+def test_a_mask_boundary_needs_an_operator_with_neighbours() -> None:
+    Options(mask_boundary="0").check_effects(DataTraits(has_mask=True))
+    with pytest.raises(ValueError, match=r"'mask_boundary'.*not with --operator dense"):
+        Options(mask_boundary="0", operator="dense").check_effects(DataTraits(has_mask=True))
+
+
+@pytest.mark.parametrize("given", WITH_EFFECT, ids=lambda given: " ".join(given))
+def test_options_with_an_effect_are_taken_and_listed(given: dict[str, Any]) -> None:
+    experiment = Experiment(Options(**given), Samples(LINE[:-1], LINE[1:]))
+    config = experiment.config
+    for name, value in given.items():
+        if value not in (0, "none"):
+            assert config[name] == value
+
+
+@pytest.mark.parametrize(
+    ("given", "absent"),
+    [
+        ({}, {"order", "radius", "smoothness", "validation", "mask_boundary"}),
+        ({"space": "local"}, {"order", "radius", "mask_boundary"}),
+        (
+            {"operator": "dense", "optimizer": "lbfgs"},
+            {"order", "radius", "space", "scheme", "rate", "smoothness", "validation"},
+        ),
+        ({"operator": "banded"}, {"order", "scheme", "smoothness", "validation"}),
+    ],
+    ids=["adr", "local", "dense", "banded"],
+)
+def test_settings_without_effect_are_not_listed(given: dict[str, Any], absent: set[str]) -> None:
+    experiment = Experiment(Options(**given), Samples(LINE[:-1], LINE[1:]))
+    known = {field.name for field in dataclasses.fields(Options)}
+    # Pairs have no time and no name, these no mask.
+    absent = absent | {"variable", "lead", "anomaly", "mask_boundary"}
+    assert experiment.config.keys() == {"data"} | known - absent
+    for name in DEFAULTS.keys() - absent:
+        assert experiment.config[name] == given.get(name, DEFAULTS[name])
+
+
+def test_report_lists_settings_with_an_effect(pairs: Path, tmp_path: Path) -> None:
+    assert cli.main(["fit", str(pairs), "--steps", "2", "--out", str(tmp_path)]) == 0
+    config = json.loads((tmp_path / "summary.json").read_text())["config"]
+    assert config["scheme"] == "central"
+    assert config["rate"] == 0.01
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    listed = {name for name in ("order", "radius", "scheme") if f"<dt>{name}</dt>" in page}
+    assert listed == {"scheme"}
+
+
+def test_help_shows_defaults_of_options_that_depend(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["fit", "--help"]) == 0
+    text = " ".join(capsys.readouterr().out.split())
+    for value in DEFAULTS.values():
+        assert f"[default: {value}]" in text
