@@ -29,7 +29,8 @@ def main(arguments: list[str] | None = None) -> int:
     Returns
     -------
     int
-        Exit code: 0, 1 (training or writing failed), 2 (bad input) or 130 (interrupted).
+        Exit code: 0, 1 (training or writing failed, or memory ran out), 2 (bad input) or 130
+        (interrupted).
     """
     try:
         return _run(sys.argv[1:] if arguments is None else arguments)
@@ -39,6 +40,9 @@ def main(arguments: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         print(f"{PROGRAM}: interrupted", file=sys.stderr)
         return EXIT_INTERRUPTED
+    except MemoryError as error:
+        print(f"{PROGRAM}: {' '.join(str(error).split()) or 'out of memory'}", file=sys.stderr)
+        return 1
     except BrokenPipeError:
         # The reader of our output has left; the flush at exit would fail like this print did.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -62,7 +66,9 @@ def _run(arguments: list[str]) -> int:
         show = getattr(error, "format_message", None)
         if show is None:
             raise
-        raise Failure(f"{show()} (see '{PROGRAM} --help')") from None
+        context = getattr(error, "ctx", None)
+        command_path = PROGRAM if context is None else context.command_path
+        raise Failure(f"{show()} (see '{command_path} --help')") from None
     # After --help there is nothing left to do and an exit code takes the job's place.
     return job() if callable(job) else int(job or 0)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 import sys
@@ -93,6 +94,8 @@ def predict(model_path: Path, name: str, out: Path, variable: str | None) -> int
     is_archive = name.endswith(".npz")
     if is_archive and out.suffix == ".nc":
         raise Failure(f"argument '--out': expected .npz, as for the data, got {out}")
+    with _bad_input():
+        _check_variable(name, variable)
     if not out.parent.is_dir():
         raise Failure(f"argument '--out': expected a file in an existing folder, got {out}")
     model = _load(model_path)
@@ -162,17 +165,27 @@ def _load(path: Path) -> Relaxation:
 def _read(name: str, variable: str | None) -> Series | Samples:
     """The data an experiment works on."""
     from . import datasets
-    from ._validate import refuse
     from .datasets.samples import read_samples
     from .datasets.series import Series, open_variable
 
+    _check_variable(name, variable)
     if name == "sst":
-        if variable not in (None, "sst"):
-            refuse("variable", "'sst', the one there is", repr(variable))
         return datasets.sst().series()
     if name.endswith(".npz"):
         return read_samples(name)
     return Series.read(open_variable(name, variable), source=name)
+
+
+def _check_variable(name: str, variable: str | None) -> None:
+    """Refuse a variable that is not the one there is."""
+    from ._validate import refuse
+
+    if variable is None:
+        return
+    if name.endswith(".npz"):
+        refuse("variable", "no value for arrays of a .npz file", repr(variable), fix="leave it out")
+    if name == "sst" and variable != "sst":
+        refuse("variable", "'sst', the one there is", repr(variable))
 
 
 def _open(name: str, variable: str | None) -> DataArray:
@@ -241,6 +254,8 @@ def _folder(out: Path, n_bytes: int) -> Iterator[None]:
 
     Folders made here go again if nothing came to stand in them.
     """
+    if out.exists() and not out.is_dir():
+        raise Failure(f"argument '--out': expected a folder, got {out}: a file stands there")
     missing = [folder for folder in (out, *out.parents) if not folder.exists()]
     probe = out / f".{PROGRAM}-{os.getpid()}.probe"
     try:
@@ -256,7 +271,7 @@ def _folder(out: Path, n_bytes: int) -> Iterator[None]:
         except OSError as error:
             reason = error.strerror or str(error)
             raise Failure(
-                f"argument '--out': expected a folder with room for {n_bytes / 1e6:.0f} MB, "
+                f"argument '--out': expected a folder with room for {math.ceil(n_bytes / 1e6)} MB, "
                 f"got {out}: {reason}"
             ) from None
         yield

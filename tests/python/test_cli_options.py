@@ -141,3 +141,54 @@ def test_help_shows_defaults_of_options_that_depend(capsys: pytest.CaptureFixtur
     text = " ".join(capsys.readouterr().out.split())
     for value in DEFAULTS.values():
         assert f"[default: {value}]" in text
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        ("pairs.npz", "expected no value for arrays of a .npz file, got 't'; leave it out"),
+        ("sst", "expected 'sst', the one there is, got 't'"),
+    ],
+)
+@pytest.mark.parametrize("command", ["fit DATA", "predict model.safetensors DATA"])
+def test_a_variable_that_is_not_there(
+    data: str, message: str, command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = command.replace("DATA", data).split()
+    assert cli.main([*words, "--variable", "t", "--out", str(tmp_path / "y.npz")]) == 2
+    assert capsys.readouterr().err == f"relaxon: argument 'variable': {message}\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "command"),
+    [
+        (["fit"], "relaxon fit"),
+        (["fit", "sst", "--out", "o", "--depht", "5"], "relaxon fit"),
+        (["explain"], "relaxon explain"),
+        (["train"], "relaxon"),
+    ],
+)
+def test_usage_errors_name_the_help_of_the_command(
+    words: list[str], command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(words) == 2
+    assert capsys.readouterr().err.endswith(f"(see '{command} --help')\n")
+
+
+def test_too_little_memory_is_one_line(
+    pairs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["fit", str(pairs), "--depth", "1000000000", "--out", str(tmp_path / "out")]
+    assert cli.main(command) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "MiB of this machine" in line
+    assert "'memory'" in line
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_in_place_of_a_folder(pairs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["fit", str(pairs), "--out", str(pairs)]) == 2
+    line = capsys.readouterr().err
+    assert (
+        line == f"relaxon: argument '--out': expected a folder, got {pairs}: a file stands there\n"
+    )

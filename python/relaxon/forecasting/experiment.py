@@ -82,12 +82,14 @@ class Experiment:
     def __init__(self, options: Options, data: Series | Samples) -> None:
         self.options = options
         self.data = data
+        options.check_effects(DataTraits(has_time=isinstance(data, Series)))
         dtype = check_dtype(options.dtype).name
         parts = (options.holdout, options.validation_used, dtype)
         if isinstance(data, Series):
             self.split = split_series(data, options.value("lead"), self.anomaly, *parts)
         else:
             self.split = split_samples(data, *parts)
+        # Again: only the split knows the mask.
         options.check_effects(self._traits)
         self.model = self._build_model()
         self.optimizer = options.build_optimizer()

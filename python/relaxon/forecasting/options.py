@@ -204,7 +204,7 @@ def _sees_sides(options: Options, data: DataTraits) -> bool:
 
 
 _EFFECTS: dict[str, _Effect] = {
-    "variable": _Effect(lambda options, data: data.has_time, "no value for pairs of arrays"),
+    "variable": _Effect(lambda options, data: data.has_time, "no value for pairs"),
     "lead": _Effect(
         lambda options, data: data.has_time,
         "no value for pairs, which have no time",
