@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 import warnings
 from collections.abc import Iterator
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from .datasets.series import Series
     from .forecasting.experiment import Experiment, Result
     from .forecasting.options import Options
+    from .model import Relaxation
 
 __all__ = ["PROGRAM", "Failure", "explain", "fit", "info", "predict"]
 
@@ -84,7 +86,7 @@ def fit(name: str, out: Path, options: Options) -> int:
 def predict(model_path: Path, name: str, out: Path, variable: str | None) -> int:
     """Apply a saved model to data and write the forecast."""
     from .datasets.forecast import forecast_archive
-    from .files import load, write_atomic
+    from .files import write_atomic
 
     if out.suffix not in (".npz", ".nc"):
         raise Failure(f"argument '--out': expected a name that ends in .npz or .nc, got {out}")
@@ -93,8 +95,13 @@ def predict(model_path: Path, name: str, out: Path, variable: str | None) -> int
         raise Failure(f"argument '--out': expected .npz, as for the data, got {out}")
     if not out.parent.is_dir():
         raise Failure(f"argument '--out': expected a file in an existing folder, got {out}")
+    model = _load(model_path)
+    if model.scaling is None and not is_archive:
+        raise Failure(
+            f"argument 'DATA': expected a .npz file with an array x, as this model was made from "
+            f"pairs without times and coordinates, got {name}"
+        )
     with _bad_input(), _warnings():
-        model = load(model_path)
         if is_archive:
             content = _npz(forecast_archive(model, name))
         else:
@@ -111,15 +118,17 @@ def predict(model_path: Path, name: str, out: Path, variable: str | None) -> int
 
 def explain(model_path: Path, out: Path | None) -> int:
     """Print the physics of a saved model; with a folder, write table and figure, too."""
-    from .files import load, write_atomic
+    from .files import write_atomic
     from .physics.explain import explain as read
     from .physics.plots import encode_png
-    from .physics.tables import format_csv
+    from .physics.standard_error import why_no_standard_errors
+    from .physics.tables import format_csv, readable_rows
 
+    model = _load(model_path)
     with _bad_input():
-        explanation = read(load(model_path))
+        explanation = read(model)
     if out is not None:
-        contents = {"explanation.csv": format_csv(explanation.table()).encode()}
+        contents = {"explanation.csv": format_csv(readable_rows(explanation)).encode()}
         if explanation.processes:
             contents["explanation.png"] = encode_png(explanation.plot())
         with _folder(out, sum(map(len, contents.values()))):
@@ -129,9 +138,25 @@ def explain(model_path: Path, out: Path | None) -> int:
             except OSError as error:
                 raise Failure(f"cannot write to {out}: {error}", code=1) from None
     print(explanation)
+    if not why_no_standard_errors(model):
+        print(
+            "standard errors need the data: those of relaxon fit stand in its summary.json, "
+            "relaxon.explain(model, data=(x, y)) gives others"
+        )
     if out is not None:
         print(f"\nwritten to {out}: {', '.join(contents)}")
     return 0
+
+
+def _load(path: Path) -> Relaxation:
+    """The model in a file."""
+    from .files import FileFormatError, load
+
+    try:
+        return load(path)
+    except (FileFormatError, OSError) as error:
+        reason = getattr(error, "strerror", None) or str(error).removeprefix(f"{path}: ")
+        raise Failure(f"argument 'MODEL': expected a model file, got {path}: {reason}") from error
 
 
 def _read(name: str, variable: str | None) -> Series | Samples:
@@ -186,10 +211,18 @@ def _bad_input() -> Iterator[None]:
     try:
         yield
     except (TypeError, ValueError, ImportError) as error:
-        raise Failure(str(error)) from error
+        raise Failure(_for_files(str(error))) from error
     except OSError as error:
         reason = f"cannot read {error.filename}: {error.strerror}" if error.filename else str(error)
         raise Failure(reason) from error
+
+
+def _for_files(message: str) -> str:
+    """What the library says of an array, said of the file that holds it."""
+    message = message.replace("argument 'da'", "argument 'DATA'")
+    if re.search(r"\bda\.\w", message):
+        message += " (da: the variable as xarray opens it; da.to_netcdf writes a new file)"
+    return message
 
 
 @contextmanager

@@ -102,7 +102,8 @@ def test_output_for_a_file(
     captured = capsys.readouterr()
     lines = captured.out.splitlines()
     assert lines[0] == "75 pairs of hours to train on, 13 to validate on, 29 held out, 35 cells"
-    assert lines[1] == "longitude: 36 cells of 1.1119e+06 m, closes"
+    place = "as at the equator (no axis is a latitude in degrees)"
+    assert lines[1] == f"longitude: 36 cells of 1.1119e+06 m {place}, closes"
     assert lines[2] == "1 of 36 cells have no value: they become the mask"
     assert "1 values (0.02%)" in lines[3]
     assert "over existing cells" in captured.out
@@ -281,12 +282,23 @@ def netcdf(path: Path, change: Callable[[Any], Any]) -> str:
     return str(path)
 
 
+def dated(da: Any, unit: str) -> Any:
+    """The same at times of another step."""
+    times = np.arange(360, 360 + len(da)).astype(f"M8[{unit}]")
+    return da.assign_coords(time=times.astype("M8[ns]"))
+
+
 X = np.zeros((8, 6))
+INTEGERS = "int32; convert it with da.astype.*(da: the variable as xarray opens it"
 BAD_DATA: dict[str, tuple[Callable[[Path], str], list[str], str]] = {
     "no file": (lambda p: str(p / "none.nc"), [], "there is none"),
     "no archive": (lambda p: str(p / "none.npz"), [], "there is none"),
-    "a folder": (lambda p: str(p), [], "opens"),
-    "text": (lambda p: str(Path(__file__)), [], "opens"),
+    "a folder": (lambda p: str(p), [], "opens.*a folder that holds no data set"),
+    "text": (lambda p: str(Path(__file__)), [], "opens.*no format that the installed packages"),
+    "empty": (lambda p: cut(p / "a.nc", b""), [], "a.nc: the file is empty"),
+    "empty archive": (lambda p: cut(p / "a.npz", b""), [], "a.npz: the file is empty"),
+    "folder of an archive": (lambda p: str(folder_at(p / "a.npz")), [], "a.npz: a folder"),
+    "damaged": (lambda p: cut(p / "a.nc", ring_bytes(p)[:-200]), [], "damaged or cut off (.*HDF"),
     "neither x nor y": (lambda p: write(p / "a.npz", a=X, b=X), [], "'x' and 'y', got 'a', 'b'"),
     "no y": (lambda p: write(p / "a.npz", x=X), [], "'x' and 'y', got 'x'"),
     "shapes": (lambda p: write(p / "a.npz", x=X, y=X[:, :4]), [], "'y'.*(8, 6), got (8, 4)"),
@@ -297,7 +309,7 @@ BAD_DATA: dict[str, tuple[Callable[[Path], str], list[str], str]] = {
         "'y' is an array of Python objects",
     ),
     "labels": (lambda p: write(p / "a.npz", x=X, y=np.arange(8)), [], "'y'.*float64, got int64"),
-    "integers": (lambda p: write(p / "a.npz", x=X.astype(int), y=X), [], "'x'.*astype"),
+    "integers": (lambda p: write(p / "a.npz", x=X.astype(int), y=X), [], "save it as x.astype"),
     "half precision": (lambda p: write(p / "a.npz", x=X.astype("f2"), y=X), [], "'x'.*float16"),
     "infinite": (lambda p: write(p / "a.npz", x=X + np.inf, y=X), [], "'x'.*infinite"),
     "gaps in x": (
@@ -343,6 +355,48 @@ BAD_DATA: dict[str, tuple[Callable[[Path], str], list[str], str]] = {
         ["--anomaly", "hour", "--holdout", "0.9"],
         "'holdout'.*none for hour 12",
     ),
+    "hours of a short record": (
+        lambda p: netcdf(p / "a.nc", lambda da: da[:20]),
+        ["--anomaly", "hour"],
+        "'anomaly'.*20 hours.*'hour'; hour 18 occurs at its very end",
+    ),
+    "hours of months": (
+        lambda p: netcdf(p / "a.nc", lambda da: dated(da[:30], "M")),
+        ["--anomaly", "hour"],
+        "'anomaly'.*step of 1 month",
+    ),
+    "hours of days": (
+        lambda p: netcdf(p / "a.nc", lambda da: dated(da[:30], "D")),
+        ["--anomaly", "hour"],
+        "'anomaly'.*step of 1 day",
+    ),
+    "months of a short record": (
+        lambda p: netcdf(p / "a.nc", lambda da: dated(da[:12], "M")),
+        ["--anomaly", "month"],
+        "'anomaly'.*12 months.*month 11 occurs",
+    ),
+    "month too late": (
+        lambda p: netcdf(p / "a.nc", lambda da: dated(da[:30], "M")),
+        ["--anomaly", "month", "--holdout", "0.7"],
+        "'holdout'.*none for month 10",
+    ),
+    "no pair": (
+        lambda p: netcdf(p / "a.nc", lambda da: da.where(da.time.dt.hour % 2 == 0)),
+        [],
+        "a known input and a known target in the part 'training'.*89 pairs",
+    ),
+    "one field to train on": (
+        lambda p: netcdf(p / "a.nc", lambda da: da.where(da.time > da.time[88])),
+        [],
+        "a known input and a known target in the part 'training'",
+    ),
+    "no input": (lambda p: write(p / "a.npz", x=X, y=X + 1.0), [], "none among 6 pairs"),
+    "no y in training": (
+        lambda p: write(p / "a.npz", x=X + 1.0, y=np.where(np.arange(8) < 6, np.nan, X.T).T),
+        [],
+        "target in the part 'training'",
+    ),
+    "one y": (lambda p: write(p / "a.npz", x=X + 1.0, y=X), [], "targets that vary"),
     "anomaly": (
         lambda p: netcdf(p / "a.nc", lambda da: da),
         ["--anomaly", "weekly"],
@@ -360,7 +414,7 @@ BAD_DATA: dict[str, tuple[Callable[[Path], str], list[str], str]] = {
         "held_out",
     ),
     "constant": (lambda p: netcdf(p / "a.nc", lambda da: da * 0.0), [], "vary"),
-    "integer field": (lambda p: netcdf(p / "a.nc", lambda da: da.astype("i4")), [], "int32"),
+    "integer field": (lambda p: netcdf(p / "a.nc", lambda da: da.astype("i4")), [], INTEGERS),
     "variable": (
         lambda p: netcdf(p / "a.nc", lambda da: da),
         ["--variable", "t2m"],
@@ -372,6 +426,20 @@ BAD_DATA: dict[str, tuple[Callable[[Path], str], list[str], str]] = {
         "'variable'.*wave, other",
     ),
 }
+
+
+def cut(path: Path, content: bytes) -> str:
+    path.write_bytes(content)
+    return str(path)
+
+
+def folder_at(path: Path) -> Path:
+    path.mkdir()
+    return path
+
+
+def ring_bytes(folder: Path) -> bytes:
+    return Path(netcdf(folder / "whole.nc", lambda da: da)).read_bytes()
 
 
 def truncated(path: Path) -> str:
@@ -401,13 +469,14 @@ def test_bad_data_are_one_line(
         (["MODEL", "DATA", "--out", "y.txt"], "--out"),
         (["MODEL", "DATA", "--out", "none/y.nc"], "folder"),
         (["MODEL", "x.npz", "--out", "y.nc"], ".npz"),
-        (["none.safetensors", "DATA", "--out", "y.nc"], "none.safetensors"),
+        (["none.safetensors", "DATA", "--out", "y.nc"], "'MODEL': expected a model file, got none"),
+        (["PAIRS", "DATA", "--out", "y.nc"], "'DATA': expected a .npz file with an array x"),
         (["DATA", "DATA", "--out", "y.nc"], "no model file"),
         (["FOLDER", "DATA", "--out", "y.nc"], "report: Is a directory"),
         (["MODEL", "single.npz", "--out", "y.npz"], "an archive of arrays"),
         (["MODEL", "none.nc", "--out", "y.nc"], "there is none"),
         (["MODEL", "DATA", "--variable", "a", "--out", "y.nc"], "'variable'"),
-        (["MODEL", "sst", "--out", "y.nc"], "axes longitude (36)"),
+        (["MODEL", "sst", "--out", "y.nc"], "'DATA': expected axes longitude (36)"),
         (["MODEL", "no-x.npz", "--out", "y.npz"], "'x' and 'time'"),
         (["MODEL", "no-time.npz", "--out", "y.npz"], "'x' and 'time', got 'x'"),
         (["MODEL", "shape.npz", "--out", "y.npz"], "(samples, 36), got (8, 6)"),
@@ -428,7 +497,9 @@ def test_bad_predictions(
     with Path("single.npz").open("wb") as file:
         np.save(file, X)
     report = folder / "report"
+    rx.Relaxation(rx.ADR(rx.Grid((36,))), depth=2).save("pairs.safetensors")
     names = {
+        "PAIRS": tmp_path / "pairs.safetensors",
         "MODEL": report / "model.safetensors",
         "FOLDER": report,
         "DATA": folder / "ring.nc",

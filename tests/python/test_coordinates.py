@@ -67,6 +67,40 @@ def test_a_longitude_without_latitude_lies_at_the_equator_unless_told() -> None:
     entries = [("longitude", np.arange(10.0), EAST)]
     assert Coordinates.read(entries).spacing[0] == pytest.approx(DEGREE)
     assert Coordinates.read(entries, latitude=60.0).spacing[0] == pytest.approx(DEGREE / 2)
+    (line,) = Coordinates.read(entries).describe()
+    assert "m as at the equator (no axis is a latitude in degrees)" in line
+    (line,) = Coordinates.read(entries, latitude=-60.0).describe()
+    assert "m as 60 degrees from the equator" in line
+    with pytest.raises(ValueError, match=r"'latitude'.*poles.*got 90"):
+        Coordinates.read(entries, latitude=90.0)
+
+
+def test_a_latitude_without_unit_narrows_no_longitude_and_the_line_says_so() -> None:
+    entries = [("lat", np.arange(50.0, 60.0), {}), ("lon", np.arange(10.0), EAST)]
+    with pytest.warns(UserWarning, match="'lat' keeps lattice units"):
+        coordinates = Coordinates.read(entries)
+    assert coordinates.spacing == pytest.approx((1.0, DEGREE))
+    assert "as at the equator" in list(coordinates.describe())[1]
+    assert "equator" not in " ".join(globe(np.arange(50.0, 60.0), np.arange(10.0)).describe())
+
+
+def test_rows_at_a_pole_have_no_width() -> None:
+    coordinates = globe(np.linspace(-90.0, 90.0, 7), np.arange(0.0, 360.0, 30.0))
+    stretch = coordinates.stretch(1)[:, 0]
+    assert stretch[0] == stretch[-1] == 0.0
+    assert np.all(stretch[1:-1] > 0.4)
+    assert "none at a pole" in list(coordinates.describe())[1]
+    assert "pole" not in " ".join(globe(np.linspace(-80.0, 80.0, 7), np.arange(9.0)).describe())
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(("n", "words"), [(37, "last entry.*-1"), (40, "last 4 entries.*-4")])
+def test_a_longitude_that_repeats_its_first_columns(dtype: str, n: int, words: str) -> None:
+    for start in (0.0, -180.0, 0.1):
+        values = (start + 10.0 * np.arange(n)).astype(dtype)
+        for longitude in (values, values[::-1]):
+            with pytest.raises(ValueError, match=f"'longitude'.*each place once.*{words}"):
+                globe([0.0, 1.0], longitude)
 
 
 def test_other_units_are_kept() -> None:
@@ -133,7 +167,7 @@ def test_rounding_of_single_precision_is_no_jitter() -> None:
         ([0.0, 1.0, 1.0, 2.0], "'depth'.*monotone.*index 2"),
         ([0.0, 1.0, 3.0, 2.0], "'depth'.*monotone.*index 3"),
         ([0.0, 1.0, 2.0, 5.0], "'depth'.*even.*step of 3 at index 3.*usual one is 1"),
-        ([0.0, np.nan, 2.0], "'depth'.*finite"),
+        ([0.0, np.nan, 2.0], "'depth'.*finite.*nan at index 1"),
     ],
 )
 def test_uneven_axes_are_refused_by_name_and_place(values: list[float], words: str) -> None:
@@ -214,9 +248,24 @@ def test_numbers_are_times_without_calendar() -> None:
 @pytest.mark.parametrize(
     ("times", "words"),
     [
-        (np.delete(hours(30), 12), "'time'.*even.*step of 7200 at index 12.*reindex"),
-        (hours(10)[[0, 2, 1, 3]], "'time'.*monotone"),
-        (np.delete(months(30), 12), "'time'.*even"),
+        (
+            np.delete(hours(30), 12),
+            "'time'.*even.*of 2 hours at index 12 .*from 2019-03-01T11:00 to 2019-03-01T13:00.*"
+            "is 1 hour; .*reindex",
+        ),
+        (
+            hours(10)[[0, 2, 1, 3]],
+            "monotone axis, got 2019-03-01T02:00 followed by 2019-03-01T01:00",
+        ),
+        (
+            np.delete(months(30), 12),
+            "'time'.*even.* days at index 12 .*from .* where the usual one is 31 d",
+        ),
+        (np.array([0.0, 1.0, np.nan, 3.0]), "'time'.*finite times, got nan at index 2"),
+        (
+            np.array([0.0, 1.0, 3.0, 4.0, 5.0]),
+            "step of 2 at index 2 .*from 1 to 3.*usual one is 1;",
+        ),
         (hours(1), "'time'.*two times"),
         (np.array(["2019-01-01", "NaT"], dtype="datetime64[ns]"), "'time'.*NaT at index 1"),
         (np.array(["Monday", "Tuesday"]), "'time'.*dates or numbers"),

@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import re
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -82,6 +82,16 @@ class Axis:
     is_periodic: bool = False
 
     @property
+    def is_latitude(self) -> bool:
+        """Whether it is a latitude whose degrees are known in metres."""
+        return self.kind == "latitude" and self.spacing_unit == "m"
+
+    @property
+    def is_longitude(self) -> bool:
+        """Whether it is a longitude whose degrees are known in metres."""
+        return self.kind == "longitude" and self.spacing_unit == "m"
+
+    @property
     def step(self) -> float:
         """Distance of neighbouring cells in `unit`."""
         return float(self.values[-1] - self.values[0]) / (len(self.values) - 1)
@@ -130,8 +140,8 @@ class Coordinates:
         entries : sequence of (name, values, attributes)
             One per axis. The attributes "units" and "standard_name" are looked at.
         latitude : float, optional
-            Degrees north of a field that has a longitude, but no latitude among its axes; default
-            the equator.
+            Degrees north of a field that has a longitude, but no latitude in degrees among its
+            axes; default the equator.
 
         Returns
         -------
@@ -141,7 +151,8 @@ class Coordinates:
         Raises
         ------
         ValueError
-            If an axis is not monotone or not even; the message names it and says where.
+            If an axis is not monotone or not even, a longitude meets a place twice, or the
+            latitude is a pole; the message names the axis and says where.
 
         Warns
         -----
@@ -149,9 +160,14 @@ class Coordinates:
             If a unit or a coordinate cannot be understood: the axis keeps lattice units.
         """
         kinds = [_kind(name, attributes) for name, _, attributes in entries]
+        if latitude is not None and not abs(latitude) < 90.0:
+            refuse(
+                "latitude", "degrees between the poles, where longitudes have a length", latitude
+            )
         mean_latitude = 0.0 if latitude is None else latitude
         for (_, values, attributes), kind in zip(entries, kinds, strict=True):
-            if kind == "latitude" and _DEGREES.fullmatch(unit_of(attributes)):
+            is_number = np.asarray(values).dtype.kind in "iuf"
+            if kind == "latitude" and is_number and _DEGREES.fullmatch(unit_of(attributes)):
                 mean_latitude = float(np.mean(values))
         return cls(
             tuple(
@@ -215,7 +231,8 @@ class Coordinates:
     def stretch(self, axis: int) -> NDArray[np.float64]:
         """Length of a cell along an axis at its own latitude, over that of the grid's spacing.
 
-        cos(phi) / cos(mean phi) along a longitude beside a latitude in degrees, else 1.
+        cos(phi) / cos(mean phi) along a longitude beside a latitude in degrees, else 1; 0 at a
+        pole.
 
         Parameters
         ----------
@@ -227,13 +244,12 @@ class Coordinates:
         ndarray of float64
             Its shape broadcasts against the grid's: one number, or one for each row.
         """
-        chosen = self.axes[axis]
         shape = [1] * len(self.axes)
-        if chosen.kind == "longitude" and chosen.spacing_unit == "m":
+        if self.axes[axis].is_longitude:
             for a, other in enumerate(self.axes):
-                if other.kind == "latitude" and other.spacing_unit == "m":
+                if other.is_latitude:
                     shape[a] = len(other.values)
-                    cosine = np.cos(np.deg2rad(other.values))
+                    cosine = np.cos(np.deg2rad(other.values)) * (np.abs(other.values) < 90.0)
                     return np.reshape(cosine / np.cos(np.deg2rad(other.values.mean())), shape)
         return np.ones(shape)
 
@@ -279,13 +295,21 @@ class Coordinates:
         return Grid(self.shape, mask=mask, **(arguments | changes))
 
     def describe(self) -> Iterator[str]:
-        """Lines about the spacing, and its spread where it varies between rows."""
+        """Lines about the spacing, its spread between rows, and where degrees were measured."""
+        has_latitude = any(axis.is_latitude for axis in self.axes)
         for a, axis in enumerate(self.axes):
             rows = axis.spacing * self.stretch(a)
             unit = f" {axis.spacing_unit}" if axis.spacing_unit else ""
             line = f"{axis.name}: {len(axis.values)} cells of {axis.spacing:.5g}{unit}"
             if rows.size > 1:
                 line += f" at the mean latitude ({rows.min():.5g} to {rows.max():.5g}{unit})"
+                if rows.min() == 0.0:
+                    line += ", none at a pole: local drift and diffusivity along it are 0 there"
+            elif axis.is_longitude and not has_latitude:
+                cosine = axis.spacing / (METRES_PER_DEGREE * axis.step)
+                degrees = float(np.rad2deg(np.arccos(min(cosine, 1.0))))
+                place = f"{degrees:.3g} degrees from" if cosine < 1.0 - JITTER**2 else "at"
+                line += f" as {place} the equator (no axis is a latitude in degrees)"
             if axis.is_periodic:
                 line += ", closes"
             if axis.is_flipped:
@@ -327,7 +351,8 @@ def _read_axis(
     rounding = np.finfo(numbers.dtype).eps if numbers.dtype.kind == "f" else 0.0
     positions = numbers.astype(np.float64)
     if not np.isfinite(positions).all():
-        refuse(name, "finite coordinates", f"{positions[~np.isfinite(positions)][0]}")
+        i = int(np.argmin(np.isfinite(positions)))
+        refuse(name, "finite coordinates", f"{positions[i]} at index {i}")
     is_flipped = bool(positions[-1] < positions[0])
     if is_flipped:
         positions = positions[::-1]
@@ -339,6 +364,8 @@ def _read_axis(
         i = int(np.argmax(np.abs(positions)))
         rule = "latitudes from -90 to 90 degrees"
         refuse(name, rule, f"{positions[i]:g} at index {i} (in ascending order)")
+    if is_degrees and kind == "longitude":
+        _check_once(name, positions, float(rounding))
     is_periodic = is_degrees and kind == "longitude" and _closes(positions, float(rounding))
     if doubt:
         warnings.warn(f"axis '{name}' keeps lattice units: {doubt}", UserWarning, stacklevel=4)
@@ -360,22 +387,38 @@ def _read_axis(
     )
 
 
-def check_monotone(name: str, values: NDArray[np.float64], kind: str = "") -> None:
-    """Refuse an axis that does not ascend."""
+def check_monotone(
+    name: str,
+    values: NDArray[np.float64],
+    kind: str = "",
+    label: Callable[[int], str] | None = None,
+) -> None:
+    """Refuse an axis that does not ascend; `label` writes the value at an index."""
     wrong = np.diff(values) <= 0.0
     if wrong.any():
         i = int(np.argmax(wrong))
+        before, after = _labels(values, i, label)
         fix = "a longitude that jumps can be sorted: da.assign_coords, then da.sortby"
         refuse(
             name,
             "a monotone axis",
-            f"{values[i]:g} followed by {values[i + 1]:g} at index {i + 1} (in ascending order)",
+            f"{before} followed by {after} at index {i + 1} (in ascending order)",
             fix=fix if kind == "longitude" else "sort it with da.sortby, and drop duplicates",
         )
 
 
-def check_even(name: str, values: NDArray[np.float64], rounding: float, fix: str = "") -> None:
-    """Refuse an axis whose steps differ by more than jitter and the rounding of its type."""
+def check_even(
+    name: str,
+    values: NDArray[np.float64],
+    rounding: float,
+    fix: str = "",
+    length: Callable[[float], str] = "{:g}".format,
+    label: Callable[[int], str] | None = None,
+) -> None:
+    """Refuse an axis whose steps differ by more than jitter and the rounding of its type.
+
+    `length` writes a step, `label` the value at an index.
+    """
     even = np.linspace(values[0], values[-1], len(values))
     step = (values[-1] - values[0]) / max(len(values) - 1, 1)
     allowed = JITTER * step + rounding * np.abs(values).max()
@@ -383,12 +426,37 @@ def check_even(name: str, values: NDArray[np.float64], rounding: float, fix: str
         steps = np.diff(values)
         typical = float(np.median(steps))
         i = int(np.argmax(np.abs(steps - typical)))
+        before, after = _labels(values, i, label)
         refuse(
             name,
             "an even axis",
-            f"a step of {steps[i]:g} at index {i + 1} (in ascending order) where the usual one is "
-            f"{typical:g}",
+            f"a step of {length(steps[i])} at index {i + 1} (in ascending order, from {before} to "
+            f"{after}) where the usual one is {length(typical)}",
             fix=fix or "put the data on an even grid with da.interp",
+        )
+
+
+def _labels(
+    values: NDArray[np.float64], i: int, label: Callable[[int], str] | None
+) -> tuple[str, str]:
+    """What stands at an index and at the next one."""
+    if label is None:
+        return f"{values[i]:g}", f"{values[i + 1]:g}"
+    return label(i), label(i + 1)
+
+
+def _check_once(name: str, values: NDArray[np.float64], rounding: float) -> None:
+    """Refuse a longitude that goes further than once round."""
+    step = (values[-1] - values[0]) / (len(values) - 1)
+    allowed = 2.0 * (JITTER * step + rounding * np.abs(values).max())
+    n_repeated = int(np.sum(values - values[0] > 360.0 - allowed))
+    if n_repeated:
+        entries = "entry" if n_repeated == 1 else f"{n_repeated} entries"
+        refuse(
+            name,
+            "a longitude that meets each place once",
+            f"{values[0]:g} to {values[-1]:g} degrees",
+            fix=f"leave out the last {entries}, as da.isel({name}=slice(None, -{n_repeated})) does",
         )
 
 

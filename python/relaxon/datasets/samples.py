@@ -82,6 +82,10 @@ def read_archive(path: str | os.PathLike[str]) -> dict[str, NDArray[Any]]:
         zipfile.BadZipFile,
     ) as error:
         text = " ".join(str(error).split())
+        if os.path.isdir(where):
+            text = "a folder"
+        elif not os.path.getsize(where):
+            text = "the file is empty"
         is_object = "allow_pickle" in text and zipfile.is_zipfile(where)
         reason = f"'{names[len(arrays)]}' is an array of Python objects" if is_object else text
         refuse(
@@ -146,7 +150,7 @@ def read_samples(path: str | os.PathLike[str]) -> Samples:
 def check_field(name: str, array: NDArray[Any]) -> Fields:
     """An array of float32 or float64 without infinite values."""
     if array.dtype not in (np.float32, np.float64):
-        fix = "convert it with .astype('float64')" if array.dtype.kind in "iubf" else ""
+        fix = f"save it as {name}.astype('float64')" if array.dtype.kind in "iubf" else ""
         refuse(name, "an array of float32 or float64", str(array.dtype), TypeError, fix)
     if np.isinf(array).any():
         index = tuple(int(i) for i in np.argwhere(np.isinf(array))[0])

@@ -141,7 +141,13 @@ class Series:
         -------
         Scaling
             Of this series' name, unit, step and coordinates.
+
+        Raises
+        ------
+        ValueError
+            As :meth:`Scaling.fit`, and if the times have no such period.
         """
+        self.time.check_period(period)
         return Scaling.fit(
             self.values[:n_times],
             self.time.values[:n_times],
@@ -273,7 +279,7 @@ def open_variable(path: str | os.PathLike[str], variable: str | None = None) -> 
         dataset = xarray.open_dataset(where)
     except Exception as error:
         # Whatever a reader of some format raises, what it means is this.
-        reason = " ".join(str(error).split())
+        reason = _why_unreadable(where, error)
         raise ValueError(
             f"argument 'DATA': expected a file that xarray opens, or .npz, got {where}: {reason}"
         ) from None
@@ -333,5 +339,20 @@ def _scalar_latitude(da: DataArray) -> float | None:
     return None
 
 
+def _why_unreadable(where: str, error: Exception) -> str:
+    """What is wrong with a file that xarray does not open."""
+    if os.path.isdir(where):
+        return "a folder that holds no data set xarray knows"
+    if not os.path.getsize(where):
+        return "the file is empty"
+    reason = " ".join(str(error).split())
+    with open(where, "rb") as file:
+        if file.read(4).startswith((b"\x89HDF", b"CDF")):
+            return f"a netCDF file that is damaged or cut off ({reason})"
+    if "did not find a match" in reason:
+        return "no format that the installed packages read"
+    return reason
+
+
 def _number_fix(dtype: np.dtype[Any]) -> str:
-    return "convert it with .astype('float64')" if dtype.kind in "iub" else ""
+    return "convert it with da.astype('float64')" if dtype.kind in "iub" else ""

@@ -127,10 +127,13 @@ class TimeAxis:
         if times.dtype.kind in "mM" and np.isnat(times).any():
             refuse(name, "dates", f"NaT at index {int(np.argmax(np.isnat(times)))}")
         numbers = _elapsed(times)
+        if not np.isfinite(numbers).all():
+            i = int(np.argmin(np.isfinite(numbers)))
+            refuse(name, "finite times", f"{times[i]} at index {i}")
         is_flipped = bool(numbers[-1] < numbers[0])
         if is_flipped:
             times, numbers = times[::-1], numbers[::-1]
-        check_monotone(name, numbers)
+        check_monotone(name, numbers, label=lambda i: _time_text(times[i]))
         if step is None:
             unit = "s" if has_dates or times.dtype.kind == "m" else unit_of(attributes)
             step = _read_step(name, times, numbers, Step(0.0, unit, 0, has_dates))
@@ -155,9 +158,35 @@ class TimeAxis:
         Raises
         ------
         ValueError
-            If times are plain numbers, which have neither month nor hour.
+            If times are plain numbers, which have neither month nor hour, or as
+            :meth:`check_period`.
         """
+        self.check_period(period)
         return slots_of(self.values, period, self.name)
+
+    def check_period(self, period: str) -> None:
+        """Refuse a climatology that these times cannot have.
+
+        Parameters
+        ----------
+        period : {"month", "hour", "none"}
+            What the climatology repeats with.
+
+        Raises
+        ------
+        ValueError
+            If hours are asked for and steps are days, months or years: every time has the same
+            hour then.
+        """
+        days = self.step.length / 86400.0
+        is_whole = self.step.n_months > 0 or (days > 0.5 and abs(days - round(days)) < JITTER)
+        if period == "hour" and self.step.has_dates and is_whole:
+            refuse(
+                "anomaly",
+                f"'month' or 'none' for the axis '{self.name}', whose step of {self.step.text(1)} "
+                f"meets one hour of the day alone",
+                repr(period),
+            )
 
     def ahead(self, n_steps: int) -> NDArray[Any]:
         """The times a number of steps later.
@@ -215,8 +244,22 @@ def _read_step(name: str, times: NDArray[Any], numbers: NDArray[np.float64], emp
                 empty, length=n_months * SECONDS_PER_MONTH, n_months=n_months
             )
     fix = "a missing time can be put in by da.resample or da.reindex, with missing values"
-    check_even(name, numbers, float(np.finfo(np.float64).eps), fix)
+    check_even(
+        name,
+        numbers,
+        float(np.finfo(np.float64).eps),
+        fix,
+        length=lambda length: dataclasses.replace(empty, length=length).text(1),
+        label=lambda i: _time_text(times[i]),
+    )
     return dataclasses.replace(empty, length=length)
+
+
+def _time_text(time: Any) -> str:
+    """A date in as few characters as it takes, or a number."""
+    if isinstance(time, np.datetime64):
+        return str(np.datetime_as_string(time, unit="auto"))
+    return f"{time:g}" if isinstance(time, np.number | float | int) else str(time)
 
 
 def _has_cftime(times: NDArray[Any]) -> bool:

@@ -114,7 +114,8 @@ def split_series(
     Raises
     ------
     ValueError
-        If a part is left without pairs, or training without a month or hour that occurs later.
+        If a part is left without pairs to use, or training without a month or hour that occurs
+        later; if the record is too short, or its step too long, for the climatology.
     """
     check_integer("lead", lead, 1)
     check_choice("anomaly", period, tuple(PERIODS))
@@ -138,6 +139,7 @@ def split_series(
             fix=f"the held-out part has {n_held_out} {times}",
         )
     slots = series.time.slots(period)
+    _check_record(slots, n_times - lead - 1, period, f"{n_times} {times}")
     _check_slots("holdout", holdout, slots, n_training, period)
     cut = n_training
     if validation is not None:
@@ -160,7 +162,7 @@ def split_series(
         coordinates=series.coordinates,
         scaling=scaling,
     )
-    _check_targets(split)
+    _check_pairs(split)
     return split
 
 
@@ -184,7 +186,7 @@ def split_samples(
     Raises
     ------
     ValueError
-        If a part is left without pairs.
+        If a part is left without pairs to use.
     """
     n_training = len(samples) - _share("holdout", holdout, len(samples))
     if not 1 <= n_training < len(samples):
@@ -220,7 +222,7 @@ def split_samples(
         coordinates=Coordinates.lattice(samples.x.shape[1:]),
         scaling=None,
     )
-    _check_targets(split)
+    _check_pairs(split)
     return split
 
 
@@ -231,23 +233,56 @@ def _share(argument: str, share: float, total: int) -> int:
     return math.floor(share * total + 0.5)
 
 
+def _check_record(slots: NDArray[np.int64], most: int, period: str, record: str) -> None:
+    """Refuse a climatology that no share held out could leave complete."""
+    missing = np.setdiff1d(slots, slots[:most])
+    if missing.size:
+        refuse(
+            "anomaly",
+            f"a climatology that a record of {record} can give",
+            repr(period),
+            fix=f"{_slot_text(period, missing[0])} occurs at its very end alone; take 'none', or a "
+            f"longer record",
+        )
+
+
 def _check_slots(
     argument: str, share: float, slots: NDArray[np.int64], n_training: int, period: str
 ) -> None:
     missing = np.setdiff1d(slots, slots[:n_training])
     if missing.size:
-        first = int(missing[0]) + (period == "month")
         refuse(
             argument,
             f"a share that leaves every {period} that occurs to the climatology",
-            f"{share}, which leaves none for {period} {first}",
+            f"{share}, which leaves none for {_slot_text(period, missing[0])}",
         )
 
 
-def _check_targets(split: Split) -> None:
-    """Every part needs something to be measured on."""
+def _slot_text(period: str, slot: int) -> str:
+    return f"{period} {int(slot) + (period == 'month')}"
+
+
+def _check_pairs(split: Split) -> None:
+    """Every part needs something to learn from or to be measured on."""
     for name in ("training", "validation", "held_out"):
         part: Samples | None = getattr(split, name)
-        if part is None or part.weights is None or np.any(part.weights[:, split.mask] > 0):
+        if part is None:
             continue
-        refuse("DATA", f"a target in the part '{name}'", "none: all of its values are missing")
+        # A missing input has become 0.
+        is_usable = (part.x[:, split.mask] != 0.0).any(axis=1)
+        if part.weights is not None:
+            counts = (part.weights[:, split.mask] > 0).any(axis=1)
+            if not counts.any():
+                refuse("DATA", f"a target in the part '{name}'", "none: all values are missing")
+            is_usable &= counts
+        if not is_usable.any():
+            refuse(
+                "DATA",
+                f"a pair of a known input and a known target in the part '{name}'",
+                f"none among {len(part)} pairs: an input is missing, or 0 everywhere, wherever a "
+                f"target is known",
+            )
+    if not split.variance > 0.0:
+        refuse(
+            "DATA", "targets that vary in the part 'training'", f"a variance of {split.variance}"
+        )

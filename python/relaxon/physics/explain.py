@@ -351,8 +351,8 @@ def explain(
     ...     {"R": np.array(0.0), "U": np.array([0.6]), "D": np.array([0.24])}
     ... )
     >>> print(rx.explain(model))
-    process                   unit   median  5-95 %
-    ------------------------  -----  ------  ------
+    process                   unit   value
+    ------------------------  -----  -----
     reaction                  1/s    0
     advection along distance  m/s    2.5
     diffusion along distance  m^2/s  500

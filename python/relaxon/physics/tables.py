@@ -5,15 +5,15 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, fields
-from typing import TYPE_CHECKING
+from dataclasses import asdict, fields, replace
+from typing import TYPE_CHECKING, Any
 
 from .stability import format_percent
 
 if TYPE_CHECKING:
     from .explain import Explanation, Row
 
-__all__ = ["format_csv", "format_explanation", "format_number"]
+__all__ = ["format_csv", "format_explanation", "format_number", "readable_rows"]
 
 
 def format_explanation(explanation: Explanation) -> str:
@@ -27,9 +27,10 @@ def format_explanation(explanation: Explanation) -> str:
     Returns
     -------
     str
-        One table of coefficients, one of Peclet and stability numbers, and notes.
+        One table of coefficients, in units that people read, one of Peclet and stability numbers,
+        and notes.
     """
-    rows = explanation.table()
+    rows = readable_rows(explanation)
     parts = []
     coefficients = [row for row in rows if row.bound is None]
     if coefficients:
@@ -43,6 +44,19 @@ def format_explanation(explanation: Explanation) -> str:
     if notes:
         parts.append("\n".join(notes))
     return "\n\n".join(parts)
+
+
+def readable_rows(explanation: Explanation) -> tuple[Row, ...]:
+    """Rows of the table, rates per hour or month of the data's step instead of per second."""
+    units = {p.name: explanation.readable_unit(p) for p in explanation.processes}
+    numbers = ("median", "low", "high", "null_low", "null_high", "standard_error")
+    rows = []
+    for row in explanation.table():
+        unit, factor = units.get(row.process, (row.unit, 1.0))
+        values = {name: getattr(row, name) for name in numbers}
+        scaled: dict[str, Any] = {n: None if v is None else v * factor for n, v in values.items()}
+        rows.append(replace(row, unit=unit, **scaled))
+    return tuple(rows)
 
 
 def format_csv(rows: Iterable[Row]) -> str:
@@ -66,7 +80,7 @@ def format_number(value: float, digits: int = 4) -> str:
 def _coefficient_lines(rows: Sequence[Row]) -> list[list[str]]:
     has_layers = any(row.layer is not None for row in rows)
     has_errors = any(row.standard_error is not None for row in rows)
-    has_ranges = any(row.low != row.high for row in rows) or not has_errors
+    has_ranges = any(row.low != row.high for row in rows)
     has_null = any(row.null_low is not None for row in rows)
     head = ["process", *(["layer"] if has_layers else []), "unit"]
     head += ["median" if has_ranges else "value"]

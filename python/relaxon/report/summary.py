@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import platform
 import shlex
-from dataclasses import asdict, fields, replace
+from dataclasses import asdict, fields
 from importlib.metadata import version
 from typing import Any
 
@@ -14,7 +14,8 @@ import numpy as np
 from ..datasets.scaling import Scaling
 from ..forecasting.experiment import Experiment, Result
 from ..forecasting.options import Options
-from ..physics.explain import Explanation, Process, Row
+from ..physics.explain import Explanation, Process
+from ..physics.tables import readable_rows
 
 __all__ = ["physics_of", "summary_of"]
 
@@ -130,7 +131,7 @@ def _explanation(explanation: Explanation) -> dict[str, Any]:
     stability = explanation.stability
     errors = explanation.standard_errors
     return {
-        "table": [_plain(asdict(row)) for row in _readable_rows(explanation)],
+        "table": [_plain(asdict(row)) for row in readable_rows(explanation)],
         "stability": None
         if stability is None
         else {
@@ -149,19 +150,6 @@ def _explanation(explanation: Explanation) -> dict[str, Any]:
         },
         "note": explanation.note,
     }
-
-
-def _readable_rows(explanation: Explanation) -> list[Row]:
-    """Rows of the table, rates per day or month instead of per second."""
-    units = {p.name: explanation.readable_unit(p) for p in explanation.processes}
-    numbers = ("median", "low", "high", "null_low", "null_high", "standard_error")
-    rows = []
-    for row in explanation.table():
-        unit, factor = units.get(row.process, (row.unit, 1.0))
-        values = {name: getattr(row, name) for name in numbers}
-        scaled: dict[str, Any] = {n: None if v is None else v * factor for n, v in values.items()}
-        rows.append(replace(row, unit=unit, **scaled))
-    return rows
 
 
 def _commands(experiment: Experiment) -> list[str]:
