@@ -248,6 +248,32 @@ def test_lbfgs_repeats_bit_by_bit_for_any_threads_and_budget() -> None:
     assert all(run == runs[0] for run in runs)
 
 
+def test_lbfgs_may_end_in_a_poor_minimum_where_omega_is_one() -> None:
+    """What docs/accuracy.md says, and that its first step is one long."""
+    n, random = 32, np.random.default_rng(0)
+    phases = np.outer(np.arange(1, 6), 2 * np.pi * np.arange(n) / n)
+    x = random.standard_normal((20, 5)) @ np.cos(phases) / 3
+    x += random.standard_normal((20, 5)) @ np.sin(phases) / 3
+    k = 2 * np.pi * np.fft.rfftfreq(n)
+    y = np.fft.irfft(np.fft.rfft(x) * np.exp(-3j * k - 1.5 * k**2), n)
+
+    def end(omega: float, optimizer: Any) -> tuple[rx.Fit, float]:
+        op = rx.ADR(rx.Grid((n,)))
+        model = rx.Relaxation(op, depth=6, activation="identity", omega=omega)
+        fit = rx.fit(model, x, y, optimizer=optimizer)
+        assert fit.status is rx.Status.CONVERGED
+        return fit, fit.model.loss(x, y) / float(np.mean(np.sum(y**2, axis=1)))
+
+    secant = rx.SteepestDescent(rate=1e-4, line_search="barzilai-borwein")
+    poor, error = end(1.0, rx.LBFGS())
+    assert error > 0.8
+    assert poor.model.params["R"] < -1.0
+    good = end(1.0, secant)[1]
+    assert good < 0.005
+    assert end(0.5, rx.LBFGS())[1] == pytest.approx(good, rel=1e-3)
+    assert poor.history.rate[0] * poor.history.gradient_norm[0] == pytest.approx(1.0)
+
+
 def test_lbfgs_that_starts_at_overflow_diverges() -> None:
     model = rx.Relaxation(rx.ADR(rx.Grid((5,))), depth=400, activation="identity", omega=1.0)
     model = model.with_params({"R": np.asarray(1e3)})
