@@ -104,7 +104,10 @@ plt.show()
 
 # %%
 # Few steps help one part and hurt another; the number at which the worst of
-# them is best is taken.
+# them is best is taken. The curves jump, as steps of Barzilai and Borwein do,
+# and where the least lies at the last step, more of them might gain a little.
+# L-BFGS with less smoothness, chosen at three and six hours together, does
+# better: ``bench/README.md`` lists what was tried, and the README its result.
 
 model = fit_local(training, n_steps)
 rows = {

@@ -137,6 +137,15 @@ def check_threads(value: object) -> int:
     return check_integer("threads", value, 1, MOST_THREADS)
 
 
+def read_array(argument: str, value: object) -> Array:
+    """An array of whatever NumPy takes for one."""
+    try:
+        return np.asarray(value)
+    except (TypeError, ValueError) as error:
+        kind = TypeError if isinstance(error, TypeError) else ValueError
+        refuse(argument, "an array", repr(value), kind, str(error))
+
+
 def check_array(argument: str, value: object, dtype: np.dtype[Any]) -> Array:
     """An array of exactly this type; copied only where its memory is not contiguous."""
     if not hasattr(value, "dtype") or not hasattr(value, "shape"):

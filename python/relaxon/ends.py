@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import ClassVar
 
 from . import _core
 from ._validate import check_integer
@@ -11,8 +12,23 @@ from .activations import check_activation
 __all__ = ["Lift", "Readout"]
 
 
+class End:
+    """What both share: a width and an activation, checked, and as the core takes them."""
+
+    activation: str
+    _width: ClassVar[str]  # the name of the width
+
+    def __post_init__(self) -> None:
+        width = check_integer(self._width, getattr(self, self._width), 1)
+        object.__setattr__(self, self._width, width)
+        check_activation(self.activation)
+
+    def _core_end(self) -> _core.End:
+        return _core.End(getattr(self, self._width), self.activation)
+
+
 @dataclasses.dataclass(frozen=True)
-class Lift:
+class Lift(End):
     """The first state from any vector: z_0 = g(A x + a).
 
     Parameters
@@ -50,17 +66,11 @@ class Lift:
 
     n_in: int
     activation: str = "identity"
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "n_in", check_integer("n_in", self.n_in, 1))
-        check_activation(self.activation)
-
-    def _core_end(self) -> _core.End:
-        return _core.End(self.n_in, self.activation)
+    _width: ClassVar[str] = "n_in"
 
 
 @dataclasses.dataclass(frozen=True)
-class Readout:
+class Readout(End):
     """Any vector from the last state: y = g(B z_L + c).
 
     Parameters
@@ -98,10 +108,4 @@ class Readout:
 
     n_out: int
     activation: str = "identity"
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "n_out", check_integer("n_out", self.n_out, 1))
-        check_activation(self.activation)
-
-    def _core_end(self) -> _core.End:
-        return _core.End(self.n_out, self.activation)
+    _width: ClassVar[str] = "n_out"

@@ -26,7 +26,7 @@ from ._validate import (
 )
 from .activations import check_activation
 from .datasets.scaling import Scaling
-from .ends import Lift, Readout
+from .ends import End, Lift, Readout
 from .operators import Operator, check_parameter
 
 if TYPE_CHECKING:
@@ -426,7 +426,7 @@ class Network:
         names += ["lift", "readout", "dt", "time_unit", "dtype", "seed", "scaling"]
         return {name: getattr(self, f"_{name}") for name in names}
 
-    def _ends(self) -> dict[str, Lift | Readout | None]:
+    def _ends(self) -> dict[str, End | None]:
         return {"lift": self._lift, "readout": self._readout}
 
     def _key(self) -> tuple[Any, ...]:
@@ -465,6 +465,6 @@ class Network:
         return f"Relaxation({', '.join(parts)})"
 
 
-def _core_end(end: Lift | Readout | None) -> _core.End:
+def _core_end(end: End | None) -> _core.End:
     """An end as the core takes it; one of no width is none."""
     return _core.End(0, "identity") if end is None else end._core_end()

@@ -269,6 +269,27 @@ def test_figures_of_all_families(kind: str, family: dict[str, str]) -> None:
         assert "layer" in labels
 
 
+@pytest.mark.parametrize("space", ["homogeneous", "local"])
+def test_mixed_components_of_three_axes_are_told_apart(space: Any) -> None:
+    grid = rx.Grid((3, 4, 5), names=("depth", "lat", "lon"))
+    explanation = rx.explain(rx.Relaxation(rx.ADR(grid, space=space), depth=2))
+    pairs = ["depth and lat", "depth and lon", "lat and lon"]
+    names = {row.process for row in explanation.table()}
+    assert {f"diffusion along {pair}" for pair in pairs} <= names
+    for pair in pairs:
+        assert f"diffusion along {pair} " in str(explanation)
+    figure = explanation.plot()
+    shown = [label.get_text() for axes in figure.axes for label in axes.get_yticklabels()]
+    shown += [axes.get_title(loc="left") for axes in figure.axes]
+    for pair in pairs:
+        assert sum(text.startswith(f"Diffusion along {pair}") for text in shown) == 1
+    pytest.importorskip("xarray")
+    data = explanation.to_xarray()
+    for pair in pairs:
+        name = f"D_{pair.replace(' and ', '_')}"
+        assert data[name].attrs["long_name"] == f"diffusion along {pair}"
+
+
 def test_figures_touch_nothing_global() -> None:
     import matplotlib
 

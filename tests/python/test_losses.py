@@ -233,6 +233,19 @@ def test_wrong_penalties_are_refused(kind: str) -> None:
         penalty(float("nan"))
     with pytest.raises(ValueError, match="'V'"):
         rx.fit(case.model(), case.x, case.y, steps=1, penalties=(penalty(1.0, of="V"),))
+    names: Any
+    for names in (3, {"R"}, ("R", None)):
+        with pytest.raises(TypeError, match="argument 'of': expected a name or a tuple"):
+            penalty(1.0, of=names)
+    for names in ((), ("R", "R")):
+        with pytest.raises(ValueError, match="argument 'of': expected names, each of them once"):
+            penalty(1.0, of=names)
+    assert penalty(1.0, of=["R", "D"]).of == ("R", "D")
+
+
+def test_ragged_weights_are_named() -> None:
+    with pytest.raises(ValueError, match="argument 'weights': expected an array"):
+        rx.SquaredDistance(weights=[[1.0], [1.0, 2.0]])
 
 
 @pytest.mark.parametrize(

@@ -248,12 +248,80 @@ def test_lbfgs_repeats_bit_by_bit_for_any_threads_and_budget() -> None:
     assert all(run == runs[0] for run in runs)
 
 
+def test_lbfgs_may_end_in_a_poor_minimum_where_omega_is_one() -> None:
+    """What docs/accuracy.md says, and that its first step is one long."""
+    n, random = 32, np.random.default_rng(0)
+    phases = np.outer(np.arange(1, 6), 2 * np.pi * np.arange(n) / n)
+    x = random.standard_normal((20, 5)) @ np.cos(phases) / 3
+    x += random.standard_normal((20, 5)) @ np.sin(phases) / 3
+    k = 2 * np.pi * np.fft.rfftfreq(n)
+    y = np.fft.irfft(np.fft.rfft(x) * np.exp(-3j * k - 1.5 * k**2), n)
+
+    def end(omega: float, optimizer: Any) -> tuple[rx.Fit, float]:
+        op = rx.ADR(rx.Grid((n,)))
+        model = rx.Relaxation(op, depth=6, activation="identity", omega=omega)
+        fit = rx.fit(model, x, y, optimizer=optimizer)
+        assert fit.status is rx.Status.CONVERGED
+        return fit, fit.model.loss(x, y) / float(np.mean(np.sum(y**2, axis=1)))
+
+    secant = rx.SteepestDescent(rate=1e-4, line_search="barzilai-borwein")
+    poor, error = end(1.0, rx.LBFGS())
+    assert error > 0.8
+    assert poor.model.params["R"] < -1.0
+    good = end(1.0, secant)[1]
+    assert good < 0.005
+    assert end(0.5, rx.LBFGS())[1] == pytest.approx(good, rel=1e-3)
+    assert poor.history.rate[0] * poor.history.gradient_norm[0] == pytest.approx(1.0)
+
+
 def test_lbfgs_that_starts_at_overflow_diverges() -> None:
     model = rx.Relaxation(rx.ADR(rx.Grid((5,))), depth=400, activation="identity", omega=1.0)
     model = model.with_params({"R": np.asarray(1e3)})
     x = np.ones((2, 5))
-    with pytest.raises(rx.DivergenceError, match="step 1"):
+    with pytest.raises(rx.DivergenceError, match="step 1") as caught:
         rx.fit(model, x, x, optimizer=rx.LBFGS())
+    assert "start from smaller parameters (model.with_params)" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "step", "cure"),
+    [
+        (rx.LBFGS(), 2, "bound the parameters (bounds=), use fewer layers or scale x and y"),
+        (
+            rx.SteepestDescent(rate=1e3, line_search="armijo"),
+            1,
+            "lower the rate, bound the parameters (bounds=) or scale x and y",
+        ),
+        (rx.SteepestDescent(rate=1e3), 2, "lower the rate or use a line search"),
+        (rx.Adam(rate=1e3), 2, "lower the rate or use a line search"),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, rx.Adam) else None,
+)
+def test_divergence_tells_what_helps_with_this_optimizer(
+    optimizer: Any, step: int, cure: str
+) -> None:
+    """From a good start; targets of 1e16 make steps so long that float32 overflows."""
+    op = rx.ADR(rx.Grid((5,)))
+    model = rx.Relaxation(op, depth=100, activation="identity", dtype="float32")
+    x = np.random.default_rng(0).standard_normal((2, 5)).astype(np.float32)
+    y = np.ascontiguousarray(1e16 * x[::-1], dtype=np.float32)
+    with pytest.raises(rx.DivergenceError, match=f"step {step}: ") as caught:
+        rx.fit(model, x, y, optimizer=optimizer, steps=200)
+    assert str(caught.value).endswith(f"; {cure}")
+    searches = optimizer._is_line_search
+    assert ("the loss of every trial step" in str(caught.value)) == searches
+
+
+@pytest.mark.parametrize(
+    "optimizer", [rx.LBFGS(), rx.Adam(rate=1.0), rx.SteepestDescent(1.0, line_search="armijo")]
+)
+def test_a_start_that_overflows_is_at_fault_itself(optimizer: Any) -> None:
+    model = rx.Relaxation(rx.ADR(rx.Grid((5,))), depth=400, activation="identity", omega=1.0)
+    model = model.with_params({"R": np.asarray(1e3)})
+    with pytest.raises(rx.DivergenceError, match="the state is not finite") as caught:
+        rx.fit(model, np.ones((2, 5)), np.ones((2, 5)), optimizer=optimizer)
+    assert "start from smaller parameters" in str(caught.value)
+    assert "the rate" not in str(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -294,6 +362,34 @@ def test_wrong_factors_are_refused_before_any_step(value: Any) -> None:
     with pytest.raises((TypeError, ValueError), match=r"schedule\(7\)"):
         rx.fit(model, x, y, optimizer=optimizer, steps=8)
     rx.fit(model, x, y, optimizer=optimizer, steps=7)
+
+
+def raise_key_error(step: int) -> float:
+    raise KeyError(step)
+
+
+@pytest.mark.parametrize(
+    ("schedule", "error", "cause", "words"),
+    [
+        (raise_key_error, ValueError, KeyError, "one that raised KeyError at step 0: 0"),
+        (lambda: 1.0, TypeError, TypeError, "one that raised TypeError at step 0: "),
+        (lambda step: 1 / (2 - step), ValueError, ZeroDivisionError, "at step 2: division"),
+        (lambda step: 0.0, ValueError, None, "a factor above 0 at some step, got 0 at all 8"),
+    ],
+)
+@pytest.mark.parametrize("kind", [rx.Adam, rx.SteepestDescent])
+def test_schedules_that_raise_or_end_at_nothing_are_named(
+    kind: Any, schedule: Any, error: Any, cause: Any, words: str
+) -> None:
+    model, (x, y) = student(), data()
+    with pytest.raises(error, match="argument 'schedule': expected") as caught:
+        rx.fit(model, x, y, optimizer=kind(rate=1e-3, schedule=schedule), steps=8)
+    assert words in str(caught.value)
+    assert (
+        caught.value.__cause__ is None
+        if cause is None
+        else isinstance(caught.value.__cause__, cause)
+    )
 
 
 def things() -> list[Any]:

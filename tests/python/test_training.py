@@ -184,6 +184,12 @@ def test_batches_are_refused_where_losses_are_compared(kind: str) -> None:
         ({"trainable": {"R": 0}}, TypeError, "trainable"),
         ({"trainable": ("R",)}, TypeError, "trainable"),
         ({"trainable": {"R": False, "U": False, "D": False}}, ValueError, "trainable"),
+        ({"penalties": [rx.Smoothness(1.0)]}, ValueError, "penalties"),
+        ({"penalties": rx.L2(1.0)}, TypeError, "penalties"),
+        ({"callbacks": print}, TypeError, "callbacks"),
+        ({"loss": rx.SquaredDistance(weights=np.zeros((5, 7)))}, ValueError, "weights"),
+        ({"validation": (*data(2), np.zeros((2, 5, 7)))}, ValueError, "validation"),
+        ({"bounds": {"R": ([[0.0], [0.0, 1.0]], None)}}, ValueError, "bounds"),
         ({"bounds": {"V": (0, 1)}}, ValueError, "bounds"),
         ({"bounds": {"R": 0.0}}, TypeError, "bounds"),
         ({"bounds": {"R": (0.0, 1.0, 2.0)}}, TypeError, "bounds"),
@@ -377,7 +383,30 @@ def test_smoothness_leaves_the_maps_of_the_ends_alone() -> None:
     assert fit == alone
 
 
+def test_smoothness_without_a_field_is_refused_and_says_where_there_is_one() -> None:
+    fields = model_of("local", bias="homogeneous")
+    for model, penalty, words in (
+        (model_of(), rx.Smoothness(1.0), "(this model has none), got Smoothness(strength=1.0"),
+        (model_of(), rx.Smoothness(1.0, of="D"), "of='D') on D; leave it out"),
+        (fields, rx.Smoothness(1.0, of=("D", "bias")), "(R, U, D), got"),
+        (fields, rx.Smoothness(1.0, of="bias"), "on bias; name fields in `of`"),
+    ):
+        with pytest.raises(
+            ValueError, match="argument 'penalties': expected with Smooth"
+        ) as caught:
+            rx.fit(model, *data(), steps=1, penalties=[penalty])
+        assert words in str(caught.value)
+    rx.fit(fields, *data(), steps=1, penalties=[rx.Smoothness(1.0)])
+    rx.fit(model_of(), *data(), steps=1, penalties=[rx.Smoothness(0.0)])
+
+
 # -- callbacks --------------------------------------------------------------------------------
+
+
+def test_an_answer_that_is_neither_true_nor_false_keeps_the_fit() -> None:
+    with pytest.raises(rx.CallbackError, match="ValueError after step 1") as caught:
+        rx.fit(model_of(), *data(), steps=5, callbacks=[lambda state: np.ones(3)])
+    assert len(caught.value.fit.history) == 1
 
 
 @over_optimizers

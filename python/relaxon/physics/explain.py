@@ -335,6 +335,12 @@ def explain(
     compare with Student's t of the number of samples. Costs one tangent sweep per parameter, and
     one for each layer with targets.
 
+    They tell how far the coefficients of the best model of this form would scatter over other
+    samples of the same kind. They do not cover that the form is wrong: another equation, the error
+    of scheme, grid and step (numerics, "Accuracy and limits"), or a process that is missing or not
+    resolved. That can be many standard errors, and only other grids, schemes, depths and the error
+    on held-out data show it.
+
     References
     ----------
     S. Succi, On the physical interpretation of neural PDEs, MEMOCS 13 (2025) 275-286, sections 5-7.

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .._validate import refuse
+from .._validate import read_array, refuse
 from ..model import Relaxation
 from ..physics.lattice import is_field
 
@@ -73,7 +73,7 @@ def _sides(name: str, pair: object) -> tuple[Any, Any]:
 def _spread(model: Relaxation, name: str, side: Any, open_end: float) -> Array:
     """One side of the bounds in the shape of the parameter."""
     shape = model.params[name].shape
-    values = np.asarray(open_end if side is None else side)
+    values = read_array("bounds", open_end if side is None else side)
     if values.dtype.kind not in "fiu":
         refuse("bounds", f"numbers, arrays of numbers or None for {name!r}", repr(side), TypeError)
     if np.isnan(values).any():

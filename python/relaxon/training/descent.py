@@ -149,6 +149,7 @@ def start_descent(
     check_instance("optimizer", optimizer, (SteepestDescent, Adam, LBFGS))
     states = model._check_input(x)
     target, weights, at = model._check_target("y", y, states, loss)
+    _check_weighted("weights", weights)
     order = [*(name for name in model.params if name != "omega"), "omega"]
     trained = check_trainable(model, trainable)
     rates = optimizer._rates(list(model.params))
@@ -225,6 +226,13 @@ def _check_batch_size(batch_size: int | None, n_samples: int, optimizer: Optimiz
     return batch_size
 
 
+def _check_weighted(argument: str, weights: Array | None) -> None:
+    if weights is not None and not weights.any():
+        refuse(
+            argument, "at least one above 0", f"{weights.size} zeros", fix="nothing would be read"
+        )
+
+
 def _check_validation(
     model: Relaxation, validation: Validation, loss: Distance
 ) -> tuple[Array, Array, Array | None]:
@@ -236,6 +244,7 @@ def _check_validation(
         weights = validation[2] if len(validation) == 3 else loss.weights if shared else None
         own = loss.with_weights(weights)
         target, weights, _ = model._check_target("y", validation[1], states, own)
+        _check_weighted("weights", weights)
     except (TypeError, ValueError) as error:
         raise type(error)(f"argument 'validation': {error}") from None
     return states, target, weights
@@ -245,12 +254,32 @@ def _penalty_terms(
     model: Relaxation, penalties: Sequence[Penalty], order: list[str]
 ) -> list[tuple[str, float, int]]:
     if not isinstance(penalties, Iterable):
-        refuse("penalties", "a sequence of penalties", repr(penalties), TypeError, "[penalty]")
+        refuse(
+            "penalties", "a sequence of penalties", repr(penalties), TypeError, "put it in a list"
+        )
     terms = []
     for penalty in penalties:
         check_instance("penalties", penalty, (L2, Smoothness))
-        is_l2 = isinstance(penalty, L2)
-        for name in penalty.names(list(model.params)):
-            if is_l2 or is_field(model, name):
-                terms.append(("l2" if is_l2 else "smoothness", penalty.strength, order.index(name)))
+        kind, names = "l2", penalty.names(list(model.params))
+        if isinstance(penalty, Smoothness):
+            kind, names = "smoothness", _check_fields(model, penalty, names)
+        terms += [(kind, penalty.strength, order.index(name)) for name in names]
     return terms
+
+
+def _check_fields(model: Relaxation, penalty: Smoothness, names: list[str]) -> list[str]:
+    """Those that differ between cells; the others have no gradient to penalise."""
+    fields = [name for name in names if is_field(model, name)]
+    wanted = fields[:1] if penalty.of is None else names
+    if penalty.strength > 0.0 and (not wanted or len(fields) < len(wanted)):
+        known = [name for name in model.params if is_field(model, name)]
+        refuse(
+            "penalties",
+            "with Smoothness, parameters that differ between cells"
+            f" ({', '.join(known) if known else 'this model has none'})",
+            f"{penalty!r} on {', '.join(name for name in names if name not in fields)}",
+            fix="name fields in `of`"
+            if known
+            else 'leave it out, or use an operator with space="local"',
+        )
+    return fields

@@ -11,6 +11,7 @@ from ..model import Relaxation
 from ..operators import ADR
 from ..physics.stability import stability_number
 from .descent import Descent
+from .optimizers import LBFGS, Optimizer
 
 __all__ = ["DivergenceError", "diverge"]
 
@@ -43,16 +44,20 @@ class DivergenceError(ArithmeticError):
         return type(self), (str(self), self.step, self.layer, self.cell, self.model)
 
 
-def diverge(descent: Descent, threads: int | None) -> NoReturn:
-    """Find where the numbers ran away, and say which bound of stability was exceeded."""
+def diverge(descent: Descent, optimizer: Optimizer, threads: int | None) -> NoReturn:
+    """Find where the numbers ran away, and say which bound was exceeded and what helps."""
     model = descent.model("previous")
     place = descent.find_extreme(threads)
     cell = tuple(int(i) for i in np.unravel_index(place.cell, model.grid.shape))
     step = descent.step + 1
-    what = "the state is not finite" if not place.is_finite else "the gradient is not finite"
+    what = "the state is"
+    if place.is_finite:
+        what = "the gradient is"
+        if optimizer._is_line_search:
+            what = "the gradient, or the loss of every trial step, is"
     message = (
-        f"diverged at step {step}: {what} (layer {place.layer}, cell {cell}, sample "
-        f"{place.sample}); {_stability(descent, place)}; lower the rate or use a line search"
+        f"diverged at step {step}: {what} not finite (layer {place.layer}, cell {cell}, sample "
+        f"{place.sample}); {_stability(descent, place)}; {_cure(descent, optimizer, place)}"
     )
     raise DivergenceError(message, step, place.layer, cell, model)
 
@@ -62,3 +67,17 @@ def _stability(descent: Descent, place: _core.Extreme) -> str:
     if not isinstance(descent.start.operator, ADR):
         return f"|z| grew {place.growth:.3g} times in that layer"
     return stability_number(descent.start, descent.arrays("parameters"))
+
+
+def _cure(descent: Descent, optimizer: Optimizer, place: _core.Extreme) -> str:
+    """What helps: a rate only where the caller has set one and a step was tried."""
+    is_start = descent.step == 0 and not (place.is_finite and optimizer._is_line_search)
+    if is_start:
+        return (
+            "start from smaller parameters (model.with_params), use fewer layers or scale x and y"
+        )
+    if isinstance(optimizer, LBFGS):
+        return "bound the parameters (bounds=), use fewer layers or scale x and y"
+    if optimizer._is_line_search:
+        return "lower the rate, bound the parameters (bounds=) or scale x and y"
+    return "lower the rate or use a line search"

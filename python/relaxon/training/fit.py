@@ -132,10 +132,10 @@ class _Follower:
             if self._progress and time.perf_counter() - self._shown_at >= STRETCH_SECONDS:
                 self._show(self._progress)
             answers = [callback(self._state()) for callback in self._callbacks]
+            return any(answers)
         except Exception as error:
             self.error = error
             return True
-        return any(answers)
 
     def finish(self) -> None:
         """Show the last state."""
@@ -192,9 +192,9 @@ def fit(
         Samples of a step; default all. In every epoch each sample is used once, in an order of its
         own; the last step of an epoch takes what is left. Not with line searches nor LBFGS.
     seed : int, default 0
-        Of the order of the samples.
+        Of the order of the samples in mini-batches; not used without `batch_size`.
     penalties : sequence of L2 or Smoothness
-        Added to the loss, reported apart.
+        Added to the loss, reported apart. Smoothness needs parameters that differ between cells.
     validation : (x, y) or (x, y, weights), optional
         Samples whose loss is evaluated before every step, with mini-batches before every epoch and
         at the end; they choose the model that is returned and steer nothing else. Weights of `loss`
@@ -214,6 +214,8 @@ def fit(
         about every 50 ms.
     trainable : mapping of str to bool, optional
         Parameters by name that keep their values where False; those not named are trained.
+        Penalties and bounds of parameters that are kept still count: the former as a constant, the
+        latter for the start.
     bounds : mapping of str to (low, high), optional
         Bounds of parameters by name, such as ``{"D": (0.0, None)}``; every step is projected on
         them. A side is None (open), a number or an array that broadcasts to the parameter; for a
@@ -292,7 +294,7 @@ def fit(
     finally:
         follower.close()
     if found == "diverged":
-        diverge(descent, threads)
+        diverge(descent, optimizer, threads)
     status = Status[found.upper()]
     best = descent.model("parameters" if validation is None else "best")
     seconds = time.perf_counter() - begin
@@ -320,7 +322,8 @@ def _run_core(descent: Descent, follower: _Follower) -> str:
 
 def _check_callbacks(callbacks: object) -> list[Callable[[State], object]]:
     if not isinstance(callbacks, Iterable):
-        refuse("callbacks", "a sequence of functions", repr(callbacks), TypeError)
+        fix = "put it in a list" if callable(callbacks) else ""
+        refuse("callbacks", "a sequence of functions", repr(callbacks), TypeError, fix)
     follow = list(callbacks)
     for callback in follow:
         if not callable(callback):

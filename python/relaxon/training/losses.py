@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .. import _core
-from .._validate import check_integer, check_number, refuse
+from .._validate import check_integer, check_number, read_array, refuse
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -287,7 +287,7 @@ class CrossEntropy(Distance):
 
 
 def _check_weights(value: ArrayLike) -> NDArray[Any]:
-    weights = np.array(value, order="C")
+    weights = np.array(read_array("weights", value), order="C")
     if weights.dtype not in (np.bool_, np.float32, np.float64):
         refuse("weights", "an array of bool, float32 or float64", str(weights.dtype), TypeError)
     wrong = ~(np.isfinite(weights) & (weights >= 0))

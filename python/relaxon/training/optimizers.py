@@ -250,7 +250,9 @@ class LBFGS(Optimizer):
     On all samples at once. SciPy works in float64; for a float32 model each point is rounded before
     it is evaluated, and so is the result. A trial that overflows is answered with the parabola
     through the last step's value and slope that has its minimum at a tenth of the way. The rate in
-    the history is the length of the step over that of the gradient. Where threadpoolctl is
+    the history is the length of the step over that of the gradient. The first trial step has length
+    1 in the parameters, however small these are: with omega = 1, homogeneous models may end in a
+    poor minimum; a smaller omega or Barzilai-Borwein steps avoid it. Where threadpoolctl is
     installed, BLAS is kept to one thread meanwhile: on small products its idle threads take the
     processors from the gradient (OPENBLAS_NUM_THREADS=1 does the same).
 

@@ -19,13 +19,13 @@ class Penalty:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "strength", check_number("strength", self.strength, 0.0))
-        names = self.of
-        if isinstance(names, list):
-            names = tuple(names)
-            object.__setattr__(self, "of", names)
-        texts = (names,) if isinstance(names, str) or names is None else names
-        if not all(name is None or isinstance(name, str) for name in texts):
-            refuse("of", "names of parameters", repr(self.of), TypeError)
+        if self.of is None or isinstance(self.of, str):
+            return
+        if not isinstance(self.of, tuple | list) or not all(isinstance(n, str) for n in self.of):
+            refuse("of", "a name or a tuple of names of parameters", repr(self.of), TypeError)
+        if not self.of or len(set(self.of)) < len(self.of):
+            refuse("of", "names, each of them once", repr(self.of), fix="None means all parameters")
+        object.__setattr__(self, "of", tuple(self.of))
 
     def names(self, known: Sequence[str]) -> list[str]:
         """The parameters it is about, out of those of a model."""
@@ -47,12 +47,12 @@ class L2(Penalty):
     strength : float, at least 0
         Factor.
     of : str or tuple of str, optional
-        Names of parameters; default all.
+        Names of parameters, each once; default all.
 
     Raises
     ------
     TypeError, ValueError
-        If the strength is negative or no number.
+        If the strength is negative or no number, or there are no names in `of`.
 
     Examples
     --------
@@ -67,19 +67,24 @@ class Smoothness(Penalty):
     """strength times the mean squared lattice gradient of each coefficient field.
 
     strength / n sum_a sum_i (p_{i+e_a} - p_i)^2, n existing cells; arms over sides (unless
-    periodic) and into the mask are left out. Homogeneous parameters have no gradient.
+    periodic) and into the mask are left out.
 
     Parameters
     ----------
     strength : float, at least 0
         Factor.
     of : str or tuple of str, optional
-        Names of parameters; default all.
+        Names of parameters that differ between cells, each once; default all such parameters.
 
     Raises
     ------
     TypeError, ValueError
-        If the strength is negative or no number.
+        If the strength is negative or no number, or there are no names in `of`.
+
+    Notes
+    -----
+    Homogeneous parameters have no gradient: :func:`fit` refuses a strength above 0 for a model
+    without coefficient fields, and for a parameter named in `of` that is none.
 
     Examples
     --------

@@ -150,7 +150,17 @@ def factors(schedule: Schedule | None, steps: int) -> NDArray[np.float64]:
         return np.empty(0)
 
     def factor(step: int) -> float:
-        value: Any = schedule(step)
+        try:
+            value: Any = schedule(step)
+        except Exception as error:
+            kind = TypeError if isinstance(error, TypeError) else ValueError
+            raise kind(
+                "argument 'schedule': expected a function of the step number, counted from 0, got "
+                f"one that raised {type(error).__name__} at step {step}: {error}"
+            ) from error
         return check_number(f"schedule({step})", value, 0.0)
 
-    return np.fromiter(map(factor, range(steps)), np.float64, steps)
+    values = np.fromiter(map(factor, range(steps)), np.float64, steps)
+    if not values.any():
+        refuse("schedule", "a factor above 0 at some step", f"0 at all {steps}")
+    return values
