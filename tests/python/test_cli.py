@@ -409,6 +409,7 @@ def test_divergence_is_one_line(tmp_path: Path) -> None:
         (["fit", "sst", "--out", "OUT", "--space", "lokal"], "local"),
         (["fit", "sst", "--out", "OUT", "--scheme", "upwinds"], "upwind"),
         (["fit", "sst", "--out", "OUT", "--operator", "adt"], "adr"),
+        (["fit", "sst", "--out", "OUT", "--operator", "moments"], "'operator': expected 'adr' or"),
         (["fit", "sst", "--out", "OUT", "--optimizer", "armido"], "armijo"),
         (["fit", "sst", "--out", "OUT", "--activation", "than"], "tanh"),
         (["fit", "sst", "--out", "OUT", "--boundary", "periodic"], "axes latitude, longitude"),

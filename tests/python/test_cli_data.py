@@ -272,6 +272,27 @@ def test_every_operator_and_optimizer_fits_pairs(options: dict[str, Any], tmp_pa
     assert result.rows[3].training_error < result.rows[0].training_error
 
 
+def test_a_want_of_memory_is_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def run(self: Experiment, progress: bool) -> Result:
+        raise MemoryError("this sweep needs 2 TiB")
+
+    monkeypatch.setattr(Experiment, "run", run)
+    np.savez(tmp_path / "a.npz", **pairs())
+    assert cli.main(["fit", str(tmp_path / "a.npz"), "--out", str(tmp_path / "out")]) == 1
+    assert one_line(capsys.readouterr().err) == "relaxon: this sweep needs 2 TiB"
+
+
+def test_a_single_cell(tmp_path: Path) -> None:
+    x = np.random.default_rng(0).standard_normal((40, 1))
+    np.savez(tmp_path / "a.npz", x=x, y=0.5 * x)
+    samples = read_samples(tmp_path / "a.npz")
+    experiment = Experiment(Options(steps=200), samples)
+    assert experiment.model.grid.origin == (0.0,)
+    assert experiment.run().rows[-1].held_out_error < 1e-6
+
+
 def write(path: Path, **arrays: Any) -> str:
     np.savez(path, **arrays)
     return str(path)
@@ -395,6 +416,11 @@ BAD_DATA: dict[str, tuple[Callable[[Path], str], list[str], str]] = {
         lambda p: write(p / "a.npz", x=X + 1.0, y=np.where(np.arange(8) < 6, np.nan, X.T).T),
         [],
         "target in the part 'training'",
+    ),
+    "too large numbers": (
+        lambda p: write(p / "a.npz", x=X + 1.0, y=np.arange(8.0)[:, None] * (X + 1e200)),
+        [],
+        "targets that vary.*got a variance of inf",
     ),
     "one y": (lambda p: write(p / "a.npz", x=X + 1.0, y=X), [], "targets that vary"),
     "anomaly": (

@@ -93,7 +93,9 @@ class Axis:
 
     @property
     def step(self) -> float:
-        """Distance of neighbouring cells in `unit`."""
+        """Distance of neighbouring cells in `unit`; of a single cell without a length, its size."""
+        if len(self.values) == 1:
+            return self.spacing
         return float(self.values[-1] - self.values[0]) / (len(self.values) - 1)
 
     @property

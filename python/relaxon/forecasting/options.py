@@ -147,6 +147,8 @@ class Options:
 
     def build_operator(self, grid: Grid) -> Operator:
         """The operator on a grid."""
+        if self.operator in ("moments", "banded") and grid.ndim > 1:
+            refuse("operator", "'adr' or 'dense' where space has two axes or three", self.operator)
         # The names among the options are texts from outside: the constructors check them.
         settings = {
             name: self.value(name)

@@ -53,11 +53,13 @@ class Split:
     def variance(self) -> float:
         """Variance of y about its mean, over existing cells and training samples."""
         y, weights = self.training.y[:, self.mask], self._weights(self.training)
-        if weights is None:
-            return float(y.var(dtype=np.float64))
-        y = np.where(weights > 0, y, 0.0).astype(np.float64)
-        mean = np.sum(weights * y) / weights.sum()
-        return float(np.sum(weights * (y - mean) ** 2) / weights.sum())
+        # What is no number then is refused.
+        with np.errstate(over="ignore", invalid="ignore"):
+            if weights is None:
+                return float(y.var(dtype=np.float64))
+            y = np.where(weights > 0, y, 0.0).astype(np.float64)
+            mean = np.sum(weights * y) / weights.sum()
+            return float(np.sum(weights * (y - mean) ** 2) / weights.sum())
 
     def error(self, prediction: Fields, truth: Samples) -> float:
         """Mean squared error over existing cells, in units of the variance of y."""
@@ -136,7 +138,7 @@ def split_series(
             "lead",
             f"1 to {most} {times}" if most > 0 else "a held-out part with room for a pair",
             lead,
-            fix=f"the held-out part has {n_held_out} {times}",
+            fix=f"the held-out part has {n_held_out} of {n_times} {times}; raise the holdout",
         )
     slots = series.time.slots(period)
     _check_record(slots, n_times - lead - 1, period, f"{n_times} {times}")
@@ -282,7 +284,6 @@ def _check_pairs(split: Split) -> None:
                 f"none among {len(part)} pairs: an input is missing, or 0 everywhere, wherever a "
                 f"target is known",
             )
-    if not split.variance > 0.0:
-        refuse(
-            "DATA", "targets that vary in the part 'training'", f"a variance of {split.variance}"
-        )
+    if not 0.0 < split.variance < math.inf:
+        rule = "targets that vary in the part 'training', within the range of the numbers' type"
+        refuse("DATA", rule, f"a variance of {split.variance}")
