@@ -225,8 +225,6 @@ def _bad_input() -> Iterator[None]:
         yield
     except (TypeError, ValueError, ImportError) as error:
         raise Failure(_for_files(str(error))) from error
-    except MemoryError as error:
-        raise Failure(str(error) or "out of memory", code=1) from error
     except OSError as error:
         reason = f"cannot read {error.filename}: {error.strerror}" if error.filename else str(error)
         raise Failure(reason) from error
