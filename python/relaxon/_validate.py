@@ -45,6 +45,13 @@ def check_choice(argument: str, value: object, choices: Sequence[str]) -> str:
     return value
 
 
+def check_flag(argument: str, value: object) -> bool:
+    """True or False, and nothing that only counts as one of them."""
+    if not isinstance(value, bool | np.bool_):
+        refuse(argument, "True or False", repr(value), TypeError)
+    return bool(value)
+
+
 def check_integer(argument: str, value: object, least: int, most: int | None = None) -> int:
     """A whole number within bounds; booleans and fractions are something else."""
     # An int by far the most often, and abstract classes are slow.
@@ -139,11 +146,19 @@ def check_threads(value: object) -> int:
 
 def read_array(argument: str, value: object) -> Array:
     """An array of whatever NumPy takes for one."""
+    _check_unmasked(argument, value)
     try:
         return np.asarray(value)
     except (TypeError, ValueError) as error:
         kind = TypeError if isinstance(error, TypeError) else ValueError
         refuse(argument, "an array", repr(value), kind, str(error))
+
+
+def _check_unmasked(argument: str, value: object) -> None:
+    """NumPy would read what lies under the mask."""
+    if type(value) is not np.ndarray and hasattr(value, "mask") and np.ma.is_masked(value):
+        fix = "use .filled(np.nan), and weights of 0 or the grid's mask for what is missing"
+        refuse(argument, "an array without masked entries", "a masked array", TypeError, fix)
 
 
 def check_array(argument: str, value: object, dtype: np.dtype[Any]) -> Array:
@@ -152,6 +167,7 @@ def check_array(argument: str, value: object, dtype: np.dtype[Any]) -> Array:
         refuse(
             argument, f"a NumPy array of {dtype}", f"{type(value).__name__} {value!r}", TypeError
         )
+    _check_unmasked(argument, value)
     array = np.asarray(value)
     if array.dtype != dtype:
         fix = f"convert it with .astype('{dtype}')" if array.dtype.kind in "fiu" else ""

@@ -24,7 +24,8 @@ class GradientCheck:
     Attributes
     ----------
     order : float
-        Measured order of the Taylor remainder; 2 for an exact gradient (1 for a wrong one).
+        Measured order of the Taylor remainder; 2 for an exact gradient (1 for a wrong one). NaN
+        where a remainder is 0: the loss does not bend along the direction.
     error : float
         Relative distance of the directional derivative from a Richardson-extrapolated central
         difference.
@@ -100,12 +101,14 @@ def check_gradient(
 
     steps = np.array([2.0**-k for k in EXPONENTS[model.dtype]])
     remainders = np.array([abs(moved(h) - value - h * slope) for h in steps])
-    order = float(np.median(np.diff(np.log2(remainders)) / np.diff(np.log2(steps))))
+    order = np.nan
+    if remainders.all():
+        order = float(np.median(np.diff(np.log2(remainders)) / np.diff(np.log2(steps))))
     h = float(steps[len(steps) // 2])
     coarse, fine = ((moved(s) - moved(-s)) / (2 * s) for s in (h, h / 2))
     central = (4 * fine - coarse) / 3
     scale = max(abs(central), abs(slope), np.finfo(np.float64).tiny)
-    return GradientCheck(order, abs(central - slope) / scale, steps, remainders)
+    return GradientCheck(order, float(abs(central - slope) / scale), steps, remainders)
 
 
 def _direction(rng: np.random.Generator, point: NDArray[np.floating]) -> NDArray[np.float64]:

@@ -12,6 +12,7 @@ from . import _core
 from ._validate import (
     check_array,
     check_finite,
+    check_flag,
     check_instance,
     check_memory,
     check_shape,
@@ -383,7 +384,8 @@ class Relaxation(Network):
         states = self._check_input(x)
         target, weights, at = self._check_target("y", y, states, loss)
         grads = self._gradient_arrays()
-        x_bar = np.empty(states.shape, self._dtype) if input_grad else None
+        wants_x = check_flag("input_grad", input_grad)
+        x_bar = np.empty(states.shape, self._dtype) if wants_x else None
         value, counts = self._network.value_and_gradient(
             self._arrays(),
             states,

@@ -16,6 +16,7 @@ from ._validate import (
     check_choice,
     check_dtype,
     check_finite,
+    check_flag,
     check_instance,
     check_integer,
     check_number,
@@ -64,9 +65,7 @@ class Network:
         self._activation = check_activation(activation)
         self._bias = None if bias is None else check_choice("bias", bias, BIASES)
         self._beta = check_number("beta", beta, 0.0)
-        if not isinstance(trainable_omega, bool):
-            refuse("trainable_omega", "True or False", repr(trainable_omega), TypeError)
-        self._trainable_omega = trainable_omega
+        self._trainable_omega = check_flag("trainable_omega", trainable_omega)
         if lift is not None:
             check_instance("lift", lift, Lift)
         if readout is not None:

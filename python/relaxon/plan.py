@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
-from ._validate import check_instance, check_integer, check_memory, refuse
+from ._validate import check_flag, check_instance, check_integer, check_memory, refuse
 from .model import Relaxation
 from .training.losses import SquaredDistance
 from .training.optimizers import LBFGS, Adam, SteepestDescent
@@ -121,7 +121,7 @@ def plan(
         model._n_threads(threads, batch),
         list(layers),
         model.trainable_omega,
-        bool(input_grad),
+        check_flag("input_grad", input_grad),
     )
     counts = found.evaluations
     values: dict[str, Any] = {

@@ -289,6 +289,26 @@ def test_float32_models_take_float32_only() -> None:
     assert model(np.ones((2, 4, 6), "f4")).dtype == np.float32
 
 
+def test_masked_arrays_are_not_read_under_their_mask() -> None:
+    """netCDF4 gives such arrays; those without a masked entry are arrays like others."""
+    model, x = make_model(), np.ones((2, 4, 6))
+    masked = np.ma.masked_array(x, np.arange(48).reshape(x.shape) == 7, fill_value=1e20)
+    for call in (
+        lambda: model(masked),
+        lambda: model.loss(x, masked),
+        lambda: rx.SquaredDistance(weights=masked),
+        lambda: model.with_params({"R": masked[0]}),
+    ):
+        refuse(call, TypeError, "without masked entries", ".filled(np.nan)")
+    assert model.loss(np.ma.masked_array(x), x) == model.loss(x, x)
+
+
+def test_only_true_and_false_are_flags() -> None:
+    x = np.ones((2, 4, 6))
+    refuse(lambda: make_model().value_and_grad(x, x, input_grad=1), TypeError, "'input_grad'")
+    assert "x" in make_model().value_and_grad(x, x, input_grad=np.True_)[1]
+
+
 def test_values_that_are_never_read_may_be_nan() -> None:
     model = make_model()
     x = np.ones((2, 4, 6))
@@ -337,6 +357,7 @@ def test_directions_of_forward_mode(
         ({"batch": 1.5}, TypeError, "batch"),
         ({"batch": 2, "at": [9]}, ValueError, "at"),
         ({"batch": 2, "memory": "some"}, ValueError, "memory"),
+        ({"batch": 2, "input_grad": "no"}, TypeError, "input_grad"),
     ],
     ids=str,
 )

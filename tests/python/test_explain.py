@@ -410,3 +410,24 @@ def test_a_table_as_csv() -> None:
 def test_explain_takes_models_only() -> None:
     with pytest.raises(TypeError, match="argument 'model': expected Relaxation"):
         rx.explain(rx.ADR(plane()))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("space", ["homogeneous", "local"])
+@pytest.mark.parametrize(
+    ("options", "error", "word"),
+    [
+        ({"data": 3}, TypeError, "data"),
+        ({"data": (1, 2)}, TypeError, "x"),
+        ({"data": (np.ones((3, 8)), np.ones((2, 8)))}, ValueError, "y"),
+        ({"loss": "squared"}, TypeError, "loss"),
+        ({"threads": 0}, ValueError, "threads"),
+    ],
+    ids=str,
+)
+def test_arguments_are_read_where_they_have_no_use(
+    options: dict[str, Any], error: Any, word: str, space: Any
+) -> None:
+    """Data of a model without standard errors, a loss and threads without data."""
+    model = rx.Relaxation(rx.ADR(rx.Grid((8,)), space=space), depth=2)
+    with pytest.raises(error, match=f"argument '{word}'"):
+        rx.explain(model, **options)

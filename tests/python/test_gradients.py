@@ -155,3 +155,12 @@ def test_check_gradient_measures_second_order(case: registry.Case) -> None:
     report = rx.check_gradient(case.model(), case.x, case.y, loss=case.loss(), seed=0)
     assert report.order == pytest.approx(2.0, abs=0.05)
     assert 0 <= report.error < 1e-6
+
+
+def test_check_gradient_of_a_loss_that_does_not_change_has_no_order() -> None:
+    model = rx.Relaxation(rx.ADR(rx.Grid((8,))), depth=2)
+    x = np.random.default_rng(0).standard_normal((3, 8))
+    report = rx.check_gradient(model, x, x, loss=rx.SquaredDistance(weights=np.zeros(8)))
+    assert np.isnan(report.order)
+    assert report.error == 0.0
+    assert type(report.error) is float

@@ -190,6 +190,7 @@ def test_batches_are_refused_where_losses_are_compared(kind: str) -> None:
         ({"loss": rx.SquaredDistance(weights=np.zeros((5, 7)))}, ValueError, "weights"),
         ({"validation": (*data(2), np.zeros((2, 5, 7)))}, ValueError, "validation"),
         ({"bounds": {"R": ([[0.0], [0.0, 1.0]], None)}}, ValueError, "bounds"),
+        ({"bounds": {"R": (np.ma.masked_less([-9.0], 0.0), None)}}, TypeError, "bounds"),
         ({"bounds": {"V": (0, 1)}}, ValueError, "bounds"),
         ({"bounds": {"R": 0.0}}, TypeError, "bounds"),
         ({"bounds": {"R": (0.0, 1.0, 2.0)}}, TypeError, "bounds"),
@@ -206,6 +207,16 @@ def test_batches_are_refused_where_losses_are_compared(kind: str) -> None:
 def test_wrong_arguments_are_refused(options: dict[str, Any], error: Any, word: str) -> None:
     with pytest.raises(error, match=f"argument '{word}'"):
         rx.fit(model_of(), *data(), steps=2, **options)
+
+
+def test_a_target_at_the_input_alone_is_refused() -> None:
+    model, (x, _) = model_of(), data()
+    with pytest.raises(ValueError, match="argument 'at': expected a layer above 0"):
+        rx.fit(model, x, x[:, None].copy(), rx.SquaredDistance(at=[0]), steps=1)
+    ended = model_of(lift=rx.Lift(3))
+    vectors = np.random.default_rng(0).standard_normal((11, 3))
+    fit = rx.fit(ended, vectors, x[:, None].copy(), rx.SquaredDistance(at=[0]), steps=1)
+    assert not np.array_equal(fit.model.params["lift_weight"], ended.params["lift_weight"])
 
 
 # -- kept parameters --------------------------------------------------------------------------
@@ -398,6 +409,12 @@ def test_smoothness_without_a_field_is_refused_and_says_where_there_is_one() -> 
         assert words in str(caught.value)
     rx.fit(fields, *data(), steps=1, penalties=[rx.Smoothness(1.0)])
     rx.fit(model_of(), *data(), steps=1, penalties=[rx.Smoothness(0.0)])
+
+
+def test_bounds_beyond_float32_are_open() -> None:
+    model = model_of(dtype="float32")
+    x, y = data(dtype="float32")
+    assert rx.fit(model, x, y, steps=3, bounds={"R": (-1e60, 1e60)}) == rx.fit(model, x, y, steps=3)
 
 
 # -- callbacks --------------------------------------------------------------------------------

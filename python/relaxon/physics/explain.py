@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._core import slope_at_zero
-from .._validate import check_instance
+from .._validate import check_instance, check_threads
 from ..datasets.coordinates import Coordinates
 from ..datasets.scaling import Scaling
 from ..grid import Grid
@@ -27,7 +27,12 @@ from .stability import (
     Stability,
     read_stability,
 )
-from .standard_error import StandardErrors, estimate_standard_errors, why_no_standard_errors
+from .standard_error import (
+    StandardErrors,
+    check_data,
+    estimate_standard_errors,
+    why_no_standard_errors,
+)
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -379,10 +384,13 @@ def explain(
     True
     """
     check_instance("model", model, Relaxation)
+    check_instance("loss", loss, Distance)
+    check_threads(threads)
     errors, notes = None, []
     if data is not None:
         reason = why_no_standard_errors(model)
         if reason:
+            check_data(model, data, loss)
             notes.append(f"no standard errors: {reason}")
         else:
             errors = estimate_standard_errors(model, data, loss, threads)

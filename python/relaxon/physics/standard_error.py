@@ -127,6 +127,16 @@ def why_no_standard_errors(model: Relaxation) -> str:
     return ""
 
 
+def check_data(
+    model: Relaxation, data: tuple[Array, Array], loss: Distance
+) -> tuple[Array, Array, Array | None, list[int]]:
+    """Input, target, weights and layers, as the core takes them."""
+    if not isinstance(data, tuple | list) or len(data) != 2:
+        refuse("data", "a pair (x, y)", type(data).__name__, TypeError)
+    x = model._check_input(data[0])
+    return x, *model._check_target("y", data[1], x, loss)
+
+
 def estimate_standard_errors(
     model: Relaxation,
     data: tuple[Array, Array],
@@ -161,13 +171,8 @@ def estimate_standard_errors(
     One tangent sweep per parameter and layer with targets, in blocks of samples of at most 64 MiB;
     p^2 numbers are kept for each sample.
     """
-    if not isinstance(data, tuple | list) or len(data) != 2:
-        refuse("data", "a pair (x, y)", type(data).__name__, TypeError)
-    check_instance("loss", loss, Distance)
-    if not isinstance(loss, SquaredDistance):
-        refuse("loss", "SquaredDistance for error bars", repr(loss), TypeError)
-    x = model._check_input(data[0])
-    y, weights, at = model._check_target("y", data[1], x, loss)
+    check_instance("loss", loss, SquaredDistance)
+    x, y, weights, at = check_data(model, data, loss)
     if x.ndim == model.grid.ndim or len(x) < 2:
         refuse("data", "at least 2 samples, the clusters of the errors", "1 sample")
     grams, scores = [], []

@@ -87,7 +87,9 @@ def _spread(model: Relaxation, name: str, side: Any, open_end: float) -> Array:
         if n_space and without_cells:
             rule += f" or, for all cells, to {without_cells}"
         refuse("bounds", rule, f"one of shape {values.shape}")
-    spread = np.array(np.broadcast_to(values, shape), model.dtype, order="C")
+    # A bound beyond the largest float32 is open for numbers of that type.
+    with np.errstate(over="ignore"):
+        spread = np.array(np.broadcast_to(values, shape), model.dtype, order="C")
     mask = model.grid.mask
     if mask is not None and n_space:
         spread[..., ~mask.reshape(shape[len(shape) - n_space :])] = open_end

@@ -150,6 +150,9 @@ def start_descent(
     states = model._check_input(x)
     target, weights, at = model._check_target("y", y, states, loss)
     _check_weighted("weights", weights)
+    if model.lift is None and max(at) == 0:
+        fix = "without a lift the state of layer 0 is x itself"
+        refuse("at", "a layer above 0 to fit", repr(loss.at), fix=fix)
     order = [*(name for name in model.params if name != "omega"), "omega"]
     trained = check_trainable(model, trainable)
     rates = optimizer._rates(list(model.params))
@@ -254,9 +257,8 @@ def _penalty_terms(
     model: Relaxation, penalties: Sequence[Penalty], order: list[str]
 ) -> list[tuple[str, float, int]]:
     if not isinstance(penalties, Iterable):
-        refuse(
-            "penalties", "a sequence of penalties", repr(penalties), TypeError, "put it in a list"
-        )
+        fix = "put it in a list" if isinstance(penalties, Penalty) else ""
+        refuse("penalties", "a sequence of penalties", repr(penalties), TypeError, fix)
     terms = []
     for penalty in penalties:
         check_instance("penalties", penalty, (L2, Smoothness))

@@ -78,7 +78,8 @@ class State:
     seconds : float
         Wall time so far.
     model : Relaxation
-        The model after the last step.
+        The model after the last step. It is made when it is read: a state that is kept gives that
+        of the fit as it has gone on, so keep the model.
     """
 
     step: int
