@@ -130,8 +130,71 @@ def test_scaling_of_the_training_part_serves_the_rest() -> None:
     assert rest.y == pytest.approx(expected[2:], abs=1e-10)
     short = rx.datasets.from_xarray(da[72:], scaling=training.scaling)
     assert np.array_equal(short.x, rest.x)
-    with pytest.raises(ValueError, match=r"'scaling'.*lead 3"):
-        rx.datasets.from_xarray(da, lead=3, anomaly="hour", scaling=training.scaling)
+    for one in ({"lead": 2}, {"anomaly": "hour"}):
+        again = rx.datasets.from_xarray(da[72:], scaling=training.scaling, **one)
+        assert np.array_equal(again.y, rest.y)
+    for other, words in (
+        ({"lead": 3}, "'lead': expected 2, that of the scaling, got 3; leave it out"),
+        ({"lead": 1, "anomaly": "hour"}, "'lead': expected 2"),
+        ({"anomaly": "none"}, "'anomaly': expected 'hour'"),
+        ({"lead": 0}, "'lead'"),
+        ({"anomaly": "hours"}, "did you mean 'hour'"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            rx.datasets.from_xarray(da, scaling=training.scaling, **other)
+    with pytest.raises(ValueError, match=r"'lead'.*the 2 hours of the record, got 2"):
+        rx.datasets.from_xarray(da[:2], scaling=training.scaling)
+
+
+def test_hours_without_climatology_are_refused_by_name() -> None:
+    da = hourly(240)
+    training = rx.datasets.from_xarray(da[::6], anomaly="hour")
+    model = model_of(training)
+    words = r"'time': .* of hours 0, 6, 12, 18, got hours 3, 9, 15, 21, first 2019-03-01T03:00"
+    with pytest.raises(ValueError, match=words):
+        model.predict_xarray(da[3::6])
+    with pytest.raises(ValueError, match=words):
+        rx.datasets.from_xarray(da[3::6], scaling=training.scaling)
+    with pytest.raises(ValueError, match=r"got hour 9, first 2019-03-02T09:00"):
+        model.predict_xarray(da[[0, 33]])
+    shifted = da[::6].assign_coords(time=da.time[::6] + np.timedelta64(30, "D"))
+    assert np.isfinite(model.predict_xarray(shifted)).all()
+
+
+def test_forecasts_to_hours_without_climatology_are_refused() -> None:
+    da = hourly(240)
+    day = da.where((da.time.dt.hour >= 6) & (da.time.dt.hour < 18))
+    model = model_of(rx.datasets.from_xarray(day, lead=3, anomaly="hour"))
+    with pytest.raises(ValueError, match=r"forecasts, 3 hours ahead.*got hours 18, 19, 20, first"):
+        model.predict_xarray(day)
+    with pytest.raises(ValueError, match=r"got hour 18, first 2019-03-01T18:00"):
+        model.predict_xarray(day[[15]])
+    assert np.isfinite(model.predict_xarray(day[6:15])).all()
+    # Without values there is nothing to lose.
+    night = model.predict_xarray(day[18:31]).isnull().all(("latitude", "longitude"))
+    assert night.sum() == 9  # from 21:00 to 5:00
+
+
+def test_months_without_climatology_are_refused_by_name() -> None:
+    da = rx.datasets.sst().to_xarray()
+    summers = da.where((da.time.dt.month > 3) & (da.time.dt.month < 10))
+    model = model_of(rx.datasets.from_xarray(summers, anomaly="month"))
+    with pytest.raises(ValueError, match=r"'time'.* months 4, 5, 6, 7, 8, 9, got month 3, first"):
+        model.predict_xarray(da[11:13])
+    with pytest.raises(ValueError, match=r"1 month ahead.*got month 10, first 2006-10-16"):
+        model.predict_xarray(da[4:6])
+    assert np.isfinite(model.predict_xarray(da[:5])).any()
+
+
+def test_pairs_need_values_in_both_fields() -> None:
+    da = hourly(240)
+    sparse = da.where(da.time.dt.hour % 6 == 0)
+    assert len(rx.datasets.from_xarray(sparse, lead=6, anomaly="hour")) == 234
+    with pytest.raises(ValueError, match=r"'lead'.*x and y both have values, got 1: no pair"):
+        rx.datasets.from_xarray(sparse, anomaly="hour")
+    scaling = rx.datasets.from_xarray(da).scaling
+    with pytest.raises(ValueError, match=r"'lead'.*got 1: no pair"):
+        rx.datasets.from_xarray(sparse, scaling=scaling)
 
 
 @pytest.mark.parametrize(
@@ -156,7 +219,7 @@ def test_data_of_another_grid_or_step_are_refused(change: Any, words: str) -> No
     [
         (hourly().isel(time=0), {}, ValueError, "one time axis.*latitude .8., longitude"),
         (hourly().isel(latitude=0, longitude=0), {}, ValueError, "one to three axes"),
-        (hourly(), {"lead": 96}, ValueError, "'lead'.*96 times"),
+        (hourly(), {"lead": 96}, ValueError, "'lead'.*96 hours"),
         (hourly(), {"lead": 0}, ValueError, "'lead'"),
         (hourly(), {"lead": 1.5}, TypeError, "'lead'"),
         (hourly(), {"anomaly": "hours"}, ValueError, "'anomaly'.*did you mean 'hour'"),

@@ -47,7 +47,8 @@ def forecast(model: Relaxation, da: DataArray, threads: int | None = None) -> Da
     Raises
     ------
     TypeError, ValueError
-        If the model has no scaling, or `da` cannot be read or has another grid or step of time.
+        If the model has no scaling, `da` cannot be read or has another grid or step of time, or
+        a time with values, or its forecast, is of a month or hour without climatology.
 
     Notes
     -----
@@ -80,7 +81,8 @@ def forecast_archive(model: Relaxation, path: str | os.PathLike[str]) -> dict[st
     Raises
     ------
     FileNotFoundError, TypeError, ValueError
-        If the file cannot be read, an array is missing, or of another shape or type.
+        If the file cannot be read, an array is missing, or of another shape or type, or a time is
+        of a month or hour without climatology, as for :func:`forecast`.
     """
     arrays = read_archive(path)
     scaling = model.scaling
@@ -111,7 +113,11 @@ def _ahead(
     """Fields a lead later, and their times."""
     scaling = model.scaling
     assert scaling is not None
+    later = time.ahead(scaling.lead)
+    has_values = np.isfinite(values[:, scaling.mask]).any(axis=1)
+    scaling.check_times(time.name, time.values[has_values])
+    kind = f"times whose forecasts, {scaling.step.text(scaling.lead)} ahead, are at times"
+    scaling.check_times(time.name, later[has_values], kind)
     anomaly = scaling.apply(values, time.values)
     anomaly[np.isnan(anomaly)] = 0.0
-    later = time.ahead(scaling.lead)
     return scaling.undo(model(anomaly.astype(model.dtype), threads=threads), later), later
