@@ -218,6 +218,7 @@ def test_data_of_another_grid_or_step_are_refused(change: Any, words: str) -> No
     ("da", "options", "error", "words"),
     [
         (hourly().isel(time=0), {}, ValueError, "one time axis.*latitude .8., longitude"),
+        (hourly()[:0], {}, ValueError, "two times, got 0"),
         (hourly().isel(latitude=0, longitude=0), {}, ValueError, "one to three axes"),
         (hourly(), {"lead": 96}, ValueError, "'lead'.*96 hours"),
         (hourly(), {"lead": 0}, ValueError, "'lead'"),
@@ -292,6 +293,44 @@ def test_forecast_of_single_times_and_other_coordinates() -> None:
     assert set(whole.coords) == {"time", "latitude", "longitude", "surface", "land"}
     assert model.predict_xarray(da[[40]]).equals(whole[[40]])
     assert model.predict_xarray(da[[3, 4, 50]]).equals(whole[[3, 4, 50]])
+
+
+def test_a_time_without_axis_gives_a_forecast_without_one() -> None:
+    da = hourly().assign_coords(land=("latitude", np.arange(8)), surface=2.0)
+    da = da.assign_coords(issued=("time", da.time.values - HOUR))
+    model = model_of(rx.datasets.from_xarray(da, lead=2, anomaly="hour"))
+    whole = model.predict_xarray(da)
+    for one in (da[-1], da.isel(time=-1).transpose(), da[-1].astype("float32")):
+        ahead = model.predict_xarray(one)
+        assert ahead.dims == one.dims
+        assert ahead.time.ndim == 0
+        assert ahead.dtype == one.dtype
+        assert ahead.time.attrs == da.time.attrs
+        turned = ahead.transpose(*da.dims[1:])
+        assert np.allclose(turned, whole[-1], rtol=1e-6)
+        assert ahead.time == whole.time[-1]
+        assert set(ahead.coords) == {"time", "latitude", "longitude", "surface", "land"}
+    cftime = pytest.importorskip("cftime")
+    days = [cftime.DatetimeNoLeap(2001, 1, 1 + i) for i in range(9)]
+    values = np.random.default_rng(0).standard_normal((9, 5))
+    da = xarray.DataArray(values, {"time": days}, ("time", "x"), name="a")
+    ahead = model_of(rx.datasets.from_xarray(da)).predict_xarray(da[4])
+    assert ahead.dims == ("x",)
+    assert ahead.time.item() == days[5]
+    da = da.assign_coords(time=("time", np.arange(9.0), {"units": "ms"}))
+    assert model_of(rx.datasets.from_xarray(da)).predict_xarray(da[4]).time == 5.0
+
+
+def test_a_single_time_must_be_told() -> None:
+    da = hourly()
+    model = model_of(rx.datasets.from_xarray(da))
+    with pytest.raises(ValueError, match=r"one time axis, got 0 among the axes latitude .8."):
+        model.predict_xarray(da[0].drop_vars("time"))
+    two = da[0].drop_vars("time").assign_coords(a=da.time.values[0], b=da.time.values[1])
+    with pytest.raises(ValueError, match=r"one time axis, got 2 among the axes latitude .8."):
+        model.predict_xarray(two)
+    with pytest.raises(ValueError, match=r"one time axis, got a single 'time' and the axes lat"):
+        rx.datasets.from_xarray(da[0])
 
 
 def test_single_precision_stays_so() -> None:

@@ -33,8 +33,8 @@ def forecast(model: Relaxation, da: DataArray, threads: int | None = None) -> Da
     model : Relaxation
         A model with a scaling.
     da : xarray.DataArray
-        The field, at any times of the model's step (or at one), on the model's grid; axes in any
-        order and direction.
+        The field, at any times of the model's step, on the model's grid; axes in any order and
+        direction. A single time may also be a coordinate without axis, as in ``da.isel(time=-1)``.
     threads : int, optional
         As for a call of the model.
 
@@ -42,7 +42,8 @@ def forecast(model: Relaxation, da: DataArray, threads: int | None = None) -> Da
     -------
     xarray.DataArray
         Name, attributes, type, axes and coordinates of `da`; times are later by the lead. NaN on
-        masked cells. Coordinates along time other than its own are left out.
+        masked cells. Coordinates along time other than its own are left out, and where `da` has a
+        single time without axis, so are other single dates.
 
     Raises
     ------
