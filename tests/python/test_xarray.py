@@ -110,6 +110,19 @@ def test_missing_values_become_mask_or_weight_zero() -> None:
     assert np.isfinite(fit.history.loss).all()
 
 
+def test_masked_cells_with_values_are_told_from_those_without() -> None:
+    da = hourly()
+    da[:, 2, 2] = np.nan
+    da[:72, 3, 4:6] = np.nan
+    training = rx.datasets.from_xarray(da[:72], anomaly="hour")
+    assert training.notes[-1] == "3 of 96 cells have no value: they become the mask"
+    notes = rx.datasets.from_xarray(da[72:], scaling=training.scaling).notes
+    assert notes[-1] == (
+        "3 of 96 cells have no value at the times of the climatology: they become the mask, "
+        "though 2 of them have values here"
+    )
+
+
 def test_a_month_or_hour_without_values_is_missing_not_masked() -> None:
     da = hourly()
     da[5::24, 0, 0] = np.nan

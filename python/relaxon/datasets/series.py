@@ -240,9 +240,14 @@ class Series:
         lines = list(self.coordinates.describe())
         mask = scaling.mask
         if not mask.all():
-            lines.append(
-                f"{(~mask).sum()} of {mask.size} cells have no value: they become the mask"
-            )
+            n_seen = int((np.isfinite(self.values).any(axis=0) & ~mask).sum())
+            line = f"{(~mask).sum()} of {mask.size} cells have no value"
+            if n_seen:
+                line += " at the times of the climatology"
+            line += ": they become the mask"
+            if n_seen:
+                line += f", though {n_seen} of them {'has' if n_seen == 1 else 'have'} values here"
+            lines.append(line)
         n_missing = int(np.isnan(scaling.apply(self.values, self.time.values))[:, mask].sum())
         if n_missing:
             share = n_missing / (len(self) * int(mask.sum()))
