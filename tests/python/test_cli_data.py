@@ -144,6 +144,23 @@ def test_predict_a_file(folder: Path, tmp_path: Path, suffix: str) -> None:
     assert [path.name for path in tmp_path.iterdir()] == [out.name]
 
 
+@pytest.mark.parametrize("suffix", ["nc", "npz"])
+def test_predict_a_file_of_one_time(folder: Path, tmp_path: Path, suffix: str) -> None:
+    da = open_variable(folder / "ring.nc", "wave")
+    da[-1].to_netcdf(tmp_path / "last.nc")
+    out = tmp_path / f"ahead.{suffix}"
+    model = folder / "report" / "model.safetensors"
+    assert cli.main(["predict", str(model), str(tmp_path / "last.nc"), "--out", str(out)]) == 0
+    expected = rx.load(model).predict_xarray(da)[-1]
+    if suffix == "nc":
+        with xarray.open_dataset(out) as written:
+            xarray.testing.assert_allclose(written["wave"].load(), expected)
+    else:
+        with np.load(out) as written:
+            assert np.allclose(written["y"], expected)
+            assert written["time"] == expected.time.values
+
+
 def test_predict_arrays_with_times(folder: Path, tmp_path: Path) -> None:
     da = open_variable(folder / "ring.nc", "wave")
     np.savez(tmp_path / "in.npz", x=da.values, time=da.time.values)

@@ -110,6 +110,19 @@ def test_missing_values_become_mask_or_weight_zero() -> None:
     assert np.isfinite(fit.history.loss).all()
 
 
+def test_masked_cells_with_values_are_told_from_those_without() -> None:
+    da = hourly()
+    da[:, 2, 2] = np.nan
+    da[:72, 3, 4:6] = np.nan
+    training = rx.datasets.from_xarray(da[:72], anomaly="hour")
+    assert training.notes[-1] == "3 of 96 cells have no value: they become the mask"
+    notes = rx.datasets.from_xarray(da[72:], scaling=training.scaling).notes
+    assert notes[-1] == (
+        "3 of 96 cells have no value at the times of the climatology: they become the mask, "
+        "though 2 of them have values here"
+    )
+
+
 def test_a_month_or_hour_without_values_is_missing_not_masked() -> None:
     da = hourly()
     da[5::24, 0, 0] = np.nan
@@ -130,8 +143,71 @@ def test_scaling_of_the_training_part_serves_the_rest() -> None:
     assert rest.y == pytest.approx(expected[2:], abs=1e-10)
     short = rx.datasets.from_xarray(da[72:], scaling=training.scaling)
     assert np.array_equal(short.x, rest.x)
-    with pytest.raises(ValueError, match=r"'scaling'.*lead 3"):
-        rx.datasets.from_xarray(da, lead=3, anomaly="hour", scaling=training.scaling)
+    for one in ({"lead": 2}, {"anomaly": "hour"}):
+        again = rx.datasets.from_xarray(da[72:], scaling=training.scaling, **one)
+        assert np.array_equal(again.y, rest.y)
+    for other, words in (
+        ({"lead": 3}, "'lead': expected 2, that of the scaling, got 3; leave it out"),
+        ({"lead": 1, "anomaly": "hour"}, "'lead': expected 2"),
+        ({"anomaly": "none"}, "'anomaly': expected 'hour'"),
+        ({"lead": 0}, "'lead'"),
+        ({"anomaly": "hours"}, "did you mean 'hour'"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            rx.datasets.from_xarray(da, scaling=training.scaling, **other)
+    with pytest.raises(ValueError, match=r"'lead'.*the 2 hours of the record, got 2"):
+        rx.datasets.from_xarray(da[:2], scaling=training.scaling)
+
+
+def test_hours_without_climatology_are_refused_by_name() -> None:
+    da = hourly(240)
+    training = rx.datasets.from_xarray(da[::6], anomaly="hour")
+    model = model_of(training)
+    words = r"'time': .* of hours 0, 6, 12, 18, got hours 3, 9, 15, 21, first 2019-03-01T03:00"
+    with pytest.raises(ValueError, match=words):
+        model.predict_xarray(da[3::6])
+    with pytest.raises(ValueError, match=words):
+        rx.datasets.from_xarray(da[3::6], scaling=training.scaling)
+    with pytest.raises(ValueError, match=r"got hour 9, first 2019-03-02T09:00"):
+        model.predict_xarray(da[[0, 33]])
+    shifted = da[::6].assign_coords(time=da.time[::6] + np.timedelta64(30, "D"))
+    assert np.isfinite(model.predict_xarray(shifted)).all()
+
+
+def test_forecasts_to_hours_without_climatology_are_refused() -> None:
+    da = hourly(240)
+    day = da.where((da.time.dt.hour >= 6) & (da.time.dt.hour < 18))
+    model = model_of(rx.datasets.from_xarray(day, lead=3, anomaly="hour"))
+    with pytest.raises(ValueError, match=r"forecasts, 3 hours ahead.*got hours 18, 19, 20, first"):
+        model.predict_xarray(day)
+    with pytest.raises(ValueError, match=r"got hour 18, first 2019-03-01T18:00"):
+        model.predict_xarray(day[[15]])
+    assert np.isfinite(model.predict_xarray(day[6:15])).all()
+    # Without values there is nothing to lose.
+    night = model.predict_xarray(day[18:31]).isnull().all(("latitude", "longitude"))
+    assert night.sum() == 9  # from 21:00 to 5:00
+
+
+def test_months_without_climatology_are_refused_by_name() -> None:
+    da = rx.datasets.sst().to_xarray()
+    summers = da.where((da.time.dt.month > 3) & (da.time.dt.month < 10))
+    model = model_of(rx.datasets.from_xarray(summers, anomaly="month"))
+    with pytest.raises(ValueError, match=r"'time'.* months 4, 5, 6, 7, 8, 9, got month 3, first"):
+        model.predict_xarray(da[11:13])
+    with pytest.raises(ValueError, match=r"1 month ahead.*got month 10, first 2006-10-16"):
+        model.predict_xarray(da[4:6])
+    assert np.isfinite(model.predict_xarray(da[:5])).any()
+
+
+def test_pairs_need_values_in_both_fields() -> None:
+    da = hourly(240)
+    sparse = da.where(da.time.dt.hour % 6 == 0)
+    assert len(rx.datasets.from_xarray(sparse, lead=6, anomaly="hour")) == 234
+    with pytest.raises(ValueError, match=r"'lead'.*x and y both have values, got 1: no pair"):
+        rx.datasets.from_xarray(sparse, anomaly="hour")
+    scaling = rx.datasets.from_xarray(da).scaling
+    with pytest.raises(ValueError, match=r"'lead'.*got 1: no pair"):
+        rx.datasets.from_xarray(sparse, scaling=scaling)
 
 
 @pytest.mark.parametrize(
@@ -155,8 +231,9 @@ def test_data_of_another_grid_or_step_are_refused(change: Any, words: str) -> No
     ("da", "options", "error", "words"),
     [
         (hourly().isel(time=0), {}, ValueError, "one time axis.*latitude .8., longitude"),
+        (hourly()[:0], {}, ValueError, "two times, got 0"),
         (hourly().isel(latitude=0, longitude=0), {}, ValueError, "one to three axes"),
-        (hourly(), {"lead": 96}, ValueError, "'lead'.*96 times"),
+        (hourly(), {"lead": 96}, ValueError, "'lead'.*96 hours"),
         (hourly(), {"lead": 0}, ValueError, "'lead'"),
         (hourly(), {"lead": 1.5}, TypeError, "'lead'"),
         (hourly(), {"anomaly": "hours"}, ValueError, "'anomaly'.*did you mean 'hour'"),
@@ -229,6 +306,44 @@ def test_forecast_of_single_times_and_other_coordinates() -> None:
     assert set(whole.coords) == {"time", "latitude", "longitude", "surface", "land"}
     assert model.predict_xarray(da[[40]]).equals(whole[[40]])
     assert model.predict_xarray(da[[3, 4, 50]]).equals(whole[[3, 4, 50]])
+
+
+def test_a_time_without_axis_gives_a_forecast_without_one() -> None:
+    da = hourly().assign_coords(land=("latitude", np.arange(8)), surface=2.0)
+    da = da.assign_coords(issued=("time", da.time.values - HOUR))
+    model = model_of(rx.datasets.from_xarray(da, lead=2, anomaly="hour"))
+    whole = model.predict_xarray(da)
+    for one in (da[-1], da.isel(time=-1).transpose(), da[-1].astype("float32")):
+        ahead = model.predict_xarray(one)
+        assert ahead.dims == one.dims
+        assert ahead.time.ndim == 0
+        assert ahead.dtype == one.dtype
+        assert ahead.time.attrs == da.time.attrs
+        turned = ahead.transpose(*da.dims[1:])
+        assert np.allclose(turned, whole[-1], rtol=1e-6)
+        assert ahead.time == whole.time[-1]
+        assert set(ahead.coords) == {"time", "latitude", "longitude", "surface", "land"}
+    cftime = pytest.importorskip("cftime")
+    days = [cftime.DatetimeNoLeap(2001, 1, 1 + i) for i in range(9)]
+    values = np.random.default_rng(0).standard_normal((9, 5))
+    da = xarray.DataArray(values, {"time": days}, ("time", "x"), name="a")
+    ahead = model_of(rx.datasets.from_xarray(da)).predict_xarray(da[4])
+    assert ahead.dims == ("x",)
+    assert ahead.time.item() == days[5]
+    da = da.assign_coords(time=("time", np.arange(9.0), {"units": "ms"}))
+    assert model_of(rx.datasets.from_xarray(da)).predict_xarray(da[4]).time == 5.0
+
+
+def test_a_single_time_must_be_told() -> None:
+    da = hourly()
+    model = model_of(rx.datasets.from_xarray(da))
+    with pytest.raises(ValueError, match=r"one time axis, got 0 among the axes latitude .8."):
+        model.predict_xarray(da[0].drop_vars("time"))
+    two = da[0].drop_vars("time").assign_coords(a=da.time.values[0], b=da.time.values[1])
+    with pytest.raises(ValueError, match=r"one time axis, got 2 among the axes latitude .8."):
+        model.predict_xarray(two)
+    with pytest.raises(ValueError, match=r"one time axis, got a single 'time' and the axes lat"):
+        rx.datasets.from_xarray(da[0])
 
 
 def test_single_precision_stays_so() -> None:

@@ -33,8 +33,8 @@ def forecast(model: Relaxation, da: DataArray, threads: int | None = None) -> Da
     model : Relaxation
         A model with a scaling.
     da : xarray.DataArray
-        The field, at any times of the model's step (or at one), on the model's grid; axes in any
-        order and direction.
+        The field, at any times of the model's step, on the model's grid; axes in any order and
+        direction. A single time may also be a coordinate without axis, as in ``da.isel(time=-1)``.
     threads : int, optional
         As for a call of the model.
 
@@ -42,12 +42,14 @@ def forecast(model: Relaxation, da: DataArray, threads: int | None = None) -> Da
     -------
     xarray.DataArray
         Name, attributes, type, axes and coordinates of `da`; times are later by the lead. NaN on
-        masked cells. Coordinates along time other than its own are left out.
+        masked cells. Coordinates along time other than its own are left out, and where `da` has a
+        single time without axis, so are other single dates.
 
     Raises
     ------
     TypeError, ValueError
-        If the model has no scaling, or `da` cannot be read or has another grid or step of time.
+        If the model has no scaling, `da` cannot be read or has another grid or step of time, or
+        a time with values, or its forecast, is of a month or hour without climatology.
 
     Notes
     -----
@@ -80,7 +82,8 @@ def forecast_archive(model: Relaxation, path: str | os.PathLike[str]) -> dict[st
     Raises
     ------
     FileNotFoundError, TypeError, ValueError
-        If the file cannot be read, an array is missing, or of another shape or type.
+        If the file cannot be read, an array is missing, or of another shape or type, or a time is
+        of a month or hour without climatology, as for :func:`forecast`.
     """
     arrays = read_archive(path)
     scaling = model.scaling
@@ -111,7 +114,11 @@ def _ahead(
     """Fields a lead later, and their times."""
     scaling = model.scaling
     assert scaling is not None
+    later = time.ahead(scaling.lead)
+    has_values = np.isfinite(values[:, scaling.mask]).any(axis=1)
+    scaling.check_times(time.name, time.values[has_values])
+    kind = f"times whose forecasts, {scaling.step.text(scaling.lead)} ahead, are at times"
+    scaling.check_times(time.name, later[has_values], kind)
     anomaly = scaling.apply(values, time.values)
     anomaly[np.isnan(anomaly)] = 0.0
-    later = time.ahead(scaling.lead)
     return scaling.undo(model(anomaly.astype(model.dtype), threads=threads), later), later

@@ -204,8 +204,8 @@ class Pairs:
 
 def from_xarray(
     da: DataArray,
-    lead: int = 1,
-    anomaly: str = "none",
+    lead: int | None = None,
+    anomaly: str | None = None,
     scaling: Scaling | None = None,
 ) -> Pairs:
     """Pairs of fields from a labelled array: x now, y `lead` steps of time later.
@@ -220,14 +220,14 @@ def from_xarray(
         order. Degrees of latitude and longitude (by their attributes) become metres on a sphere of
         radius 6371 km, longitudes at the mean latitude; other units are kept. Descending axes are
         turned round. A cell without any value becomes masked.
-    lead : int, default 1
-        Steps from x to y.
-    anomaly : {"none", "month", "hour"}, default "none"
+    lead : int, optional
+        Steps from x to y. Default: that of `scaling`, or 1 without one.
+    anomaly : {"none", "month", "hour"}, optional
         The climatology to remove: a mean per cell for each month of the year or hour of the day, or
-        one mean for all cells.
+        one mean for all cells. Default: that of `scaling`, or "none" without one.
     scaling : Scaling, optional
-        Of other pairs, those for training: for data to test on. It brings climatology, scale, mask
-        and the anomaly's kind along. Default: those of `da`.
+        Of other pairs, those for training: for data to test on. It brings climatology, scale, mask,
+        lead and the anomaly's kind along. Default: those of `da`.
 
     Returns
     -------
@@ -238,7 +238,9 @@ def from_xarray(
     ------
     TypeError, ValueError
         If there is no time axis, the lead is longer than the record, an axis is not monotone or
-        uneven (which one and where), all values are missing, or `scaling` is of another grid.
+        uneven (which one and where), all values are missing, no pair has values in both x and y, or
+        `scaling` is of another grid, step of time, lead or anomaly, or has no climatology for a
+        month or hour of `da`.
 
     Warns
     -----
@@ -257,21 +259,35 @@ def from_xarray(
     >>> held_out = rx.datasets.from_xarray(da[40:], scaling=training.scaling)
     >>> training.x.shape, held_out.x.shape, training.grid.boundary[1]
     ((39, 18, 432), (13, 18, 432), ('periodic', 'periodic'))
+    >>> rx.datasets.from_xarray(da[40:], lead=2, scaling=training.scaling)
+    Traceback (most recent call last):
+    ValueError: argument 'lead': expected 1, that of the scaling, got 2; leave it out
     """
     if scaling is not None:
         check_instance("scaling", scaling, Scaling)
     series = Series.read(da, order=() if scaling is None else scaling.coordinates.names)
-    lead = check_integer("lead", lead, 1)
-    if lead >= len(series):
-        refuse("lead", f"fewer steps than the {len(series)} times of the record", lead)
-    if scaling is None:
+    if lead is not None:
+        lead = check_integer("lead", lead, 1)
+    if anomaly is not None:
         check_choice("anomaly", anomaly, tuple(PERIODS))
-        scaling = series.scaling(len(series), lead, anomaly)
+    if scaling is None:
+        lead = lead or 1
+        _check_lead(lead, series)
+        scaling = series.scaling(len(series), lead, anomaly or "none")
     else:
         scaling.check(series.coordinates, series.time.step, series.unit)
-        if (anomaly, lead) != ("none", 1) and (anomaly, lead) != (scaling.period, scaling.lead):
-            refuse("scaling", f"one with lead {lead} and anomaly {anomaly!r}", repr(scaling))
+        for name, given, own in (
+            ("lead", lead, scaling.lead),
+            ("anomaly", anomaly, scaling.period),
+        ):
+            if given not in (None, own):
+                refuse(name, f"{own!r}, that of the scaling", repr(given), fix="leave it out")
+        _check_lead(scaling.lead, series)
+        has_values = np.isfinite(series.values[:, scaling.mask]).any(axis=1)
+        scaling.check_times(series.time.name, series.time.values[has_values])
     samples = series.samples(scaling, 0, len(series))
+    if not samples.has_pair(scaling.mask):
+        refuse("lead", "one at which x and y both have values", f"{scaling.lead}: no pair has them")
     mask = None if scaling.mask.all() else scaling.mask
     return Pairs(
         x=samples.x,
@@ -283,3 +299,9 @@ def from_xarray(
         coordinates=series.coordinates,
         notes=tuple(series.describe(scaling)),
     )
+
+
+def _check_lead(lead: int, series: Series) -> None:
+    if lead >= len(series):
+        times = f"{len(series)} {series.time.step.plural}"
+        refuse("lead", f"fewer steps than the {times} of the record", lead)

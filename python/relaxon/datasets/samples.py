@@ -44,6 +44,19 @@ class Samples:
     def __len__(self) -> int:
         return len(self.x)
 
+    def has_pair(self, mask: NDArray[np.bool_]) -> bool:
+        """Whether any sample has both an anomaly other than 0 and a target that counts.
+
+        Parameters
+        ----------
+        mask : ndarray of bool, shape (*grid.shape)
+            True where a cell exists.
+        """
+        is_usable = (self.x[:, mask] != 0).any(axis=1)
+        if self.weights is not None:
+            is_usable &= (self.weights[:, mask] > 0).any(axis=1)
+        return bool(is_usable.any())
+
 
 def read_archive(path: str | os.PathLike[str]) -> dict[str, NDArray[Any]]:
     """All arrays of an ``.npz`` file, by name.

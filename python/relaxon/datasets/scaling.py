@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from .._validate import refuse
 from .coordinates import JITTER, Axis, Coordinates
-from .time_axis import PERIODS, Step, slots_of
+from .time_axis import PERIODS, Step, slot_text, slots_of, time_text
 
 __all__ = ["Scaling"]
 
@@ -153,6 +153,36 @@ class Scaling:
         if unit and self.unit and unit != self.unit:
             fix = "convert the values, and set the attribute units"
             refuse("da", f"values in {self.unit!r}, the unit of the scaling", repr(unit), fix=fix)
+
+    def check_times(self, argument: str, times: NDArray[Any], kind: str = "times") -> None:
+        """Refuse times at whose month or hour no cell has a climatology.
+
+        Parameters
+        ----------
+        argument : str
+            What the message calls them.
+        times : ndarray, shape (times,)
+            Times to apply or undo the scaling at.
+        kind : str
+            What they are, in words.
+
+        Raises
+        ------
+        ValueError
+            Naming the months or hours, and the first such time.
+        """
+        fields = self.climatology.reshape(len(self.climatology), -1)
+        is_known = np.asarray(np.isfinite(fields).any(axis=1))
+        slots = slots_of(times, self.period)
+        is_wrong = ~is_known[slots]
+        if is_wrong.any():
+            lacking = slot_text(self.period, slots[is_wrong])
+            refuse(
+                argument,
+                f"{kind} with a climatology, that is of {slot_text(self.period, is_known)}",
+                f"{lacking}, first {time_text(times[np.argmax(is_wrong)])}",
+                fix=f"choose other times, or train on data with {lacking}",
+            )
 
     def apply(self, values: NDArray[Any], times: NDArray[Any]) -> Fields:
         """Anomalies in units of the scale.

@@ -22,6 +22,8 @@ __all__ = ["Series", "open_variable", "time_dim"]
 
 Fields = NDArray[Any]
 
+_TIMES = ("time", "t")
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Series:
@@ -70,7 +72,8 @@ class Series:
         Parameters
         ----------
         da : xarray.DataArray
-            One axis of time and one to three of space; axes of a single entry are left out.
+            One axis of time (or, where `step` is given, a single time) and one to three of space;
+            axes of a single entry are left out.
         source : str
             Where it comes from.
         order : tuple of str, optional
@@ -98,6 +101,10 @@ class Series:
         if da.dtype.kind != "f":
             refuse(name, "floating-point numbers", str(da.dtype), TypeError, _number_fix(da.dtype))
         time_name = time_dim(da, name)
+        if time_name not in da.dims:
+            if step is None:
+                refuse(name, "one time axis", f"a single '{time_name}' and {_axes_text(da)}")
+            da = da.expand_dims(time_name)
         da = da.squeeze([d for d in da.dims if d != time_name and da.sizes[d] == 1])
         dims = [str(dim) for dim in da.dims if dim != time_name]
         if not 1 <= len(dims) <= 3:
@@ -204,11 +211,15 @@ class Series:
         -------
         xarray.DataArray
             Name, attributes, type, and axes of `da` in their order and direction; its coordinates
-            but those along time.
+            but those along time or, where `da` has a single time, of dates.
         """
         from xarray import DataArray
 
         time_name = self.time.name
+        is_single = time_name not in da.dims
+        if is_single:
+            dates = [str(c) for c in da.coords if c != time_name and _has_dates(da[c].values)]
+            da = da.drop_vars(dates).expand_dims(time_name)
         like = da.squeeze([d for d in da.dims if d != time_name and da.sizes[d] == 1])
         if self.time.is_flipped:
             fields, times = fields[::-1], times[::-1]
@@ -222,16 +233,21 @@ class Series:
             attrs=da.attrs,
         )
         ordered: DataArray = labelled.transpose(*like.dims)
-        return ordered
+        return ordered.isel({time_name: 0}) if is_single else ordered
 
     def describe(self, scaling: Scaling) -> list[str]:
         """Lines on what was read: spacing of the axes, and missing values."""
         lines = list(self.coordinates.describe())
         mask = scaling.mask
         if not mask.all():
-            lines.append(
-                f"{(~mask).sum()} of {mask.size} cells have no value: they become the mask"
-            )
+            n_seen = int((np.isfinite(self.values).any(axis=0) & ~mask).sum())
+            line = f"{(~mask).sum()} of {mask.size} cells have no value"
+            if n_seen:
+                line += " at the times of the climatology"
+            line += ": they become the mask"
+            if n_seen:
+                line += f", though {n_seen} of them {'has' if n_seen == 1 else 'have'} values here"
+            lines.append(line)
         n_missing = int(np.isnan(scaling.apply(self.values, self.time.values))[:, mask].sum())
         if n_missing:
             share = n_missing / (len(self) * int(mask.sum()))
@@ -305,31 +321,39 @@ def open_variable(path: str | os.PathLike[str], variable: str | None = None) -> 
 
 
 def time_dim(da: DataArray, name: str) -> str:
-    """The axis of time: by its type, then by its attributes or name."""
-    dims = [str(dim) for dim in da.dims]
+    """The axis of time, or the coordinate of a single time: by its type, attributes or name."""
 
-    def has_dates(dim: str) -> bool:
-        values = da[dim].values
-        return values.dtype.kind == "M" or (values.dtype.kind == "O" and hasattr(values[0], "hour"))
-
-    found = [dim for dim in dims if da.sizes[dim] and has_dates(dim)]
-    if not found:
-        found = [
-            dim
-            for dim in dims
-            if da[dim].attrs.get("standard_name") == "time"
-            or da[dim].attrs.get("axis") == "T"
-            or dim.lower() in ("time", "t")
+    def times_among(names: list[str]) -> list[str]:
+        return [name for name in names if _has_dates(da[name].values)] or [
+            name
+            for name in names
+            if da[name].attrs.get("standard_name") == "time"
+            or da[name].attrs.get("axis") == "T"
+            or name.lower() in _TIMES
         ]
+
+    found = times_among([str(dim) for dim in da.dims])
+    if not found:
+        single = times_among([str(c) for c in da.coords if da[c].ndim == 0])
+        found = [name for name in single if name.lower() in _TIMES] or single
     if len(found) != 1:
-        shown = ", ".join(f"{dim} ({da.sizes[dim]})" for dim in dims) or "none"
         refuse(
             name,
             "one time axis",
-            f"{len(found)} among the axes {shown}",
+            f"{len(found)} among {_axes_text(da)}",
             fix="times are dates, or an axis named 'time'" if not found else "",
         )
     return found[0]
+
+
+def _has_dates(values: NDArray[Any]) -> bool:
+    if values.dtype.kind == "O" and values.size:
+        return hasattr(values.ravel()[0], "hour")
+    return values.dtype.kind == "M"
+
+
+def _axes_text(da: DataArray) -> str:
+    return f"the axes {', '.join(f'{dim} ({da.sizes[dim]})' for dim in da.dims) or 'none'}"
 
 
 def _scalar_latitude(da: DataArray) -> float | None:

@@ -13,7 +13,15 @@ from numpy.typing import NDArray
 from .._validate import refuse
 from .coordinates import JITTER, check_even, check_monotone, read_only, unit_of
 
-__all__ = ["PERIODS", "SECONDS_PER_MONTH", "Step", "TimeAxis", "slots_of"]
+__all__ = [
+    "PERIODS",
+    "SECONDS_PER_MONTH",
+    "Step",
+    "TimeAxis",
+    "slot_text",
+    "slots_of",
+    "time_text",
+]
 
 SECONDS_PER_MONTH = 365.25 * 86400.0 / 12.0
 SHORTEST_MONTH = 27.0 * 86400.0
@@ -232,6 +240,20 @@ def slots_of(times: NDArray[Any], period: str, name: str = "time") -> NDArray[np
         hours = times.astype("datetime64[h]").astype(np.int64)
         return np.asarray(hours % 24)
     return np.array([t.hour for t in times], np.int64)
+
+
+def slot_text(period: str, slots: NDArray[Any]) -> str:
+    """Places within a climatology in words, such as "hours 0, 6"; numbers, or one bool for each."""
+    found = np.flatnonzero(slots) if slots.dtype.kind == "b" else np.unique(slots)
+    numbers = [str(slot + (period == "month")) for slot in found]
+    return f"{period}{'s' if len(numbers) > 1 else ''} {', '.join(numbers)}"
+
+
+def time_text(time: Any) -> str:
+    """A time as messages show it: a date without idle zeros, or a number."""
+    if isinstance(time, np.datetime64):
+        return str(np.datetime_as_string(time, unit="auto"))
+    return f"{time:g}" if isinstance(time, int | float | np.number) else str(time)
 
 
 def _read_step(name: str, times: NDArray[Any], numbers: NDArray[np.float64], empty: Step) -> Step:
