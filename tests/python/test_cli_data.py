@@ -337,6 +337,11 @@ BAD_DATA: dict[str, tuple[Callable[[Path], str], list[str], str]] = {
     "empty archive": (lambda p: cut(p / "a.npz", b""), [], "a.npz: the file is empty"),
     "folder of an archive": (lambda p: str(folder_at(p / "a.npz")), [], "a.npz: a folder"),
     "damaged": (lambda p: cut(p / "a.nc", ring_bytes(p)[:-200]), [], "damaged or cut off (.*HDF"),
+    "cut off": (
+        lambda p: cut(p / "a.nc", ring_bytes(p, format="NETCDF3_64BIT")[:-4000]),
+        [],
+        "damaged or cut off",
+    ),
     "neither x nor y": (lambda p: write(p / "a.npz", a=X, b=X), [], "'x' and 'y', got 'a', 'b'"),
     "no y": (lambda p: write(p / "a.npz", x=X), [], "'x' and 'y', got 'x'"),
     "shapes": (lambda p: write(p / "a.npz", x=X, y=X[:, :4]), [], "'y'.*(8, 6), got (8, 4)"),
@@ -481,14 +486,21 @@ def folder_at(path: Path) -> Path:
     return path
 
 
-def ring_bytes(folder: Path) -> bytes:
-    return Path(netcdf(folder / "whole.nc", lambda da: da)).read_bytes()
+def ring_bytes(folder: Path, **options: Any) -> bytes:
+    labelled(ring()).to_netcdf(folder / "whole.nc", **options)
+    return (folder / "whole.nc").read_bytes()
 
 
 def truncated(path: Path) -> str:
     np.savez(path, x=X, y=X)
     path.write_bytes(path.read_bytes()[:300])
     return str(path)
+
+
+def test_classic_netcdf(tmp_path: Path) -> None:
+    da = labelled(ring())
+    da.to_netcdf(tmp_path / "a.nc", format="NETCDF3_64BIT")
+    assert open_variable(tmp_path / "a.nc", None).equals(da)
 
 
 @pytest.mark.parametrize("case", BAD_DATA)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -291,14 +293,10 @@ def open_variable(path: str | os.PathLike[str], variable: str | None = None) -> 
         raise ImportError(
             f"reading {where} needs {error.name}; install it with: pip install 'relaxon[data]'"
         ) from None
-    try:
-        dataset = xarray.open_dataset(where)
-    except Exception as error:
-        # Whatever a reader of some format raises, what it means is this.
-        reason = _why_unreadable(where, error)
-        raise ValueError(
-            f"argument 'DATA': expected a file that xarray opens, or .npz, got {where}: {reason}"
-        ) from None
+    # netCDF4 reads zeros where a classic file is cut off; SciPy says so.
+    engine = "scipy" if _has_magic(where, b"CDF\x01", b"CDF\x02") else None
+    with _readable(where):
+        dataset = xarray.open_dataset(where, engine=engine)
     with dataset:
         names = [str(name) for name, data in dataset.data_vars.items() if data.ndim > 0]
         if variable is None:
@@ -316,8 +314,21 @@ def open_variable(path: str | os.PathLike[str], variable: str | None = None) -> 
                 f"one of {', '.join(map(repr, names)) or 'those in the file (there is none)'}",
                 repr(variable),
             )
-        loaded: DataArray = dataset[variable].load()
+        with _readable(where):
+            loaded: DataArray = dataset[variable].load()
         return loaded
+
+
+@contextmanager
+def _readable(where: str) -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:
+        # Whatever a reader of some format raises, what it means is this.
+        reason = _why_unreadable(where, error)
+        raise ValueError(
+            f"argument 'DATA': expected a file that xarray opens, or .npz, got {where}: {reason}"
+        ) from None
 
 
 def time_dim(da: DataArray, name: str) -> str:
@@ -363,6 +374,14 @@ def _scalar_latitude(da: DataArray) -> float | None:
     return None
 
 
+def _has_magic(where: str, *beginnings: bytes) -> bool:
+    """Whether a file begins with one of these."""
+    if not os.path.isfile(where):
+        return False
+    with open(where, "rb") as file:
+        return file.read(4).startswith(beginnings)
+
+
 def _why_unreadable(where: str, error: Exception) -> str:
     """What is wrong with a file that xarray does not open."""
     if os.path.isdir(where):
@@ -370,9 +389,8 @@ def _why_unreadable(where: str, error: Exception) -> str:
     if not os.path.getsize(where):
         return "the file is empty"
     reason = " ".join(str(error).split())
-    with open(where, "rb") as file:
-        if file.read(4).startswith((b"\x89HDF", b"CDF")):
-            return f"a netCDF file that is damaged or cut off ({reason})"
+    if _has_magic(where, b"\x89HDF", b"CDF"):
+        return f"a netCDF file that is damaged or cut off ({reason})"
     if "did not find a match" in reason:
         return "no format that the installed packages read"
     return reason
