@@ -385,7 +385,8 @@ def explain(
     """
     check_instance("model", model, Relaxation)
     check_instance("loss", loss, Distance)
-    check_threads(threads)
+    if threads is not None:
+        check_threads(threads)
     errors, notes = None, []
     if data is not None:
         reason = why_no_standard_errors(model)
