@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .physics.tables import format_number
+from .physics.tables import format_number, mixed_pairs
 
 if TYPE_CHECKING:
     from xarray import DataArray
@@ -338,7 +338,8 @@ def _physics_text(physics: dict[str, Any], coordinates: Coordinates) -> str:
                 "value": entry.get("mixed", []),
                 "unit": entry.get("mixed_unit", entry["unit"]),
             }
-            labels += [f"{label}, mixed"] * len(mixed["value"])
+            if mixed["value"]:
+                labels += [f"{label}, {pair}" for pair in mixed_pairs(entry["axes"])]
             numbers = [*(v[1:] for v in values), *zip(*_with_units(mixed), strict=True)]
             errors = [*entry["standard_error"], *entry.get("mixed_standard_error", ())]
             entries += [

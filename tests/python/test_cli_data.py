@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+import re
 import sys
 import time
 from collections.abc import Callable
@@ -310,6 +312,22 @@ def test_a_single_cell(tmp_path: Path) -> None:
     assert experiment.run().rows[-1].held_out_error < 1e-6
 
 
+def test_pairs_in_space_name_the_axes_of_mixed_components(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    x = np.random.default_rng(0).standard_normal((12, 4, 5, 6))
+    data = write(tmp_path / "a.npz", x=x, y=0.9 * x)
+    command = ["fit", data, "--space", "local", "--steps", "2", "--depth", "2"]
+    assert cli.main([*command, "--out", str(tmp_path / "out")]) == 0
+    printed = capsys.readouterr().out
+    page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+    names = re.findall(r"drift along (axis \d)", printed)
+    assert len(names) == 3
+    for a, b in itertools.combinations(names, 2):
+        for text in (printed, page):
+            assert text.count(f"diffusivity, mixed {a} and {b}") == 1
+
+
 def write(path: Path, **arrays: Any) -> str:
     np.savez(path, **arrays)
     return str(path)
@@ -507,7 +525,6 @@ def test_classic_netcdf(tmp_path: Path) -> None:
 def test_bad_data_are_one_line(
     case: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    import re
 
     make, options, words = BAD_DATA[case]
     (tmp_path / "in").mkdir()

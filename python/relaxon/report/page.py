@@ -16,7 +16,7 @@ from typing import Any
 
 from ..physics.plots import pretty_unit
 from ..physics.stability import format_percent
-from ..physics.tables import format_number
+from ..physics.tables import format_number, mixed_pairs
 
 __all__ = ["render_page"]
 
@@ -189,11 +189,12 @@ class _Page:
                 "value": entry.get("mixed", []),
                 "unit": entry.get("mixed_unit", entry["unit"]),
             }
+            pairs = mixed_pairs(entry["axes"])
             for i, unit in enumerate(_units(mixed)):
                 path = ("physics", key)
                 lines.append(
                     (
-                        f"{label}, mixed",
+                        f"{label}, {pairs[i]}",
                         (*path, "mixed", i),
                         (*path, "mixed_standard_error", i),
                         unit,
