@@ -395,25 +395,6 @@ def test_labelled_arrays_of_a_dense_matrix() -> None:
     assert "R_shuffled" not in data
 
 
-@pytest.mark.parametrize("space", ["homogeneous", "local"])
-def test_pairs_of_three_axes_are_named_everywhere(space: Any) -> None:
-    pytest.importorskip("xarray")
-    pytest.importorskip("matplotlib")
-    grid = rx.Grid((3, 4, 5), names=("depth", "lat", "lon"))
-    explanation = rx.explain(rx.Relaxation(rx.ADR(grid, space=space), depth=2))
-    pairs = [("depth", "lat"), ("depth", "lon"), ("lat", "lon")]
-    names = [f"diffusion along {a} and {b}" for a, b in pairs]
-    assert [r.process for r in explanation.table() if " and " in r.process] == names
-    data = explanation.to_xarray()
-    assert [data[f"D_{a}_{b}"].attrs["long_name"] for a, b in pairs] == names
-    axes = explanation.plot().axes
-    texts = [text.get_text() for ax in axes for text in ax.get_yticklabels()]
-    texts += [ax.get_title(loc) for ax in axes for loc in ("left", "center")]
-    # Of three axes, a title ends in the slice that is shown.
-    shown = [text.partition(" (")[0] for text in texts if " and " in text]
-    assert shown == [name.capitalize() for name in names]
-
-
 def test_trained_numbers_that_are_no_process_stand_in_the_table() -> None:
     params = {**PLANE_PARAMS, "omega": 0.8, "bias": 0.25}
     model = model_of(rx.ADR(plane()), params, trainable_omega=True, bias="homogeneous")
