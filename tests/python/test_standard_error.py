@@ -164,6 +164,7 @@ def test_samples_without_a_weight_do_not_count(on_mask: bool) -> None:
     assert errors is not None
     assert alone is not None
     assert errors.n_samples == alone.n_samples == 7
+    assert type(errors.n_samples) is int
     assert "clustered by sample (7 samples)" in str(errors)
     np.testing.assert_allclose(errors.covariance, alone.covariance, rtol=1e-10)
     for n_left, word in ((1, "1 of 20"), (0, "0 of 20")):

@@ -183,7 +183,7 @@ def estimate_standard_errors(
         grams.append(np.matmul(weighted.transpose(0, 2, 1), jacobian))
         scores.append(np.einsum("nkp,nk->np", weighted, residual))
         n_values += np.count_nonzero(weight)
-        n_samples += np.count_nonzero(weight.any(axis=1))
+        n_samples += int(np.count_nonzero(weight.any(axis=1)))
     if n_samples < 2:
         refuse(
             "data",
