@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import pickle
 from dataclasses import dataclass
 from itertools import cycle
@@ -322,6 +323,28 @@ def test_models_with_ends_are_plain_objects(dtype: str, tmp_path: Path) -> None:
     assert other.with_params(dict(model.astype("float64").params)) != model
 
 
+@pytest.mark.parametrize(
+    ("end", "text"),
+    [
+        (rx.Lift(np.int64(3), "tanh"), "Lift(n_in=3, activation='tanh')"),
+        (rx.Readout(n_out=3), "Readout(n_out=3, activation='identity')"),
+    ],
+    ids=["lift", "readout"],
+)
+def test_ends_are_frozen_settings(end: Any, text: str) -> None:
+    assert repr(end) == text
+    for other in (pickle.loads(pickle.dumps(end)), copy.deepcopy(end), dataclasses.replace(end)):
+        assert other == end
+        assert hash(other) == hash(end)
+    size, activation = dataclasses.asdict(end).values()
+    assert type(size) is int
+    assert size == 3
+    assert type(end)(4, activation) != end
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        end.activation = "sin"
+    assert end not in (rx.Lift(3), rx.Readout(3, "tanh"))
+
+
 def test_ends_train() -> None:
     """Classes that only the position of a bump tells apart."""
     rng = np.random.default_rng(5)
@@ -339,7 +362,10 @@ def test_ends_train() -> None:
     [
         (lambda: rx.Lift(0), "argument 'n_in': expected at least 1, got 0"),
         (lambda: rx.Lift("3"), "argument 'n_in': expected an integer"),  # type: ignore[arg-type]
-        (lambda: rx.Readout(3, "tahn"), "did you mean 'tanh'"),
+        (lambda: rx.Readout(0), "argument 'n_out': expected at least 1, got 0"),
+        (lambda: rx.Readout(2.0), "argument 'n_out': expected an int"),  # type: ignore[arg-type]
+        (lambda: rx.Lift(3, "tahn"), "argument 'activation': .*did you mean 'tanh'"),
+        (lambda: rx.Readout(3, "tahn"), "argument 'activation': .*did you mean 'tanh'"),
         (lambda: masked_model(dtype="float32")(np.ones((2, 3))), "argument 'x'.*float32"),
         (lambda: masked_model()(np.ones((2, 4))), r"argument 'x': expected \(batch, 3\)"),
         (lambda: masked_model()(np.full((2, 3), np.nan)), "argument 'x': expected finite"),

@@ -211,6 +211,21 @@ def test_a_dense_matrix_stands_beside_its_shuffled_self() -> None:
     assert "shuffled" in str(explanation)
 
 
+def test_the_sum_of_a_row_has_no_shuffled_self() -> None:
+    """It is the same in any order, and would always look as if there were no physics."""
+    explanation = rx.explain(rx.Relaxation(rx.Dense(plane()), depth=2, bias="local", seed=3))
+    has_null = {p.name: p.null is not None for p in explanation.processes}
+    assert not has_null.pop("reaction")
+    assert len(has_null) == 5
+    assert all(has_null.values())
+    for row in explanation.table():
+        expected = row.process.startswith(("advection", "diffusion"))
+        assert (row.null_low is not None) is (row.null_high is not None) is expected
+    lines = {line.split("  ")[0]: line for line in str(explanation).splitlines()}
+    assert lines["reaction"].count(" to ") == 1
+    assert lines["advection along x"].count(" to ") == 2
+
+
 def test_a_dense_matrix_with_a_mask_reads_existing_cells_only() -> None:
     mask = np.ones(10, dtype=bool)
     mask[7:] = False
@@ -220,7 +235,9 @@ def test_a_dense_matrix_with_a_mask_reads_existing_cells_only() -> None:
     explanation = rx.explain(model_of(rx.Dense(grid), {"W": matrix}))
     assert explanation.fields["R"][mask] == pytest.approx(np.zeros(7))
     assert np.isnan(explanation.fields["R"][~mask]).all()
-    for row in explanation.table():
+    reaction, *others = explanation.table()
+    assert np.isfinite(reaction.median)
+    for row in others:
         assert row.null_low is not None
         assert row.null_high is not None
         assert np.isfinite([row.median, row.null_low, row.null_high]).all()
@@ -374,6 +391,8 @@ def test_labelled_arrays_of_a_dense_matrix() -> None:
     pytest.importorskip("xarray")
     data = rx.explain(rx.Relaxation(rx.Dense(plane()), depth=2)).to_xarray()
     assert data["U_x"].shape == data["U_x_shuffled"].shape == (6, 8)
+    assert data["R"].shape == (6, 8)
+    assert "R_shuffled" not in data
 
 
 def test_trained_numbers_that_are_no_process_stand_in_the_table() -> None:

@@ -148,6 +148,31 @@ def test_missing_values_and_masked_cells_are_not_read() -> None:
     assert np.isfinite(errors.covariance).all()
 
 
+@pytest.mark.parametrize("on_mask", [False, True])
+def test_samples_without_a_weight_do_not_count(on_mask: bool) -> None:
+    """As if they were not there, for the number of clusters as for the errors."""
+    mask = np.ones(12, dtype=bool)
+    mask[4:6] = False
+    model = model_of(rx.ADR(GRID.replace(mask=mask, boundary="neumann")))
+    x, y = noisy(model, n_samples=20)
+    weights = np.ones(y.shape)
+    weights[:13] = 0.0
+    # Cells that do not exist have no residual.
+    weights[:13, 4:6] = float(on_mask)
+    errors = rx.explain(model, data=(x, y), loss=rx.SquaredDistance(weights)).standard_errors
+    alone = rx.explain(model, data=(x[13:], y[13:])).standard_errors
+    assert errors is not None
+    assert alone is not None
+    assert errors.n_samples == alone.n_samples == 7
+    assert type(errors.n_samples) is int
+    assert "clustered by sample (7 samples)" in str(errors)
+    np.testing.assert_allclose(errors.covariance, alone.covariance, rtol=1e-10)
+    for n_left, word in ((1, "1 of 20"), (0, "0 of 20")):
+        weights[: 20 - n_left] = 0.0
+        with pytest.raises(ValueError, match=rf"at least 2 samples with a weight .* got {word}"):
+            rx.explain(model, data=(x, y), loss=rx.SquaredDistance(weights))
+
+
 def test_physical_errors_follow_the_full_covariance() -> None:
     model = model_of(params={**TRUE, "omega": 0.4}, trainable_omega=True, activation="tanh")
     x, y = noisy(model)

@@ -176,6 +176,8 @@ def test_batches_are_refused_where_losses_are_compared(kind: str) -> None:
         ({"batch_size": 12}, ValueError, "batch_size"),
         ({"batch_size": 2.0}, TypeError, "batch_size"),
         ({"batch_size": True}, TypeError, "batch_size"),
+        ({"steps": 2**63}, ValueError, "steps"),
+        ({"patience": 2**63, "validation": data()}, ValueError, "patience"),
         ({"seed": -1}, ValueError, "seed"),
         ({"seed": 2**64}, ValueError, "seed"),
         ({"seed": "0"}, TypeError, "seed"),
@@ -206,7 +208,36 @@ def test_batches_are_refused_where_losses_are_compared(kind: str) -> None:
 )
 def test_wrong_arguments_are_refused(options: dict[str, Any], error: Any, word: str) -> None:
     with pytest.raises(error, match=f"argument '{word}'"):
-        rx.fit(model_of(), *data(), steps=2, **options)
+        rx.fit(model_of(), *data(), **{"steps": 2, **options})
+
+
+def test_a_loss_that_no_parameter_changes_is_refused() -> None:
+    x, y = data()
+    with pytest.raises(ValueError, match=r"argument 'at': expected a layer above 0 to fit"):
+        rx.fit(model_of(), x, y[:, np.newaxis], rx.SquaredDistance(at=[0]), steps=2)
+    mask = np.ones((5, 7), bool)
+    mask[2] = False
+    model = rx.Relaxation(rx.ADR(rx.Grid((5, 7), mask=mask)), depth=2)
+    with pytest.raises(ValueError, match=r"argument 'weights': expected .* on an existing cell"):
+        rx.fit(model, x, y, rx.SquaredDistance(~mask), steps=2)
+    # Out of a readout, the first state is no longer x.
+    ends = model_of(readout=rx.Readout(2))
+    fit = rx.fit(ends, x, y[:, np.newaxis, 0, :2].copy(), rx.SquaredDistance(at=[0]), steps=2)
+    assert fit.history.gradient_norm[0] > 0.0
+
+
+@pytest.mark.parametrize(
+    ("make", "error", "word"),
+    [
+        (lambda: rx.SquaredDistance(at=np.array(3)), TypeError, "at"),  # type: ignore[arg-type]
+        (lambda: rx.SquaredDistance(at=np.array([[1]])), TypeError, "at"),  # type: ignore[arg-type]
+        (lambda: rx.LBFGS(max_line_search=2**31), ValueError, "max_line_search"),
+        (lambda: rx.LBFGS(memory=2**31), ValueError, "memory"),
+    ],
+)
+def test_wrong_settings_are_refused(make: Any, error: Any, word: str) -> None:
+    with pytest.raises(error, match=f"argument '{word}'"):
+        make()
 
 
 def test_a_target_at_the_input_alone_is_refused() -> None:

@@ -48,7 +48,8 @@ class Process:
         where it differs between cells, else (). NaN on masked cells.
     null : ndarray of float64 or None
         For dense matrices: the same coefficient after the off-diagonal entries of each row have
-        been shuffled, what a matrix without any spatial order would show.
+        been shuffled, what a matrix without any spatial order would show. None for R, which is the
+        sum of the row and so the same in any order, and for other operators.
     standard_error : ndarray of float64 or None
         Shaped as the values; infinite where the data do not determine them. None without data, and
         where parameters differ between cells.
@@ -202,8 +203,10 @@ def _read_dense(reading: _Reading) -> list[Process]:
             1: ("advection", "U", -1.0),
             2: ("diffusion", "D", 0.5),
         }[len(axes)]
-        start = 0.0 if axes else 1.0
-        process = reading.process(name, symbol, axes, factor * (values - start))
-        shuffled_values = reading.physical(factor * (null - start), axes)
-        processes.append(replace(process, null=shuffled_values))
+        if not axes:
+            # The sum of a row is the same in any order: there is nothing to compare with.
+            processes.append(reading.process(name, symbol, axes, factor * (values - 1.0)))
+            continue
+        process = reading.process(name, symbol, axes, factor * values)
+        processes.append(replace(process, null=reading.physical(factor * null, axes)))
     return processes

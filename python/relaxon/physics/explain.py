@@ -56,7 +56,8 @@ class Row:
     median, low, high : float
         Median and 5th and 95th percentile over existing cells.
     null_low, null_high : float or None
-        5th and 95th percentile of the shuffled matrix; None where there is no such comparison.
+        5th and 95th percentile of the shuffled matrix; None where there is none: for R
+        and for operators other than Dense.
     standard_error : float or None
         Infinite where the data do not determine the value; None where none was asked for, and where
         parameters differ between cells.
@@ -319,7 +320,7 @@ def explain(
     ------
     TypeError, ValueError
         If `model` is none, or `data` and `loss` do not fit it; with `data`, if the loss is no
-        SquaredDistance or there is one sample only.
+        SquaredDistance or fewer than two samples have a weight above 0.
 
     Notes
     -----
@@ -327,7 +328,8 @@ def explain(
     trained one. The soft normalisation (beta) and the bias are not part of the linearisation.
     Where f'(0) = 0 (relu, square) there is no linearisation, and the result says so. Moments of a
     dense matrix stand beside those of the same matrix with each row's off-diagonal entries shuffled
-    (seed 0): trained dense matrices may carry no physics at all.
+    (seed 0): trained dense matrices may carry no physics at all. R has no such comparison: it is
+    the sum of a row, which is the same in any order.
 
     Stability and cell Peclet numbers take the slope s and the numerical diffusion in; see
     :class:`relaxon.physics.stability.Stability`. Activations that are steeper elsewhere than at

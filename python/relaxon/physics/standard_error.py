@@ -62,7 +62,7 @@ class StandardErrors:
     undetermined : tuple of str
         Combinations of parameters that the data do not determine, in words.
     n_samples : int
-        Clusters.
+        Clusters: samples with any weight above 0.
     newton_step : float
         The largest change of a parameter, in its standard errors, that one more Gauss-Newton step
         would make: far below 1 at the end of a fit.
@@ -150,7 +150,7 @@ def estimate_standard_errors(
     model : Relaxation
         At the minimum of the loss.
     data : (x, y)
-        What it was fitted to, at least two samples.
+        What it was fitted to, at least two samples with a weight above 0.
     loss : SquaredDistance
         What was lowered; weights, layers and mask count.
     threads : int, optional
@@ -164,7 +164,8 @@ def estimate_standard_errors(
     Raises
     ------
     TypeError, ValueError
-        If the loss is another one, the arrays do not fit, or there is one sample only.
+        If the loss is another one, the arrays do not fit, or there is one sample only, or one only
+        that has a weight above 0 on an existing cell.
 
     Notes
     -----
@@ -176,12 +177,19 @@ def estimate_standard_errors(
     if x.ndim == model.grid.ndim or len(x) < 2:
         refuse("data", "at least 2 samples, the clusters of the errors", "1 sample")
     grams, scores = [], []
-    n_values = 0
+    n_values = n_samples = 0
     for jacobian, residual, weight in _blocks(model, x, y, weights, at, threads):
         weighted = jacobian * weight[:, :, np.newaxis]
         grams.append(np.matmul(weighted.transpose(0, 2, 1), jacobian))
         scores.append(np.einsum("nkp,nk->np", weighted, residual))
         n_values += np.count_nonzero(weight)
+        n_samples += int(np.count_nonzero(weight.any(axis=1)))
+    if n_samples < 2:
+        refuse(
+            "data",
+            "at least 2 samples with a weight above 0, the clusters of the errors",
+            f"{n_samples} of {len(x)}",
+        )
     labels = tuple(label for name in model.params for label in _labels(model, name))
     estimate = _Estimate(
         np.concatenate(grams),
@@ -200,7 +208,7 @@ def estimate_standard_errors(
         },
         covariance=estimate.covariance,
         undetermined=tuple(estimate.describe(labels)),
-        n_samples=len(x),
+        n_samples=n_samples,
         newton_step=estimate.newton_step(errors),
         _estimate=estimate,
     )

@@ -25,10 +25,12 @@ from .optimizers import LBFGS, Adam, Optimizer, SteepestDescent
 from .penalties import L2, Penalty, Smoothness
 from .schedules import factors
 
-__all__ = ["STRETCH_SECONDS", "Descent", "start_descent"]
+__all__ = ["MOST_STEPS", "STRETCH_SECONDS", "Descent", "start_descent"]
 
 # The core comes back to Python at least this often.
 STRETCH_SECONDS = 0.05
+# It counts them in 64 bits.
+MOST_STEPS = 2**63 - 1
 Array = NDArray[Any]
 Validation = tuple[Array, Array] | tuple[Array, Array, Array]
 
@@ -149,10 +151,7 @@ def start_descent(
     check_instance("optimizer", optimizer, (SteepestDescent, Adam, LBFGS))
     states = model._check_input(x)
     target, weights, at = model._check_target("y", y, states, loss)
-    _check_weighted("weights", weights)
-    if model.lift is None and max(at) == 0:
-        fix = "without a lift the state of layer 0 is x itself"
-        refuse("at", "a layer above 0 to fit", repr(loss.at), fix=fix)
+    _check_reach(model, weights, at)
     order = [*(name for name in model.params if name != "omega"), "omega"]
     trained = check_trainable(model, trainable)
     rates = optimizer._rates(list(model.params))
@@ -162,7 +161,7 @@ def start_descent(
     limits = _limit_arrays(model, bounds, order)
     held_out = None if validation is None else _check_validation(model, validation, loss)
     if patience is not None:
-        check_integer("patience", patience, 1)
+        check_integer("patience", patience, 1, MOST_STEPS)
         if validation is None:
             refuse("patience", "None without validation data", patience, fix="give validation=")
     n_samples = model._batch(states)
@@ -229,11 +228,19 @@ def _check_batch_size(batch_size: int | None, n_samples: int, optimizer: Optimiz
     return batch_size
 
 
-def _check_weighted(argument: str, weights: Array | None) -> None:
-    if weights is not None and not weights.any():
-        refuse(
-            argument, "at least one above 0", f"{weights.size} zeros", fix="nothing would be read"
-        )
+def _check_reach(model: Relaxation, weights: Array | None, at: Sequence[int]) -> None:
+    """That the loss reads anything, and anything that the parameters change."""
+    if not any(at) and model.lift is None and model.readout is None:
+        fix = "without a lift the state of layer 0 is x itself"
+        refuse("at", "a layer above 0 to fit", repr(tuple(at)), fix=fix)
+    if weights is None:
+        return
+    mask = None if model.readout is not None else model.grid.mask
+    read = weights if mask is None else weights.reshape(-1, mask.size)[:, mask.ravel()]
+    if not read.any():
+        place = "" if mask is None else " on an existing cell"
+        rule = f"at least one above 0{place}"
+        refuse("weights", rule, f"{read.size} zeros", fix="nothing would be read")
 
 
 def _check_validation(
@@ -246,8 +253,8 @@ def _check_validation(
         shared = loss.weights is not None and loss.weights.shape == model.output_shape
         weights = validation[2] if len(validation) == 3 else loss.weights if shared else None
         own = loss.with_weights(weights)
-        target, weights, _ = model._check_target("y", validation[1], states, own)
-        _check_weighted("weights", weights)
+        target, weights, layers = model._check_target("y", validation[1], states, own)
+        _check_reach(model, weights, layers)
     except (TypeError, ValueError) as error:
         raise type(error)(f"argument 'validation': {error}") from None
     return states, target, weights

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from .._validate import check_instance, check_integer, refuse
 from ..model import Relaxation
 from .constraints import Bounds
-from .descent import STRETCH_SECONDS, Descent, Validation, start_descent
+from .descent import MOST_STEPS, STRETCH_SECONDS, Descent, Validation, start_descent
 from .divergence import DivergenceError, diverge
 from .history import History, State, Status
 from .losses import Distance, SquaredDistance
@@ -261,7 +261,7 @@ def fit(
     """
     begin = time.perf_counter()
     check_instance("model", model, Relaxation)
-    check_integer("steps", steps, 1)
+    check_integer("steps", steps, 1, MOST_STEPS)
     follow = _check_callbacks(callbacks)
     descent = start_descent(
         model,

@@ -301,6 +301,8 @@ def _check_weights(value: ArrayLike) -> NDArray[Any]:
 def _check_layers(value: Sequence[int]) -> tuple[int, ...]:
     if not isinstance(value, Sequence | np.ndarray) or isinstance(value, str):
         refuse("at", "a sequence of layers", repr(value), TypeError)
+    if isinstance(value, np.ndarray) and value.ndim != 1:
+        refuse("at", "a sequence of layers", f"an array of shape {value.shape}", TypeError)
     layers = tuple(check_integer("at", layer, 0) for layer in value)
     if not layers:
         refuse("at", "at least one layer", repr(value))

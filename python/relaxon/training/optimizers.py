@@ -12,6 +12,7 @@ from .schedules import Schedule
 __all__ = ["LBFGS", "Adam", "Optimizer", "SteepestDescent"]
 
 LINE_SEARCHES = ("armijo", "barzilai-borwein")
+MOST_IN_SCIPY = 2**31 - 1  # its C code counts in int
 ALIGNMENT = 64  # of the core's arrays, in bytes
 
 
@@ -275,8 +276,8 @@ class LBFGS(Optimizer):
     _n_copies: ClassVar[int] = 5  # the trial and its gradient
 
     def __post_init__(self) -> None:
-        check_integer("memory", self.memory, 1)
-        check_integer("max_line_search", self.max_line_search, 1)
+        check_integer("memory", self.memory, 1, MOST_IN_SCIPY)
+        check_integer("max_line_search", self.max_line_search, 1, MOST_IN_SCIPY)
 
     @property
     def _rule(self) -> str:

@@ -158,7 +158,10 @@ def factors(schedule: Schedule | None, steps: int) -> NDArray[np.float64]:
                 "argument 'schedule': expected a function of the step number, counted from 0, got "
                 f"one that raised {type(error).__name__} at step {step}: {error}"
             ) from error
-        return check_number(f"schedule({step})", value, 0.0)
+        try:
+            return check_number("schedule", value, 0.0)
+        except (TypeError, ValueError) as error:
+            raise type(error)(f"{error} from schedule({step})") from None
 
     values = np.fromiter(map(factor, range(steps)), np.float64, steps)
     if not values.any():
