@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .physics.tables import format_number, mixed_pairs
+from .physics.tables import format_number
 
 if TYPE_CHECKING:
     from xarray import DataArray
@@ -319,6 +319,8 @@ def _print_result(experiment: Experiment, result: Result) -> None:
 
 
 def _physics_text(physics: dict[str, Any], coordinates: Coordinates) -> str:
+    from .report.summary import mixed_components
+
     if "velocity" not in physics:
         return f"learned physics: {physics['note']}"
     entries = []
@@ -334,13 +336,9 @@ def _physics_text(physics: dict[str, Any], coordinates: Coordinates) -> str:
             entry, label = physics[key], key.replace("_", " ")
             values = list(zip(entry["axes"], *_with_units(entry), strict=True))
             labels = [f"{label} along {name}" for name, _, _ in values]
-            mixed = {
-                "value": entry.get("mixed", []),
-                "unit": entry.get("mixed_unit", entry["unit"]),
-            }
-            if mixed["value"]:
-                labels += [f"{label}, {pair}" for pair in mixed_pairs(entry["axes"])]
-            numbers = [*(v[1:] for v in values), *zip(*_with_units(mixed), strict=True)]
+            mixed = mixed_components(entry)
+            labels += [f"{label}, {pair}" for pair, _, _ in mixed]
+            numbers = [(v, unit) for _, v, unit in (*values, *mixed)]
             errors = [*entry["standard_error"], *entry.get("mixed_standard_error", ())]
             entries += [
                 (text, _with_unit(v, unit, {"m^2/s": ".0f"}, ".4g") + _with_error(error))

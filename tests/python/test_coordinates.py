@@ -73,6 +73,7 @@ def test_a_longitude_without_latitude_lies_at_the_equator_unless_told() -> None:
     assert "m as 60 degrees from the equator" in line
     with pytest.raises(ValueError, match=r"'latitude'.*poles.*got 90"):
         Coordinates.read(entries, latitude=90.0)
+    assert Coordinates.read([("level", np.arange(9.0), {})], latitude=90.0).spacing == (1.0,)
 
 
 def test_a_latitude_without_unit_narrows_no_longitude_and_the_line_says_so() -> None:
@@ -175,6 +176,9 @@ def test_uneven_axes_are_refused_by_name_and_place(values: list[float], words: s
         one("depth", values, {"units": "m"})
 
 
+HOUR = np.timedelta64(1, "h")
+
+
 def hours(n: int, step: int = 1) -> np.ndarray:
     start = np.datetime64("2019-03-01T00", "ns")
     return np.asarray(start + np.arange(n) * step * np.timedelta64(1, "h"))
@@ -274,6 +278,25 @@ def test_numbers_are_times_without_calendar() -> None:
 def test_bad_times(times: np.ndarray, words: str) -> None:
     with pytest.raises((TypeError, ValueError), match=words):
         TimeAxis.read("time", times, {})
+
+
+def test_uneven_numbers_are_shown_with_their_unit() -> None:
+    words = r"step of 0.2 ms at index 3 .*from 0.2 ms to 0.4 ms.* usual one is 0.1 ms;"
+    with pytest.raises(ValueError, match=words):
+        TimeAxis.read("t", np.array([0.0, 0.1, 0.2, 0.4, 0.5]), {"units": "ms"})
+    with pytest.raises(ValueError, match=r"got 2 ms followed by 1 ms at index 2"):
+        TimeAxis.read("t", np.array([0, 2, 1, 4]), {"units": "ms"})
+    with pytest.raises(ValueError, match=r"step of 43200 s .*from 43200 s to 86400 s"):
+        TimeAxis.read("t", np.array([0, 6, 12, 24, 30]) * HOUR, {})
+    assert TimeAxis.read("t", np.arange(4) * 0.1, {"units": "ms"}).step.text(3) == "0.3 ms"
+    assert TimeAxis.read("t", np.arange(4), {"units": "hours"}).step.plural == "times"
+
+
+def test_the_usual_step_is_one_of_the_axis() -> None:
+    cftime = pytest.importorskip("cftime")
+    days = np.array([cftime.DatetimeNoLeap(2004, 2, day) for day in (25, 26, 28)])
+    with pytest.raises(ValueError, match=r"from 2004-02-2. .* where the usual one is 1 day;"):
+        TimeAxis.read("time", days, {})
 
 
 def test_a_known_step_needs_no_even_times() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import pickle
+import time
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,11 @@ import pytest
 import relaxon as rx
 from relaxon.datasets.coordinates import Coordinates
 from relaxon.datasets.scaling import Scaling
-from relaxon.datasets.series import Series
+from relaxon.datasets.series import Series, open_variable
 from relaxon.datasets.time_axis import Step
+from relaxon.forecasting.experiment import Experiment
+from relaxon.forecasting.options import Options
+from relaxon.forecasting.split import split_series
 
 xarray = pytest.importorskip("xarray")
 
@@ -197,6 +201,31 @@ def test_months_without_climatology_are_refused_by_name() -> None:
     with pytest.raises(ValueError, match=r"1 month ahead.*got month 10, first 2006-10-16"):
         model.predict_xarray(da[4:6])
     assert np.isfinite(model.predict_xarray(da[:5])).any()
+
+
+def test_a_climatology_of_no_use_is_refused() -> None:
+    da = rx.datasets.sst().to_xarray()
+    with pytest.raises(ValueError, match=r"'anomaly'.*step of 1 month"):
+        rx.datasets.from_xarray(da, anomaly="hour")
+    words = r"'anomaly'.*'none' where no month occurs twice.*'month' for 12 times from 2006-04-16"
+    with pytest.raises(ValueError, match=words):
+        rx.datasets.from_xarray(da[:12], anomaly="month")
+    assert len(rx.datasets.from_xarray(da[:13], anomaly="month")) == 12
+    series = Series.read(hourly(32))
+    with pytest.raises(ValueError, match=r"'anomaly'.*no hour occurs twice.*2019-03-01T23:00"):
+        split_series(series, 1, "hour", 0.25, None)
+
+
+def test_training_needs_targets_that_vary_and_every_hour_with_values() -> None:
+    da = hourly(96)
+    is_late = da.time >= da.time[72]
+    same = Series.read(da.where((da.time == da.time[0]) | is_late, 280.1))
+    with pytest.raises(ValueError, match=r"'DATA'.*targets that vary in the part 'training'"):
+        split_series(same, 1, "none", 0.25, None)
+    gaps = Series.read(da.where((da.time.dt.hour != 5) | is_late))
+    with pytest.raises(ValueError, match=r"'time'.*got hour 5, first 2019-03-04T05:00"):
+        split_series(gaps, 1, "hour", 0.25, None)
+    assert len(split_series(gaps, 1, "none", 0.25, None).training) == 71
 
 
 def test_pairs_need_values_in_both_fields() -> None:
@@ -463,3 +492,13 @@ def test_era5() -> None:
     ahead = model_of(pairs).predict_xarray(da)
     assert ahead.latitude.values[0] == 58.0
     assert np.allclose(ahead.values, by_hand(model_of(pairs), da, 6), rtol=1e-6)
+
+
+@pytest.mark.skipif(not ERA5.exists(), reason="the ERA5 file is not beside this checkout")
+def test_era5_is_ready_within_two_seconds() -> None:
+    start = time.perf_counter()
+    series = Series.read(open_variable(ERA5, "t2m"))
+    experiment = Experiment(Options(lead=6, anomaly="hour", space="local", depth=8), series)
+    assert time.perf_counter() - start < 2.0
+    assert len(experiment.split.held_out) == 180
+    assert len(experiment.split.training) == 468

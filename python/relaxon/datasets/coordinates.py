@@ -162,7 +162,7 @@ class Coordinates:
             If a unit or a coordinate cannot be understood: the axis keeps lattice units.
         """
         kinds = [_kind(name, attributes) for name, _, attributes in entries]
-        if latitude is not None and not abs(latitude) < 90.0:
+        if latitude is not None and "longitude" in kinds and not abs(latitude) < 90.0:
             refuse(
                 "latitude", "degrees between the poles, where longitudes have a length", latitude
             )
@@ -426,7 +426,7 @@ def check_even(
     allowed = JITTER * step + rounding * np.abs(values).max()
     if np.abs(values - even).max() > allowed:
         steps = np.diff(values)
-        typical = float(np.median(steps))
+        typical = float(np.quantile(steps, 0.5, method="lower"))
         i = int(np.argmax(np.abs(steps - typical)))
         before, after = _labels(values, i, label)
         refuse(

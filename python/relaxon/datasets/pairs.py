@@ -237,8 +237,9 @@ def from_xarray(
     Raises
     ------
     TypeError, ValueError
-        If there is no time axis, the lead is longer than the record, an axis is not monotone or
-        uneven (which one and where), all values are missing, no pair has values in both x and y, or
+        If there is no time axis, the lead is longer than the record, the anomaly is of no use for
+        its times (hours for steps of days, each month once), an axis is not monotone or uneven
+        (which one and where), all values are missing, no pair has values in both x and y, or
         `scaling` is of another grid, step of time, lead or anomaly, or has no climatology for a
         month or hour of `da`.
 
@@ -283,8 +284,7 @@ def from_xarray(
             if given not in (None, own):
                 refuse(name, f"{own!r}, that of the scaling", repr(given), fix="leave it out")
         _check_lead(scaling.lead, series)
-        has_values = np.isfinite(series.values[:, scaling.mask]).any(axis=1)
-        scaling.check_times(series.time.name, series.time.values[has_values])
+        series.check_climatology(scaling)
     samples = series.samples(scaling, 0, len(series))
     if not samples.has_pair(scaling.mask):
         refuse("lead", "one at which x and y both have values", f"{scaling.lead}: no pair has them")

@@ -52,6 +52,7 @@ class Samples:
         mask : ndarray of bool, shape (*grid.shape)
             True where a cell exists.
         """
+        # A missing input has become 0.
         is_usable = (self.x[:, mask] != 0).any(axis=1)
         if self.weights is not None:
             is_usable &= (self.weights[:, mask] > 0).any(axis=1)

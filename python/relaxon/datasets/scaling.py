@@ -86,7 +86,8 @@ class Scaling:
         Raises
         ------
         ValueError
-            If all values are missing, or the anomalies do not vary.
+            If all values are missing, no month or hour of the climatology occurs twice, or the
+            anomalies do not vary.
         """
         is_known = np.isfinite(values)
         exists = is_known.any(axis=0)
@@ -102,7 +103,15 @@ class Scaling:
                 sums = np.where(known, values[slots == slot], 0.0).sum(axis=0)
                 np.divide(sums, known.sum(axis=0), out=climatology[slot], where=known.any(axis=0))
         climatology.flags.writeable = False
-        anomaly = values - climatology[slots_of(times, period)]
+        slots = slots_of(times, period)
+        if period != "none" and len(np.unique(slots)) == len(slots):
+            refuse(
+                "anomaly",
+                f"'none' where no {period} occurs twice, for each would be its own mean",
+                f"{period!r} for {len(slots)} times from {time_text(times[0])} to "
+                f"{time_text(times[-1])}",
+            )
+        anomaly = values - climatology[slots]
         scale = float(anomaly[is_known].std())
         if not scale > 0.0:
             refuse(name or "values", "anomalies that vary", f"a standard deviation of {scale}")

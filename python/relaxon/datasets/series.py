@@ -168,6 +168,11 @@ class Series:
             unit=self.unit,
         )
 
+    def check_climatology(self, scaling: Scaling) -> None:
+        """Refuse times with values at whose month or hour a scaling has no climatology."""
+        has_values = np.isfinite(self.values[:, scaling.mask]).any(axis=1)
+        scaling.check_times(self.time.name, self.time.values[has_values])
+
     def samples(self, scaling: Scaling, begin: int, end: int, dtype: str = "float64") -> Samples:
         """Pairs of fields within a part of the times.
 

@@ -66,7 +66,8 @@ class Step:
     def plural(self) -> str:
         """What the times are called in a sentence: months, days, hours, or just times."""
         name, length = self.rate_unit
-        return f"{name}s" if len(name) > 1 and self.length == length else "times"
+        is_plain = self.has_dates and name != "s" and self.length == length
+        return f"{name}s" if is_plain else "times"
 
     def text(self, n_steps: int) -> str:
         """A number of steps in words, such as "6 hours"."""
@@ -74,7 +75,9 @@ class Step:
         number = n_steps * self.length / length
         if not name:
             return f"{number:g}"
-        return f"{number:g} {name}{'s' if len(name) > 1 and number != 1.0 else ''}"
+        # A unit of the data's own is nothing to put an s to.
+        ending = "s" if self.has_dates and name != "s" and number != 1.0 else ""
+        return f"{number:g} {name}{ending}"
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -141,9 +144,9 @@ class TimeAxis:
         is_flipped = bool(numbers[-1] < numbers[0])
         if is_flipped:
             times, numbers = times[::-1], numbers[::-1]
-        check_monotone(name, numbers, label=lambda i: _time_text(times[i]))
+        unit = "s" if has_dates or times.dtype.kind == "m" else unit_of(attributes)
+        check_monotone(name, numbers, label=lambda i: time_text(times[i], unit))
         if step is None:
-            unit = "s" if has_dates or times.dtype.kind == "m" else unit_of(attributes)
             step = _read_step(name, times, numbers, Step(0.0, unit, 0, has_dates))
         elif step.has_dates != has_dates:
             kinds = ("numbers", "dates")
@@ -249,11 +252,13 @@ def slot_text(period: str, slots: NDArray[Any]) -> str:
     return f"{period}{'s' if len(numbers) > 1 else ''} {', '.join(numbers)}"
 
 
-def time_text(time: Any) -> str:
-    """A time as messages show it: a date without idle zeros, or a number."""
+def time_text(time: Any, unit: str = "") -> str:
+    """A date in as few characters as it takes, or a number and its unit."""
     if isinstance(time, np.datetime64):
         return str(np.datetime_as_string(time, unit="auto"))
-    return f"{time:g}" if isinstance(time, int | float | np.number) else str(time)
+    if isinstance(time, np.timedelta64):
+        return f"{time / np.timedelta64(1, 's'):g} s"
+    return f"{time:g} {unit}".rstrip() if isinstance(time, np.number | float | int) else str(time)
 
 
 def _read_step(name: str, times: NDArray[Any], numbers: NDArray[np.float64], empty: Step) -> Step:
@@ -272,16 +277,9 @@ def _read_step(name: str, times: NDArray[Any], numbers: NDArray[np.float64], emp
         float(np.finfo(np.float64).eps),
         fix,
         length=lambda length: dataclasses.replace(empty, length=length).text(1),
-        label=lambda i: _time_text(times[i]),
+        label=lambda i: time_text(times[i], empty.unit),
     )
     return dataclasses.replace(empty, length=length)
-
-
-def _time_text(time: Any) -> str:
-    """A date in as few characters as it takes, or a number."""
-    if isinstance(time, np.datetime64):
-        return str(np.datetime_as_string(time, unit="auto"))
-    return f"{time:g}" if isinstance(time, np.number | float | int) else str(time)
 
 
 def _has_cftime(times: NDArray[Any]) -> bool:

@@ -19,7 +19,7 @@ from ..datasets.coordinates import Coordinates
 from ..datasets.samples import Samples
 from ..datasets.scaling import Scaling
 from ..datasets.series import Series
-from ..datasets.time_axis import PERIODS
+from ..datasets.time_axis import PERIODS, slot_text
 
 __all__ = ["Split", "split_samples", "split_series"]
 
@@ -52,7 +52,7 @@ class Split:
     @cached_property
     def variance(self) -> float:
         """Variance of y about its mean, over existing cells and training samples."""
-        y, weights = self.training.y[:, self.mask], self._weights(self.training)
+        y, weights = self.training.y[:, self.mask], self.weights_of(self.training)
         # What is no number then is refused.
         with np.errstate(over="ignore", invalid="ignore"):
             if weights is None:
@@ -64,7 +64,7 @@ class Split:
     def error(self, prediction: Fields, truth: Samples) -> float:
         """Mean squared error over existing cells, in units of the variance of y."""
         difference = (prediction - truth.y)[:, self.mask].astype(np.float64)
-        weights = self._weights(truth)
+        weights = self.weights_of(truth)
         if weights is None:
             return float(np.mean(difference**2)) / self.variance
         squares = np.where(weights > 0, difference, 0.0) ** 2
@@ -79,7 +79,8 @@ class Split:
         total = float(np.where(self.mask, samples.weights, 0).sum(dtype=np.float64))
         return np.asarray(samples.weights * (len(samples) / (total * self.variance)), dtype)
 
-    def _weights(self, samples: Samples) -> Fields | None:
+    def weights_of(self, samples: Samples) -> Fields | None:
+        """Weights of the existing cells; None where all count the same."""
         return None if samples.weights is None else samples.weights[:, self.mask]
 
 
@@ -156,6 +157,7 @@ def split_series(
             )
         _check_slots("validation", validation, slots, cut, period)
     scaling = series.scaling(cut, lead, period)
+    series.check_climatology(scaling)
     split = Split(
         training=series.samples(scaling, 0, cut, dtype),
         validation=None if validation is None else series.samples(scaling, cut, n_training, dtype),
@@ -243,8 +245,8 @@ def _check_record(slots: NDArray[np.int64], most: int, period: str, record: str)
             "anomaly",
             f"a climatology that a record of {record} can give",
             repr(period),
-            fix=f"{_slot_text(period, missing[0])} occurs at its very end alone; take 'none', or a "
-            f"longer record",
+            fix=f"{slot_text(period, missing[:1])} occurs at its very end alone; take "
+            f"'none', or a longer record",
         )
 
 
@@ -256,12 +258,8 @@ def _check_slots(
         refuse(
             argument,
             f"a share that leaves every {period} that occurs to the climatology",
-            f"{share}, which leaves none for {_slot_text(period, missing[0])}",
+            f"{share}, which leaves none for {slot_text(period, missing[:1])}",
         )
-
-
-def _slot_text(period: str, slot: int) -> str:
-    return f"{period} {int(slot) + (period == 'month')}"
 
 
 def _check_pairs(split: Split) -> None:
@@ -270,20 +268,18 @@ def _check_pairs(split: Split) -> None:
         part: Samples | None = getattr(split, name)
         if part is None:
             continue
-        # A missing input has become 0.
-        is_usable = (part.x[:, split.mask] != 0.0).any(axis=1)
-        if part.weights is not None:
-            counts = (part.weights[:, split.mask] > 0).any(axis=1)
-            if not counts.any():
-                refuse("DATA", f"a target in the part '{name}'", "none: all values are missing")
-            is_usable &= counts
-        if not is_usable.any():
+        if part.weights is not None and not np.any(part.weights[:, split.mask] > 0):
+            refuse("DATA", f"a target in the part '{name}'", "none: all values are missing")
+        if not part.has_pair(split.mask):
             refuse(
                 "DATA",
                 f"a pair of a known input and a known target in the part '{name}'",
                 f"none among {len(part)} pairs: an input is missing, or 0 everywhere, wherever a "
                 f"target is known",
             )
-    if not 0.0 < split.variance < math.inf:
+    y, weights = split.training.y[:, split.mask], split.weights_of(split.training)
+    size = float(np.abs(y if weights is None else y[weights > 0]).max())
+    # A constant's variance is that of its rounding.
+    if not 4.0 * float(np.finfo(y.dtype).eps) * size < math.sqrt(split.variance) < math.inf:
         rule = "targets that vary in the part 'training', within the range of the numbers' type"
         refuse("DATA", rule, f"a variance of {split.variance}")

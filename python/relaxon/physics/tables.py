@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import itertools
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, fields, replace
 from typing import TYPE_CHECKING, Any
@@ -14,7 +13,7 @@ from .stability import format_percent
 if TYPE_CHECKING:
     from .explain import Explanation, Row
 
-__all__ = ["format_csv", "format_explanation", "format_number", "mixed_pairs", "readable_rows"]
+__all__ = ["format_csv", "format_explanation", "format_number", "readable_rows"]
 
 
 def format_explanation(explanation: Explanation) -> str:
@@ -127,9 +126,3 @@ def _range(low: float | None, high: float | None) -> str:
     if low is None or high is None or low == high:
         return ""
     return f"{format_number(low)} to {format_number(high)}"
-
-
-def mixed_pairs(axes: Sequence[str]) -> list[str]:
-    """What to call the mixed components: "mixed" in a plane, with their axes in space."""
-    pairs = itertools.combinations(axes, 2)
-    return ["mixed"] if len(axes) == 2 else [f"mixed {a} and {b}" for a, b in pairs]

@@ -16,7 +16,8 @@ from typing import Any
 
 from ..physics.plots import pretty_unit
 from ..physics.stability import format_percent
-from ..physics.tables import format_number, mixed_pairs
+from ..physics.tables import format_number
+from .summary import mixed_components
 
 __all__ = ["render_page"]
 
@@ -185,16 +186,11 @@ class _Page:
                         unit,
                     )
                 )
-            mixed = {
-                "value": entry.get("mixed", []),
-                "unit": entry.get("mixed_unit", entry["unit"]),
-            }
-            pairs = mixed_pairs(entry["axes"])
-            for i, unit in enumerate(_units(mixed)):
+            for i, (pair, _, unit) in enumerate(mixed_components(entry)):
                 path = ("physics", key)
                 lines.append(
                     (
-                        f"{label}, {pairs[i]}",
+                        f"{label}, {pair}",
                         (*path, "mixed", i),
                         (*path, "mixed_standard_error", i),
                         unit,

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import platform
 import shlex
+from collections.abc import Mapping
 from dataclasses import asdict, fields
 from importlib.metadata import version
 from typing import Any
@@ -17,7 +19,7 @@ from ..forecasting.options import Options
 from ..physics.explain import Explanation, Process
 from ..physics.tables import readable_rows
 
-__all__ = ["physics_of", "summary_of"]
+__all__ = ["mixed_components", "physics_of", "summary_of"]
 
 
 def summary_of(experiment: Experiment, result: Result) -> dict[str, Any]:
@@ -124,6 +126,21 @@ def physics_of(explanation: Explanation, scaling: Scaling | None = None) -> dict
     if ("numerical D", (0, 0)) in processes:
         physics["numerical_diffusivity"] = per_axis("numerical D", 2)
     return physics
+
+
+def mixed_components(entry: Mapping[str, Any]) -> list[tuple[str, float, str]]:
+    """Name, value and unit of the mixed components of "diffusivity".
+
+    There is one in a plane; in space they bear the names of their axes.
+    """
+    values, axes = entry.get("mixed", []), entry["axes"]
+    unit = entry.get("mixed_unit", entry["unit"])
+    units = unit if isinstance(unit, list) else [unit] * len(values)
+    names = ["mixed"]
+    if len(axes) > 2:
+        names = [f"mixed {a} and {b}" for a, b in itertools.combinations(axes, 2)]
+    # Numerical diffusivity has none.
+    return list(zip(names, values, units, strict=True)) if values else []
 
 
 def _explanation(explanation: Explanation) -> dict[str, Any]:
