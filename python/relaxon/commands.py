@@ -86,7 +86,7 @@ def fit(name: str, out: Path, options: Options) -> int:
 
 def predict(model_path: Path, name: str, out: Path, variable: str | None) -> int:
     """Apply a saved model to data and write the forecast."""
-    from .datasets.forecast import forecast_archive
+    from .datasets.prediction import forecast_archive
     from .files import write_atomic
 
     if out.suffix not in (".npz", ".nc"):

@@ -536,7 +536,8 @@ class Relaxation(Network):
         Parameters
         ----------
         da : xarray.DataArray
-            The field the model was trained on, at any times of the same step, on the same grid.
+            The field the model was trained on, at any times of the same step, on the same grid; a
+            single time may come without an axis of time.
         threads : int, optional
             As for a call.
 
@@ -548,7 +549,8 @@ class Relaxation(Network):
         Raises
         ------
         ValueError
-            If the model has no scaling, or `da` another grid or step of time.
+            If the model has no scaling, `da` another grid or step of time, or the climatology none
+            for one of its hours or months.
 
         Examples
         --------
@@ -560,7 +562,7 @@ class Relaxation(Network):
         >>> str(ahead.time.values[0])[:7], ahead.attrs["units"]
         ('2010-10', 'K')
         """
-        from .datasets.forecast import forecast
+        from .datasets.prediction import forecast
 
         return forecast(self, da, threads)
 

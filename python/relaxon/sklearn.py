@@ -73,7 +73,8 @@ class RelaxationRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
     steps, tolerance, batch_size
         As for :func:`relaxon.fit`; default 500 and 1e-4.
     l2, smoothness : float, default 0
-        Strengths of :class:`relaxon.L2` on all parameters and of :class:`relaxon.Smoothness`.
+        Strengths of :class:`relaxon.L2` on all parameters and of :class:`relaxon.Smoothness`, which
+        needs coefficients per cell.
     random_state : int, RandomState or None
         Of the initial values and the order of mini-batches.
     memory, threads

@@ -76,7 +76,7 @@ PYTHON_LAYERS = [
     {"datasets/samples", "datasets/coordinates", "datasets/time_axis"},
     {"datasets/scaling"},
     {"datasets/series"},
-    {"datasets/pairs", "datasets/forecast"},
+    {"datasets/pairs", "datasets/prediction"},
     {"datasets"},
     {"operators", "ends", "training/losses", "training/penalties", "training/schedules"},
     {"training/optimizers"},

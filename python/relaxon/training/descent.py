@@ -287,8 +287,6 @@ def _check_fields(model: Relaxation, penalty: Smoothness, names: list[str]) -> l
             "with Smoothness, parameters that differ between cells"
             f" ({', '.join(known) if known else 'this model has none'})",
             f"{penalty!r} on {', '.join(name for name in names if name not in fields)}",
-            fix="name fields in `of`"
-            if known
-            else 'leave it out, or use an operator with space="local"',
+            fix="name fields in `of`" if known else "leave it out, or use local coefficients",
         )
     return fields
