@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 
 import relaxon as rx
+from printed import one_line
 from relaxon import cli, datasets, files
 from relaxon.datasets.coordinates import Coordinates
 from relaxon.datasets.series import Series
@@ -37,12 +38,6 @@ def relaxon(*arguments: str, **options: Any) -> subprocess.CompletedProcess[str]
     return subprocess.run(
         [*RELAXON, *arguments], capture_output=True, text=True, timeout=300, check=False, **options
     )
-
-
-def one_line(text: str) -> str:
-    lines = text.splitlines()
-    assert len(lines) == 1, text
-    return lines[0]
 
 
 @pytest.fixture(scope="module")

@@ -12,18 +12,13 @@ import numpy as np
 import pytest
 
 import relaxon as rx
+from printed import one_line
 from relaxon import cli
 from relaxon.datasets.series import open_variable
 from ring_data import labelled, ring, write, write_ring
 
 xarray = pytest.importorskip("xarray")
 pytest.importorskip("netCDF4")
-
-
-def one_line(text: str) -> str:
-    lines = text.splitlines()
-    assert len(lines) == 1, text
-    return lines[0]
 
 
 @pytest.fixture(scope="module")

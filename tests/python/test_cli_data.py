@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 import relaxon as rx
+from printed import one_line
 from relaxon import cli
 from relaxon.datasets.samples import Samples, read_samples
 from relaxon.datasets.series import Series, open_variable
@@ -24,12 +25,6 @@ pytest.importorskip("netCDF4")
 
 ROOT = Path(__file__).resolve().parents[2]
 ERA5 = ROOT.parent / "shared" / "data" / "era5_uk_t2m_2019_03.nc"
-
-
-def one_line(text: str) -> str:
-    lines = text.splitlines()
-    assert len(lines) == 1, text
-    return lines[0]
 
 
 @pytest.fixture(scope="module")
