@@ -205,9 +205,14 @@ def _shape_text(shape: Iterable[str | int]) -> str:
 def check_states(argument: str, value: object, shape: tuple[int, ...], dtype: Any) -> Array:
     """(batch, *shape), or one state of that shape."""
     array = check_array(argument, value, dtype)
+    check_state_shape(argument, array, shape)
+    return array
+
+
+def check_state_shape(argument: str, array: Array, shape: tuple[int, ...]) -> None:
+    """(batch, *shape), or that of one state."""
     if array.shape != shape and (array.shape[1:] != shape or not array.size):
         check_shape(argument, array, ("batch", *shape))
-    return array
 
 
 def check_finite(

@@ -12,7 +12,7 @@ from ._validate import (
     check_instance,
     check_memory,
     check_shape,
-    check_states,
+    check_state_shape,
     check_threads,
     refuse,
 )
@@ -88,6 +88,7 @@ class RelaxationLayer(torch.nn.Module):
         super().__init__()
         check_instance("model", model, Relaxation)
         self._model = model
+        self._dtype = getattr(torch, str(model.dtype))
         self._memory = check_memory(memory)
         self._threads = None if threads is None else check_threads(threads)
         self._names = tuple(model.params)
@@ -113,8 +114,7 @@ class RelaxationLayer(torch.nn.Module):
         TypeError, ValueError
             If x is no tensor, or of another type, shape or device.
         """
-        model = self._model
-        if not isinstance(x, torch.Tensor) or DTYPES.get(x.dtype) != model.dtype or not x.is_cpu:
+        if not isinstance(x, torch.Tensor) or x.dtype is not self._dtype or not x.is_cpu:
             self._refuse(x)
         # Here and not in the function, so that the copy is the one that is saved for backward.
         x = x.contiguous().resolve_neg()
@@ -139,7 +139,9 @@ class RelaxationLayer(torch.nn.Module):
         refuse("x", f"a tensor of torch.{dtype}", f"one of {x.dtype}", TypeError, fix)
 
     def _states(self, x: Any) -> Any:
-        return check_states("x", x.detach().numpy(), self._model.input_shape, self._model.dtype)
+        states = x.detach().numpy()
+        check_state_shape("x", states, self._model.input_shape)
+        return states if states.flags.aligned else states.copy()
 
     def _n_threads(self, states: Any) -> int:
         return self._threads or self._model._n_threads(None, self._model._batch(states))
@@ -194,7 +196,7 @@ class RelaxationLayer(torch.nn.Module):
     def _apply(self, fn: Callable[[Any], Any], recurse: bool = True) -> Self:
         """Moves and conversions (.to, .float, .double, ...): the model goes along or they fail."""
         # Tried beforehand, so that a layer that refuses is as it was.
-        probe = fn(torch.empty(0, dtype=getattr(torch, str(self._model.dtype))))
+        probe = fn(torch.empty(0, dtype=self._dtype))
         if probe.device.type != "cpu":
             refuse("device", "the CPU, where this layer computes", str(probe.device))
         if probe.dtype not in DTYPES:
@@ -202,6 +204,7 @@ class RelaxationLayer(torch.nn.Module):
         super()._apply(fn, recurse)
         if DTYPES[probe.dtype] != self._model.dtype:
             self._model = self._model.astype(DTYPES[probe.dtype])
+            self._dtype = probe.dtype
         return self
 
 
