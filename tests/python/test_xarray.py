@@ -147,6 +147,8 @@ def test_scaling_of_the_training_part_serves_the_rest() -> None:
     assert rest.y == pytest.approx(expected[2:], abs=1e-10)
     short = rx.datasets.from_xarray(da[72:], scaling=training.scaling)
     assert np.array_equal(short.x, rest.x)
+    assert np.array_equal(short.time, rest.time)
+    assert np.array_equal(rest.time, da.time.values[74:])
     for one in ({"lead": 2}, {"anomaly": "hour"}):
         again = rx.datasets.from_xarray(da[72:], scaling=training.scaling, **one)
         assert np.array_equal(again.y, rest.y)

@@ -293,7 +293,7 @@ def from_xarray(
         x=samples.x,
         y=samples.y,
         weights=samples.weights,
-        time=series.time.values[lead:],
+        time=series.time.values[scaling.lead :],
         grid=series.coordinates.grid(mask),
         scaling=scaling,
         coordinates=series.coordinates,
