@@ -24,6 +24,9 @@ Array = NDArray[Any]
 _UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
 _UNITS |= {"KIB": 2**10, "MIB": 2**20, "GIB": 2**30, "TIB": 2**40}
 MOST_THREADS = 1024
+# Two cores of an AMD EPYC, GCC 12, 25 November 2026: a gradient of 4096 cells times layers (2**16
+# operations) is 0.9 to 1.5 times as fast on two threads as on one, of 16384 1.2 to 1.6 times.
+# Beside two other busy processes the limit takes scikit-learn's estimator checks from 8.6 to 3.0 s.
 OPERATIONS_PER_THREAD = 2**17
 
 

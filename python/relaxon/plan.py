@@ -46,8 +46,8 @@ class Plan:
         velocity, or with a line search (Armijo, Barzilai-Borwein) the previous gradient; for Adam
         the two means; for LBFGS a trial point and its gradient. LBFGS adds, for n parameters and
         its default memory m, (2 m + 5) n + 11 m^2 + 8 m float64 numbers of history and workspace of
-        SciPy, and 160 n bytes for points, gradients and indices of its loop (an upper bound; SciPy
-        1.17). Bounds add two arrays more.
+        SciPy, and 160 n bytes for points, gradients and indices of its loop (an upper bound for
+        SciPy 1.12 to 1.17; older ones hold ten arrays more). Bounds add two arrays more.
     """
 
     n_layers: int

@@ -60,6 +60,7 @@ def test_lbfgs_takes_what_the_plan_tells(dtype: str) -> None:
     """tracemalloc sees what Python and SciPy hold, and not the five arrays of the core."""
     model, x = problem(20_000, dtype)
     in_core = rx.plan(model).optimizer_bytes["Adam"]  # as many arrays
+    scipy = importlib.import_module("scipy")
     importlib.import_module("scipy.optimize")  # the modules are no state
     tracemalloc.start()
     try:
@@ -68,7 +69,9 @@ def test_lbfgs_takes_what_the_plan_tells(dtype: str) -> None:
     finally:
         tracemalloc.stop()
     stated = rx.plan(model).optimizer_bytes["LBFGS"] - in_core
-    assert 0.93 * stated < peak < 1.02 * stated
+    # Before 1.12 SciPy held ten arrays more.
+    is_old = tuple(map(int, scipy.__version__.split(".")[:2])) < (1, 12)
+    assert 0.93 * stated < peak < (1.25 if is_old else 1.02) * stated
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
