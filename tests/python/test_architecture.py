@@ -99,7 +99,7 @@ PYTHON_LAYERS = [
     {"forecasting/baselines", "forecasting/split", "forecasting/options"},
     {"forecasting/experiment"},
     {"report/figures", "report/summary", "report/page"},
-    {"report/folder"},
+    {"report/folder", "report/terminal"},
     {"commands"},
     {"cli"},
 ]
