@@ -10,6 +10,8 @@ import pytest
 from numpy.typing import NDArray
 
 import relaxon as rx
+from relaxon.physics import standard_error
+from relaxon.physics.standard_error import estimate_standard_errors
 
 Array = NDArray[Any]
 GRID = rx.Grid((12,), spacing=500.0, unit="m", names=("distance",))
@@ -146,6 +148,87 @@ def test_missing_values_and_masked_cells_are_not_read() -> None:
     assert errors is not None
     np.testing.assert_array_equal(errors.covariance, clean.covariance)
     assert np.isfinite(errors.covariance).all()
+
+
+def test_groups_of_one_sample_are_no_groups() -> None:
+    model = model_of()
+    x, y = noisy(model)
+    one = estimate_standard_errors(model, (x, y), rx.SquaredDistance())
+    other = estimate_standard_errors(
+        model, (x, y), rx.SquaredDistance(), groups=7 + np.arange(len(x))
+    )
+    np.testing.assert_array_equal(one.covariance, other.covariance)
+    assert (one.cluster, other.cluster) == ("sample", "group")
+
+
+@pytest.mark.parametrize("is_cut", [False, True])
+def test_groups_are_clusters_of_the_literature(
+    is_cut: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Samples of one number, wherever they stand, are one long sample."""
+    model = model_of()
+    x, y = noisy(model, n_samples=24)
+    groups = np.random.default_rng(4).permutation(np.repeat([5, -1, 3, 8, 9, 2], 4))
+    if is_cut:
+        monkeypatch.setattr(standard_error, "JACOBIAN_BYTES", 1)
+    errors = rx.explain(model, data=(x, y), groups=groups).standard_errors
+    assert errors is not None
+    assert errors.n_samples == 6
+    assert "clustered by group (6 groups)" in str(errors)
+    assert "Assumed: groups are independent" in str(errors)
+    jacobian = numeric_jacobian(model, lambda other: other(x))
+    order = np.argsort(groups, kind="stable")
+    jacobian = jacobian[order].reshape(6, -1, jacobian.shape[-1])
+    residual = (model(x) - y)[order].reshape(6, -1)
+    expected = bell_mccaffrey(jacobian, residual, np.ones(residual.shape))
+    np.testing.assert_allclose(errors.covariance, expected, rtol=1e-6)
+
+
+def test_copies_of_samples_tell_nothing_new() -> None:
+    """In one group with their origins they leave the errors as they are; alone they shrink them."""
+    model = model_of()
+    x, y = noisy(model)
+    twice = (np.concatenate([x, x]), np.concatenate([y, y]))
+    groups = np.tile(np.arange(len(x)), 2)
+    single = estimate_standard_errors(model, (x, y), rx.SquaredDistance())
+    grouped = estimate_standard_errors(model, twice, rx.SquaredDistance(), groups=groups)
+    fooled = estimate_standard_errors(model, twice, rx.SquaredDistance())
+    assert grouped.n_samples == single.n_samples == len(x)
+    np.testing.assert_allclose(grouped.covariance, single.covariance, rtol=1e-9)
+    assert np.all(np.diag(fooled.covariance) < 0.6 * np.diag(single.covariance))
+
+
+def test_groups_without_a_weight_do_not_count() -> None:
+    model = model_of()
+    x, y = noisy(model, n_samples=8)
+    groups = np.repeat(np.arange(4), 2)
+    weights = np.ones(y.shape)
+    weights[:4] = 0.0
+    loss = rx.SquaredDistance(weights)
+    errors = rx.explain(model, data=(x, y), loss=loss, groups=groups).standard_errors
+    assert errors is not None
+    assert errors.n_samples == 2
+    weights[:6] = 0.0
+    loss = rx.SquaredDistance(weights)
+    with pytest.raises(ValueError, match=r"at least 2 groups with a weight .* got 1 of 4"):
+        rx.explain(model, data=(x, y), loss=loss, groups=groups)
+
+
+@pytest.mark.parametrize(
+    ("groups", "error", "words"),
+    [
+        (np.zeros(14, int), ValueError, r"expected \(15,\), got \(14,\)"),
+        (np.zeros((15, 1), int), ValueError, r"expected \(15,\), got \(15, 1\)"),
+        (np.zeros(15), TypeError, "whole numbers, got one of float64"),
+        (np.zeros(15, bool), TypeError, "whole numbers, got one of bool"),
+        (["a"] * 15, TypeError, "whole numbers, got one of <U1"),
+        (np.zeros(15, int), ValueError, "at least 2 groups .* got 1 of 1"),
+    ],
+)
+def test_bad_groups_are_refused(groups: Any, error: type[Exception], words: str) -> None:
+    model = model_of()
+    with pytest.raises(error, match=words):
+        rx.explain(model, data=noisy(model), groups=groups)
 
 
 @pytest.mark.parametrize("on_mask", [False, True])

@@ -187,6 +187,9 @@ class Pairs:
         Positions of the cells, in the data's units, ascending.
     notes : tuple of str
         What was found: spacing, its spread, missing values.
+    groups : ndarray of int64, shape (pairs,), optional
+        Pairs of equal number are one cluster of the standard errors, for ``explain(groups=)``; None
+        where each is its own.
     """
 
     x: NDArray[np.float64] = field(repr=False)
@@ -197,6 +200,7 @@ class Pairs:
     scaling: Scaling
     coordinates: Coordinates = field(repr=False)
     notes: tuple[str, ...]
+    groups: NDArray[np.int64] | None = field(default=None, repr=False)
 
     def __len__(self) -> int:
         return len(self.x)
@@ -298,6 +302,7 @@ def from_xarray(
         scaling=scaling,
         coordinates=series.coordinates,
         notes=tuple(series.describe(scaling)),
+        groups=samples.groups,
     )
 
 

@@ -33,6 +33,8 @@ class Samples:
         Times of the targets.
     source : str
         Where they come from, for reports.
+    groups : ndarray of int64, shape (samples,), optional
+        Samples of equal number are one cluster of the standard errors; None where each is its own.
     """
 
     x: Fields
@@ -40,6 +42,7 @@ class Samples:
     weights: Fields | None = None
     time: NDArray[Any] | None = None
     source: str = ""
+    groups: NDArray[np.int64] | None = None
 
     def __len__(self) -> int:
         return len(self.x)

@@ -173,12 +173,13 @@ class Experiment:
         )
 
     def _explain(self, model: Relaxation) -> Explanation:
-        """With standard errors where there are samples enough."""
+        """With standard errors where there are clusters enough."""
         training = self.split.training
-        if len(training) < 2:
+        groups = training.groups
+        if (len(training) if groups is None else len(np.unique(groups))) < 2:
             return explain(model)
         data = (training.x, training.y)
-        return explain(model, data=data, loss=self._loss, threads=self.options.threads)
+        return explain(model, data, self._loss, self.options.threads, groups)
 
     def _depth_profile(self, model: Relaxation) -> tuple[float, ...]:
         held_out = self.split.held_out

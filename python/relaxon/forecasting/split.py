@@ -216,6 +216,7 @@ def split_samples(
             samples.x[begin:end].astype(dtype),
             samples.y[begin:end].astype(dtype),
             None if weights is None else weights[begin:end],
+            groups=None if samples.groups is None else samples.groups[begin:end],
         )
 
     split = Split(

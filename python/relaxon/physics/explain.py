@@ -290,6 +290,7 @@ def explain(
     data: tuple[NDArray[Any], NDArray[Any]] | None = None,
     loss: Distance = SquaredDistance(),  # noqa: B008 (immutable)
     threads: int | None = None,
+    groups: NDArray[Any] | None = None,
 ) -> Explanation:
     """Read a model's weights as advection, diffusion and reaction in physical units.
 
@@ -304,12 +305,15 @@ def explain(
         Any model; its ``dt`` and ``time_unit`` and its grid's spacing and unit set the units.
     data : (x, y), optional
         What the model was fitted to. Homogeneous parameters then get standard errors, from the
-        Gauss-Newton Hessian and clustered by sample; parameters that differ between cells get none,
-        and the result says so. Default: no standard errors.
+        Gauss-Newton Hessian and clustered by sample or by group; parameters that differ between
+        cells get none, and the result says so. Default: no standard errors.
     loss : SquaredDistance, optional
         The loss that was lowered, with its weights and layers; only read with `data`.
     threads : int, optional
         As for a call of the model.
+    groups : ndarray of int, shape (samples,), optional
+        Samples of equal number are one cluster of the standard errors, such as the members of an
+        ensemble at one time; only read with `data`. Default: each sample is its own.
 
     Returns
     -------
@@ -320,7 +324,8 @@ def explain(
     ------
     TypeError, ValueError
         If `model` is none, or `data` and `loss` do not fit it; with `data`, if the loss is no
-        SquaredDistance or fewer than two samples have a weight above 0.
+        SquaredDistance, fewer than two clusters have a weight above 0, or `groups` are no whole
+        numbers or not one for each sample.
 
     Notes
     -----
@@ -336,11 +341,11 @@ def explain(
     zero (silu, gelu, softplus, leaky_relu) may be less stable there.
 
     Standard errors assume that the model is at the minimum of the loss without penalties, and that
-    samples are independent of each other; within one, residuals may be correlated at will. They are
-    corrected for the leverage of each sample (CR2) and carried over to physical units to first
-    order, with the full covariance. With few samples, a twice standard error covers less than 95 %:
-    compare with Student's t of the number of samples. Costs one tangent sweep per parameter, and
-    one for each layer with targets.
+    clusters (samples, or `groups` of them) are independent of each other; within one, residuals may
+    be correlated at will. They are corrected for the leverage of each cluster (CR2) and carried
+    over to physical units to first order, with the full covariance. With few clusters, a twice
+    standard error covers less than 95 %: compare with Student's t of their number. Costs one
+    tangent sweep per parameter, and one for each layer with targets.
 
     They tell how far the coefficients of the best model of this form would scatter over other
     samples of the same kind. They do not cover that the form is wrong: another equation, the error
@@ -396,7 +401,7 @@ def explain(
             check_data(model, data, loss)
             notes.append(f"no standard errors: {reason}")
         else:
-            errors = estimate_standard_errors(model, data, loss, threads)
+            errors = estimate_standard_errors(model, data, loss, threads, groups)
     if model.beta:
         notes.append("without the soft normalisation (beta)")
     lattice = Lattice(model)

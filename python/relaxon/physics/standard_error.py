@@ -1,4 +1,4 @@
-"""Error bars of homogeneous parameters from the Gauss-Newton Hessian, clustered by sample.
+"""Error bars of homogeneous parameters from the Gauss-Newton Hessian, clustered.
 
 With residuals r_n, weights w_n and the exact Jacobian J_n of sample n (one tangent sweep per
 parameter):
@@ -7,10 +7,11 @@ parameter):
     covariance = H^-1 (sum_n g'_n g'_n^T) H^-1,  g'_n = (1 - A_n H^-1)^(-1/2) g_n,
     A_n = J_n^T w_n J_n.
 
-Residuals of a field are correlated within a sample and count as one observation (a cluster). A
-fitted model draws the residuals of a sample towards zero by its leverage A_n H^-1, which makes the
-plain sandwich too small with few samples; g'_n undoes it (CR2: without bias where residuals are
-equally large and uncorrelated, whatever the number of samples).
+Residuals of a field are correlated within a sample and count as one observation (a cluster).
+Samples that are correlated with each other form one cluster n together: g_n and A_n are sums over
+them. A fitted model draws the residuals of a cluster towards zero by its leverage A_n H^-1, which
+makes the plain sandwich too small with few clusters; g'_n undoes it (CR2: without bias where
+residuals are equally large and uncorrelated, whatever the number of clusters).
 
 References: K.-Y. Liang, S. L. Zeger, Biometrika 73 (1986) 13-22; R. M. Bell, D. F. McCaffrey,
 Survey Methodology 28 (2002) 169-181.
@@ -25,7 +26,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .._validate import check_instance, refuse
+from .._validate import check_instance, check_shape, read_array, refuse
 from ..model import Relaxation
 from ..operators import Dense
 from ..training.losses import Distance, SquaredDistance
@@ -62,10 +63,12 @@ class StandardErrors:
     undetermined : tuple of str
         Combinations of parameters that the data do not determine, in words.
     n_samples : int
-        Clusters: samples with any weight above 0.
+        Clusters: samples, or groups of samples, with any weight above 0.
     newton_step : float
         The largest change of a parameter, in its standard errors, that one more Gauss-Newton step
         would make: far below 1 at the end of a fit.
+    cluster : str
+        What one cluster is, in the singular: "sample", or "group" where groups were given.
     """
 
     labels: tuple[str, ...]
@@ -76,6 +79,7 @@ class StandardErrors:
     n_samples: int
     newton_step: float
     _estimate: _Estimate
+    cluster: str = "sample"
 
     def propagate(self, function: Callable[[Mapping[str, Array]], Sequence[Array]]) -> list[Field]:
         """Standard errors of what depends on the parameters, to first order.
@@ -102,10 +106,11 @@ class StandardErrors:
 
     def __str__(self) -> str:
         lines = [
-            f"standard errors: Gauss-Newton Hessian, clustered by sample ({self.n_samples} "
-            "samples), corrected for leverage. Assumed: samples are independent of each other, "
-            "whatever the correlation within one; the model is at the minimum of this loss without "
-            f"penalties (another Gauss-Newton step: at most {self.newton_step:.2g} standard errors)"
+            f"standard errors: Gauss-Newton Hessian, clustered by {self.cluster} "
+            f"({self.n_samples} {self.cluster}s), corrected for leverage. Assumed: {self.cluster}s "
+            "are independent of each other, whatever the correlation within one; the model is at "
+            "the minimum of this loss without penalties (another Gauss-Newton step: at most "
+            f"{self.newton_step:.2g} standard errors)"
         ]
         lines += [f"the data do not determine {text}" for text in self.undetermined[:MOST_LINES]]
         if len(self.undetermined) > MOST_LINES:
@@ -142,6 +147,7 @@ def estimate_standard_errors(
     data: tuple[Array, Array],
     loss: Distance,
     threads: int | None = None,
+    groups: Array | None = None,
 ) -> StandardErrors:
     """Standard errors of homogeneous parameters.
 
@@ -155,6 +161,9 @@ def estimate_standard_errors(
         What was lowered; weights, layers and mask count.
     threads : int, optional
         As for a call of the model.
+    groups : ndarray of int, shape (samples,), optional
+        Samples of equal number are one cluster: those that share what is not in the model, such as
+        the members of an ensemble at one time. Default: each sample is its own.
 
     Returns
     -------
@@ -164,36 +173,44 @@ def estimate_standard_errors(
     Raises
     ------
     TypeError, ValueError
-        If the loss is another one, the arrays do not fit, or there is one sample only, or one only
-        that has a weight above 0 on an existing cell.
+        If the loss is another one, the arrays do not fit, `groups` are no whole numbers or not one
+        for each sample, or there is one cluster only, or one only that has a weight above 0 on an
+        existing cell.
 
     Notes
     -----
     One tangent sweep per parameter and layer with targets, in blocks of samples of at most 64 MiB;
-    p^2 numbers are kept for each sample.
+    p^2 numbers are kept for each cluster.
     """
     check_instance("loss", loss, SquaredDistance)
     x, y, weights, at = check_data(model, data, loss)
     if x.ndim == model.grid.ndim or len(x) < 2:
         refuse("data", "at least 2 samples, the clusters of the errors", "1 sample")
-    grams, scores = [], []
-    n_values = n_samples = 0
+    clusters, cluster = _check_groups(groups, len(x))
+    labels = tuple(label for name in model.params for label in _labels(model, name))
+    n_clusters = int(clusters.max()) + 1
+    grams = np.zeros((n_clusters, len(labels), len(labels)))
+    scores = np.zeros((n_clusters, len(labels)))
+    is_counted = np.zeros(n_clusters, dtype=bool)
+    n_values = begin = 0
     for jacobian, residual, weight in _blocks(model, x, y, weights, at, threads):
         weighted = jacobian * weight[:, :, np.newaxis]
-        grams.append(np.matmul(weighted.transpose(0, 2, 1), jacobian))
-        scores.append(np.einsum("nkp,nk->np", weighted, residual))
+        own = clusters[begin : begin + len(weight)]
+        begin += len(weight)
+        np.add.at(grams, own, np.matmul(weighted.transpose(0, 2, 1), jacobian))
+        np.add.at(scores, own, np.einsum("nkp,nk->np", weighted, residual))
+        is_counted[own] |= weight.any(axis=1)
         n_values += np.count_nonzero(weight)
-        n_samples += int(np.count_nonzero(weight.any(axis=1)))
+    n_samples = int(is_counted.sum())
     if n_samples < 2:
         refuse(
             "data",
-            "at least 2 samples with a weight above 0, the clusters of the errors",
-            f"{n_samples} of {len(x)}",
+            f"at least 2 {cluster}s with a weight above 0, the clusters of the errors",
+            f"{n_samples} of {n_clusters}",
         )
-    labels = tuple(label for name in model.params for label in _labels(model, name))
     estimate = _Estimate(
-        np.concatenate(grams),
-        np.concatenate(scores),
+        grams,
+        scores,
         n_values * np.finfo(np.float64).eps + (model.depth * float(np.finfo(model.dtype).eps)) ** 2,
     )
     values = {name: np.asarray(value) for name, value in model.params.items()}
@@ -207,11 +224,23 @@ def estimate_standard_errors(
             for name, part in zip(values, np.split(errors, ends), strict=True)
         },
         covariance=estimate.covariance,
-        undetermined=tuple(estimate.describe(labels)),
+        undetermined=tuple(estimate.describe(labels, cluster)),
         n_samples=n_samples,
         newton_step=estimate.newton_step(errors),
         _estimate=estimate,
+        cluster=cluster,
     )
+
+
+def _check_groups(groups: Array | None, n_samples: int) -> tuple[NDArray[np.int64], str]:
+    """A number from 0 on for the cluster of each sample, and what one cluster is called."""
+    if groups is None:
+        return np.arange(n_samples), "sample"
+    numbers = read_array("groups", groups)
+    if numbers.dtype.kind not in "iu":
+        refuse("groups", "an array of whole numbers", f"one of {numbers.dtype}", TypeError)
+    check_shape("groups", numbers, (n_samples,))
+    return np.unique(numbers, return_inverse=True)[1].astype(np.int64), "group"
 
 
 class _Estimate:
@@ -235,7 +264,7 @@ class _Estimate:
         leverages, directions = np.linalg.eigh(to_white.T @ grams @ to_white)
         slack = 1.0 - leverages
         is_free = slack > self._tolerance
-        # Directions that one sample alone determines: its residual there is zero, whatever its
+        # Directions that one cluster alone determines: its residual there is zero, whatever its
         # error.
         self._blind = np.concatenate(
             [v[:, ~free] for v, free in zip(directions, is_free, strict=True)], axis=1
@@ -264,7 +293,7 @@ class _Estimate:
             ratios = np.where(moves > 0.0, moves / errors, 0.0)
         return float(ratios.max())
 
-    def describe(self, labels: tuple[str, ...]) -> Iterator[str]:
+    def describe(self, labels: tuple[str, ...], cluster: str) -> Iterator[str]:
         """Combinations of parameters that stay open."""
         for label, is_seen in zip(labels, self._is_seen, strict=True):
             if not is_seen:
@@ -281,7 +310,7 @@ class _Estimate:
             directions = (self._whitener @ self._blind).T / self._scale
             for direction in _sparse_basis(directions.T):
                 yield (
-                    f"the error of {_combination(direction, list(labels))}: one sample alone "
+                    f"the error of {_combination(direction, list(labels))}: one {cluster} alone "
                     "determines it"
                 )
 

@@ -314,12 +314,13 @@ class _Page:
         if errors is None:
             return ""
         place = ("explanation", "standard_errors")
+        cluster = html.escape(errors["cluster"])
         text = (
-            "<p>Standard errors come from the Gauss-Newton Hessian and are clustered by sample "
-            f"({self.number(*place, 'samples', form=',')} samples), corrected for leverage. They "
-            "assume that samples are independent of each other, whatever the correlation within "
-            "one; samples that follow each other in time may not be, and errors are then too "
-            "small. They also assume that the model is at the minimum of the loss without "
+            f"<p>Standard errors come from the Gauss-Newton Hessian and are clustered by {cluster} "
+            f"({self.number(*place, 'samples', form=',')} {cluster}s), corrected for leverage. "
+            f"They assume that {cluster}s are independent of each other, whatever the correlation "
+            f"within one; {cluster}s that follow each other in time may not be, and errors are "
+            "then too small. They also assume that the model is at the minimum of the loss without "
             "penalties: another Gauss-Newton step would move a parameter by at most "
             f"{self.number(*place, 'newton_step', form='.2g')} standard errors.</p>"
         )

@@ -162,6 +162,7 @@ def _explanation(explanation: Explanation) -> dict[str, Any]:
         if errors is None
         else {
             "samples": errors.n_samples,
+            "cluster": errors.cluster,
             "newton_step": _finite(errors.newton_step),
             "undetermined": list(errors.undetermined),
         },
