@@ -327,13 +327,23 @@ def test_omega_is_trained_where_asked() -> None:
 def test_ctrl_c_ends_a_fit_with_the_model_so_far() -> None:
     output = run_interrupted(
         """
-        interrupt_in(0.5)
-        start = time.monotonic()
+        first = []
+
+        def interrupt_once(state):
+            if not first:
+                first.append(state.step)
+                interrupt_in(0.2)
+
         fit = rx.fit(
-            model, x, y, optimizer=rx.SteepestDescent(rate=1e-7), steps=10**7, tolerance=0.0
+            model,
+            x,
+            y,
+            optimizer=rx.SteepestDescent(rate=1e-9),
+            steps=10**9,
+            tolerance=0.0,
+            progress=interrupt_once,
         )
-        assert time.monotonic() - start < 10
-        assert len(fit.history.loss) > 0
+        assert len(fit.history.loss) >= first[0] > 0
         assert fit.model.loss(x, y) < model.loss(x, y)
         print(fit.status.name)
         """
@@ -344,22 +354,22 @@ def test_ctrl_c_ends_a_fit_with_the_model_so_far() -> None:
 def test_ctrl_c_ends_a_single_long_sweep() -> None:
     output = run_interrupted(
         """
-        deep = rx.Relaxation(rx.ADR(rx.Grid((64,))), depth=10**7, seed=1)
+        # Minutes on the fastest machine.
+        deep = rx.Relaxation(rx.ADR(rx.Grid((64,))), depth=2 * 10**9, seed=1)
         calls = (
             lambda: deep(x),
             lambda: deep.value_and_grad(x, y, memory="8 MiB"),
         )
         for call in calls:
-            interrupt_in(0.3)
-            start = time.monotonic()
             try:
+                interrupt_in(0.3)
                 call()
             except KeyboardInterrupt:
-                print("stopped", time.monotonic() - start < 5)
+                print("stopped")
         assert np.all(np.isfinite(model(x)))
         """
     )
-    assert output.split("\n") == ["stopped True"] * 2
+    assert output.split("\n") == ["stopped"] * 2
 
 
 @pytest.mark.parametrize(

@@ -57,7 +57,7 @@ BESIDE_OTHERS = """
         if hasattr(os, "fork"):
             child = os.fork()
             if child == 0:
-                signal.alarm(30)
+                signal.alarm(120)
                 os._exit(0 if sweeps() in found else 3)
             _, status = os.waitpid(child, 0)
             assert os.waitstatus_to_exitcode(status) == 0, status
@@ -71,7 +71,7 @@ def run_python(*scripts: str) -> str:
         [sys.executable, "-c", "\n".join(textwrap.dedent(script) for script in scripts)],
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
         env=os.environ | {"OMP_NUM_THREADS": "2"},
         check=False,
     )

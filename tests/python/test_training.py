@@ -500,24 +500,60 @@ def test_a_progress_function_sees_the_last_step(kind: str) -> None:
     assert seen[-1] == len(fit.history)
 
 
-@pytest.mark.parametrize(
-    "call",
-    [
-        "rx.fit(model, x, y, optimizer=rx.LBFGS(), steps=10**7, tolerance=0.0)",
-        "rx.fit(model, x, y, optimizer=rx.Adam(1e-9), batch_size=3, steps=10**7, tolerance=0.0)",
-    ],
-    ids=["lbfgs", "adam"],
-)
-def test_ctrl_c_ends_a_fit_with_the_model_so_far(call: str) -> None:
+def test_ctrl_c_ends_mini_batches_with_the_model_so_far() -> None:
+    output = run_interrupted(
+        """
+        first = []
+
+        def interrupt_once(state):
+            if not first:
+                first.append(state.step)
+                interrupt_in(0.2)
+
+        fit = rx.fit(
+            model,
+            x,
+            y,
+            optimizer=rx.Adam(1e-9),
+            batch_size=3,
+            steps=10**9,
+            tolerance=0.0,
+            progress=interrupt_once,
+        )
+        assert len(fit.history) >= first[0] > 0
+        assert fit.model != model
+        print(fit.status.name)
+        """
+    )
+    assert output == "INTERRUPTED"
+
+
+@pytest.mark.parametrize("place", ["callback", "evaluation"])
+def test_ctrl_c_passes_through_scipy_with_the_model_so_far(place: str) -> None:
+    """It comes at a step, not at a time: L-BFGS ends by itself after as many as rounding allows."""
     output = run_interrupted(
         f"""
-        import scipy.optimize
+        from relaxon.training.descent import Descent
+
         y = np.random.default_rng(1).standard_normal(x.shape)
-        rx.fit(model, x, y, optimizer=rx.LBFGS(), steps=1)
-        interrupt_in(1.0)
-        fit = {call}
-        assert len(fit.history) > 0
-        assert fit.model != model
+        evaluate = Descent.evaluate
+        n_steps = 0
+
+        def count(state):
+            global n_steps
+            n_steps = state.step
+            if n_steps == 3 and "{place}" == "callback":
+                signal.raise_signal(signal.SIGINT)
+
+        def evaluate_interrupted(self, point, gradient):
+            if n_steps == 3:
+                signal.raise_signal(signal.SIGINT)
+            return evaluate(self, point, gradient)
+
+        Descent.evaluate = evaluate_interrupted
+        fit = rx.fit(model, x, y, optimizer=rx.LBFGS(), callbacks=[count])
+        assert len(fit.history) == 3
+        assert fit.model.loss(x, y) < model.loss(x, y)
         print(fit.status.name)
         """
     )
