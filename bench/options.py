@@ -28,8 +28,9 @@ from numpy.typing import NDArray
 
 import relaxon as rx
 from relaxon.cli import main as relaxon
-from relaxon.datasets.series import Series, open_variable
+from relaxon.datasets.series import Series
 from relaxon.datasets.time_axis import TimeAxis
+from relaxon.datasets.variable import open_variable
 from relaxon.forecasting.baselines import fit_baselines
 from relaxon.forecasting.experiment import Experiment
 from relaxon.forecasting.options import Options

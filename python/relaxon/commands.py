@@ -162,7 +162,8 @@ def _read(name: str, variable: str | None) -> Series | Samples:
     """The data an experiment works on."""
     from . import datasets
     from .datasets.samples import read_samples
-    from .datasets.series import Series, open_variable
+    from .datasets.series import Series
+    from .datasets.variable import open_variable
 
     _check_variable(name, variable)
     if name == "sst":
@@ -186,7 +187,7 @@ def _check_variable(name: str, variable: str | None) -> None:
 
 def _open(name: str, variable: str | None) -> DataArray:
     from .datasets.pairs import sst
-    from .datasets.series import open_variable
+    from .datasets.variable import open_variable
 
     return sst().to_xarray() if name == "sst" else open_variable(name, variable)
 
@@ -204,7 +205,7 @@ def _npz(arrays: dict[str, Any]) -> bytes:
 def _encode(later: DataArray, suffix: str) -> bytes:
     import tempfile
 
-    from .datasets.series import time_dim
+    from .datasets.roles import time_dim
 
     if suffix == ".npz":
         times = later[time_dim(later, "forecast")].values

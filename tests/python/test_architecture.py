@@ -75,6 +75,7 @@ PYTHON_LAYERS = [
     {"grid", "activations"},
     {"datasets/samples", "datasets/coordinates", "datasets/time_axis"},
     {"datasets/scaling"},
+    {"datasets/roles", "datasets/variable"},
     {"datasets/series"},
     {"datasets/pairs", "datasets/prediction"},
     {"datasets"},

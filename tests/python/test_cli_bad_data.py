@@ -14,7 +14,7 @@ import pytest
 import relaxon as rx
 from printed import one_line
 from relaxon import cli
-from relaxon.datasets.series import open_variable
+from relaxon.datasets.variable import open_variable
 from ring_data import labelled, ring, write, write_ring
 
 xarray = pytest.importorskip("xarray")

@@ -15,7 +15,8 @@ import relaxon as rx
 from printed import one_line
 from relaxon import cli
 from relaxon.datasets.samples import Samples, read_samples
-from relaxon.datasets.series import Series, open_variable
+from relaxon.datasets.series import Series
+from relaxon.datasets.variable import open_variable
 from relaxon.forecasting.experiment import Experiment, Result
 from relaxon.forecasting.options import Options
 from ring_data import DRIFT, labelled, ring, write, write_ring

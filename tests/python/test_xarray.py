@@ -13,8 +13,9 @@ import pytest
 import relaxon as rx
 from relaxon.datasets.coordinates import Coordinates
 from relaxon.datasets.scaling import Scaling
-from relaxon.datasets.series import Series, open_variable
+from relaxon.datasets.series import Series
 from relaxon.datasets.time_axis import Step
+from relaxon.datasets.variable import open_variable
 from relaxon.forecasting.experiment import Experiment
 from relaxon.forecasting.options import Options
 from relaxon.forecasting.split import split_series

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,6 +10,7 @@ from numpy.typing import NDArray
 
 from .._validate import refuse
 from .coordinates import Coordinates
+from .roles import axes_text, has_dates, scalar_latitude, time_dim
 from .samples import Samples
 from .scaling import Scaling
 from .time_axis import Step, TimeAxis
@@ -20,11 +18,9 @@ from .time_axis import Step, TimeAxis
 if TYPE_CHECKING:
     from xarray import DataArray
 
-__all__ = ["Series", "open_variable", "time_dim"]
+__all__ = ["Series"]
 
 Fields = NDArray[Any]
-
-_TIMES = ("time", "t")
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -105,7 +101,7 @@ class Series:
         time_name = time_dim(da, name)
         if time_name not in da.dims:
             if step is None:
-                refuse(name, "one time axis", f"a single '{time_name}' and {_axes_text(da)}")
+                refuse(name, "one time axis", f"a single '{time_name}' and {axes_text(da)}")
             da = da.expand_dims(time_name)
         da = da.squeeze([d for d in da.dims if d != time_name and da.sizes[d] == 1])
         dims = [str(dim) for dim in da.dims if dim != time_name]
@@ -120,7 +116,7 @@ class Series:
             dims = list(order)
         time = TimeAxis.read(time_name, da[time_name].values, da[time_name].attrs, step)
         coordinates = Coordinates.read(
-            [(dim, da[dim].values, da[dim].attrs) for dim in dims], _scalar_latitude(da)
+            [(dim, da[dim].values, da[dim].attrs) for dim in dims], scalar_latitude(da)
         )
         values = da.transpose(time_name, *dims).values.astype(np.float64)
         if time.is_flipped:
@@ -225,7 +221,7 @@ class Series:
         time_name = self.time.name
         is_single = time_name not in da.dims
         if is_single:
-            dates = [str(c) for c in da.coords if c != time_name and _has_dates(da[c].values)]
+            dates = [str(c) for c in da.coords if c != time_name and has_dates(da[c].values)]
             da = da.drop_vars(dates).expand_dims(time_name)
         like = da.squeeze([d for d in da.dims if d != time_name and da.sizes[d] == 1])
         if self.time.is_flipped:
@@ -263,142 +259,6 @@ class Series:
                 f"targets, replaced by the climatology as inputs"
             )
         return lines
-
-
-def open_variable(path: str | os.PathLike[str], variable: str | None = None) -> DataArray:
-    """One variable of a file that xarray opens.
-
-    Parameters
-    ----------
-    path : path-like
-        The file.
-    variable : str, optional
-        Its name; not needed where the file holds one alone.
-
-    Returns
-    -------
-    xarray.DataArray
-        Loaded, and the file closed.
-
-    Raises
-    ------
-    FileNotFoundError, ValueError
-        If the file is missing or unreadable, the variable is not in it, or none is named where
-        there are several.
-    ImportError
-        If xarray or the package for this format is not installed.
-    """
-    where = os.fspath(path)
-    if not os.path.exists(where):
-        raise FileNotFoundError(f"argument 'DATA': expected a file, got {where}: there is none")
-    try:
-        import netCDF4  # noqa: F401
-        import xarray
-    except ImportError as error:
-        raise ImportError(
-            f"reading {where} needs {error.name}; install it with: pip install 'relaxon[data]'"
-        ) from None
-    # netCDF4 reads zeros where a classic file is cut off; SciPy says so.
-    engine = "scipy" if _has_magic(where, b"CDF\x01", b"CDF\x02") else None
-    with _readable(where):
-        dataset = xarray.open_dataset(where, engine=engine)
-    with dataset:
-        names = [str(name) for name, data in dataset.data_vars.items() if data.ndim > 0]
-        if variable is None:
-            if len(names) != 1:
-                refuse(
-                    "variable",
-                    "the name of a variable of this file",
-                    "none",
-                    fix=f"it holds {', '.join(names) or 'no variable with an axis'}",
-                )
-            variable = names[0]
-        if variable not in dataset.data_vars:
-            refuse(
-                "variable",
-                f"one of {', '.join(map(repr, names)) or 'those in the file (there is none)'}",
-                repr(variable),
-            )
-        with _readable(where):
-            loaded: DataArray = dataset[variable].load()
-        return loaded
-
-
-@contextmanager
-def _readable(where: str) -> Iterator[None]:
-    try:
-        yield
-    except Exception as error:
-        # Whatever a reader of some format raises, what it means is this.
-        reason = _why_unreadable(where, error)
-        raise ValueError(
-            f"argument 'DATA': expected a file that xarray opens, or .npz, got {where}: {reason}"
-        ) from None
-
-
-def time_dim(da: DataArray, name: str) -> str:
-    """The axis of time, or the coordinate of a single time: by its type, attributes or name."""
-
-    def times_among(names: list[str]) -> list[str]:
-        return [name for name in names if _has_dates(da[name].values)] or [
-            name
-            for name in names
-            if da[name].attrs.get("standard_name") == "time"
-            or da[name].attrs.get("axis") == "T"
-            or name.lower() in _TIMES
-        ]
-
-    found = times_among([str(dim) for dim in da.dims])
-    if not found:
-        single = times_among([str(c) for c in da.coords if da[c].ndim == 0])
-        found = [name for name in single if name.lower() in _TIMES] or single
-    if len(found) != 1:
-        refuse(
-            name,
-            "one time axis",
-            f"{len(found)} among {_axes_text(da)}",
-            fix="times are dates, or an axis named 'time'" if not found else "",
-        )
-    return found[0]
-
-
-def _has_dates(values: NDArray[Any]) -> bool:
-    if values.dtype.kind == "O" and values.size:
-        return hasattr(values.ravel()[0], "hour")
-    return values.dtype.kind == "M"
-
-
-def _axes_text(da: DataArray) -> str:
-    return f"the axes {', '.join(f'{dim} ({da.sizes[dim]})' for dim in da.dims) or 'none'}"
-
-
-def _scalar_latitude(da: DataArray) -> float | None:
-    for name in ("latitude", "lat"):
-        if name in da.coords and da.coords[name].size == 1 and name not in da.dims:
-            return float(da.coords[name])
-    return None
-
-
-def _has_magic(where: str, *beginnings: bytes) -> bool:
-    """Whether a file begins with one of these."""
-    if not os.path.isfile(where):
-        return False
-    with open(where, "rb") as file:
-        return file.read(4).startswith(beginnings)
-
-
-def _why_unreadable(where: str, error: Exception) -> str:
-    """What is wrong with a file that xarray does not open."""
-    if os.path.isdir(where):
-        return "a folder that holds no data set xarray knows"
-    if not os.path.getsize(where):
-        return "the file is empty"
-    reason = " ".join(str(error).split())
-    if _has_magic(where, b"\x89HDF", b"CDF"):
-        return f"a netCDF file that is damaged or cut off ({reason})"
-    if "did not find a match" in reason:
-        return "no format that the installed packages read"
-    return reason
 
 
 def _number_fix(dtype: np.dtype[Any]) -> str:

@@ -1,0 +1,108 @@
+"""One variable of a file that xarray opens."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from .._validate import refuse
+
+if TYPE_CHECKING:
+    from xarray import DataArray
+
+__all__ = ["open_variable"]
+
+
+def open_variable(path: str | os.PathLike[str], variable: str | None = None) -> DataArray:
+    """One variable of a file that xarray opens.
+
+    Parameters
+    ----------
+    path : path-like
+        The file.
+    variable : str, optional
+        Its name; not needed where the file holds one alone.
+
+    Returns
+    -------
+    xarray.DataArray
+        Loaded, and the file closed.
+
+    Raises
+    ------
+    FileNotFoundError, ValueError
+        If the file is missing or unreadable, the variable is not in it, or none is named where
+        there are several.
+    ImportError
+        If xarray or the package for this format is not installed.
+    """
+    where = os.fspath(path)
+    if not os.path.exists(where):
+        raise FileNotFoundError(f"argument 'DATA': expected a file, got {where}: there is none")
+    try:
+        import netCDF4  # noqa: F401
+        import xarray
+    except ImportError as error:
+        raise ImportError(
+            f"reading {where} needs {error.name}; install it with: pip install 'relaxon[data]'"
+        ) from None
+    # netCDF4 reads zeros where a classic file is cut off; SciPy says so.
+    engine = "scipy" if _has_magic(where, b"CDF\x01", b"CDF\x02") else None
+    with _readable(where):
+        dataset = xarray.open_dataset(where, engine=engine)
+    with dataset:
+        names = [str(name) for name, data in dataset.data_vars.items() if data.ndim > 0]
+        if variable is None:
+            if len(names) != 1:
+                refuse(
+                    "variable",
+                    "the name of a variable of this file",
+                    "none",
+                    fix=f"it holds {', '.join(names) or 'no variable with an axis'}",
+                )
+            variable = names[0]
+        if variable not in dataset.data_vars:
+            refuse(
+                "variable",
+                f"one of {', '.join(map(repr, names)) or 'those in the file (there is none)'}",
+                repr(variable),
+            )
+        with _readable(where):
+            loaded: DataArray = dataset[variable].load()
+        return loaded
+
+
+@contextmanager
+def _readable(where: str) -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:
+        # Whatever a reader of some format raises, what it means is this.
+        reason = _why_unreadable(where, error)
+        raise ValueError(
+            f"argument 'DATA': expected a file that xarray opens, or .npz, got {where}: {reason}"
+        ) from None
+
+
+def _has_magic(where: str, *beginnings: bytes) -> bool:
+    """Whether a file begins with one of these."""
+    if not os.path.isfile(where):
+        return False
+    with open(where, "rb") as file:
+        return file.read(4).startswith(beginnings)
+
+
+def _why_unreadable(where: str, error: Exception) -> str:
+    """What is wrong with a file that xarray does not open."""
+    if os.path.isdir(where):
+        return "a folder that holds no data set xarray knows"
+    if not os.path.getsize(where):
+        return "the file is empty"
+    reason = " ".join(str(error).split())
+    if _has_magic(where, b"\x89HDF", b"CDF"):
+        return f"a netCDF file that is damaged or cut off ({reason})"
+    if "did not find a match" in reason:
+        return "no format that the installed packages read"
+    return reason
