@@ -21,7 +21,6 @@ from relaxon.datasets.series import Series
 from relaxon.datasets.time_axis import TimeAxis
 from relaxon.forecasting.experiment import Experiment
 from relaxon.forecasting.options import Options
-from relaxon.physics.tables import format_number
 from relaxon.report.folder import write_report
 from relaxon.report.summary import summary_of
 
@@ -253,10 +252,3 @@ def test_pairs_without_times(tmp_path: Path) -> None:
     experiment = Experiment(Options(steps=2, depth=2), Samples(fields[:-1], fields[1:]))
     write_report(tmp_path, experiment, experiment.run())
     assert "Fit to" in (tmp_path / "report.html").read_text(encoding="utf-8")
-
-
-def test_numbers_for_reading() -> None:
-    values = (0.0, 12345.6, 1.5e7, 0.00012346, 4.8e-8, -907.4567)
-    texts = [format_number(v) for v in values]
-    assert texts == ["0", "12350", "1.5e+07", "0.0001235", "4.8e-08", "-907.5"]
-    assert format_number(784.0, 2) == "780"

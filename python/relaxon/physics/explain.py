@@ -16,9 +16,11 @@ from ..datasets.coordinates import Coordinates
 from ..datasets.scaling import Scaling
 from ..grid import Grid
 from ..model import Relaxation
+from ..operators import ADR, Moments
 from ..training.losses import Distance, SquaredDistance
 from .coefficients import Process, read_processes
 from .lattice import Lattice, is_field, is_layered
+from .remarks import Remark, read_remarks
 from .stability import (
     ADVECTIVE,
     DIFFUSIVE,
@@ -101,6 +103,8 @@ class Explanation:
         Number of layers where coefficients differ between them, else None.
     scaling : Scaling or None
         Of the data the model was trained on: coordinates, and the step of time.
+    remarks : tuple of Remark
+        What has to be said beside coefficients.
     """
 
     processes: tuple[Process, ...]
@@ -111,13 +115,12 @@ class Explanation:
     note: str = ""
     n_layers: int | None = None
     scaling: Scaling | None = None
+    remarks: tuple[Remark, ...] = ()
 
     @property
     def coordinates(self) -> Coordinates:
         """Coordinates of the cells: those of the data, or else of the grid."""
-        if self.scaling is not None:
-            return self.scaling.coordinates
-        return Coordinates.of_grid(self.grid)
+        return _coordinates(self.grid, self.scaling)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -440,7 +443,17 @@ def explain(
         note="\n".join(notes),
         n_layers=lattice.n_layers,
         scaling=model.scaling,
+        remarks=read_remarks(
+            processes,
+            model.grid,
+            _coordinates(model.grid, model.scaling),
+            has_bounds=isinstance(model.operator, ADR | Moments),
+        ),
     )
+
+
+def _coordinates(grid: Grid, scaling: Scaling | None) -> Coordinates:
+    return Coordinates.of_grid(grid) if scaling is None else scaling.coordinates
 
 
 def _other_parameters(lattice: Lattice, errors: StandardErrors | None) -> list[Process]:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from .._validate import refuse
 from .coefficients import Process
+from .numbers import format_measured
 from .plots import (
     WIDTH_INCHES,
     draw_arrows,
@@ -19,7 +20,6 @@ from .plots import (
     make_panels,
     pretty_unit,
 )
-from .tables import format_number
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -118,11 +118,10 @@ def _draw_values(explanation: Explanation) -> Figure:
             unit, factor = explanation.readable_unit(process)
             value, bars = float(process.values) * factor, _bars(process, factor)
             axes.errorbar(value, row, xerr=bars, marker="o", capsize=4, color="C0")
-            text = format_number(value)
-            if process.standard_error is not None:
-                text += f" ± {format_number(float(process.standard_error) * factor, 2)}"
+            error = process.standard_error
+            parts = format_measured(value, None if error is None else float(error) * factor)
             axes.annotate(
-                text.replace("-", "\N{MINUS SIGN}"),
+                " ± ".join(filter(None, parts)).replace("-", "\N{MINUS SIGN}"),
                 (value, row),
                 (0, 5),
                 textcoords="offset points",

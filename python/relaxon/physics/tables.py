@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, fields, replace
 from typing import TYPE_CHECKING, Any
 
+from .numbers import format_measured, format_number
+from .remarks import number_remarks
 from .stability import format_percent
 
 if TYPE_CHECKING:
     from .explain import Explanation, Row
 
-__all__ = ["format_csv", "format_explanation", "format_number", "readable_rows"]
+__all__ = ["format_csv", "format_explanation", "readable_rows"]
 
 
 def format_explanation(explanation: Explanation) -> str:
@@ -27,14 +29,18 @@ def format_explanation(explanation: Explanation) -> str:
     Returns
     -------
     str
-        One table of coefficients, in units that people read, one of Peclet and stability numbers,
-        and notes.
+        One table of coefficients, in units that people read, with remarks below it, one of Peclet
+        and stability numbers, and notes.
     """
     rows = readable_rows(explanation)
     parts = []
     coefficients = [row for row in rows if row.bound is None]
     if coefficients:
-        parts.append(_align(_coefficient_lines(coefficients)))
+        texts, marks = number_remarks(explanation.remarks)
+        marked = {p.name: marks.get((p.symbol, p.axes), "") for p in explanation.processes}
+        lines = [_align(_coefficient_lines(coefficients, marked))]
+        lines += [f"[{number}] {text}" for number, text in enumerate(texts, start=1)]
+        parts.append("\n".join(lines))
     if explanation.stability is not None:
         numbers = [row for row in rows if row.bound is not None]
         parts.append(f"{_align(_stability_lines(numbers))}\n{explanation.stability}")
@@ -71,13 +77,7 @@ def format_csv(rows: Iterable[Row]) -> str:
     return text.getvalue()
 
 
-def format_number(value: float, digits: int = 4) -> str:
-    """A number in so many significant digits, without an exponent where people would write none."""
-    text = f"{value:.{digits}g}"
-    return f"{float(text):.0f}" if "e+" in text and abs(value) < 1e7 else text
-
-
-def _coefficient_lines(rows: Sequence[Row]) -> list[list[str]]:
+def _coefficient_lines(rows: Sequence[Row], marks: Mapping[str, str]) -> list[list[str]]:
     has_layers = any(row.layer is not None for row in rows)
     has_errors = any(row.standard_error is not None for row in rows)
     has_ranges = any(row.low != row.high for row in rows)
@@ -89,10 +89,10 @@ def _coefficient_lines(rows: Sequence[Row]) -> list[list[str]]:
     head += ["5-95 %, shuffled"] if has_null else []
     lines = [head]
     for row in rows:
-        line = [row.process, *(["" if row.layer is None else str(row.layer)] if has_layers else [])]
-        line += [row.unit, format_number(row.median)]
-        if has_errors:
-            line.append("" if row.standard_error is None else format_number(row.standard_error, 2))
+        line = [f"{row.process} {marks.get(row.process, '')}".rstrip()]
+        line += ["" if row.layer is None else str(row.layer)] if has_layers else []
+        value, error = format_measured(row.median, row.standard_error)
+        line += [row.unit, value, *([error] if has_errors else [])]
         if has_ranges:
             line.append(_range(row.low, row.high))
         if has_null:

@@ -14,16 +14,19 @@ from pathlib import PurePath
 from string import Template
 from typing import Any
 
+from ..physics.numbers import format_measured, format_number
 from ..physics.plots import pretty_unit
+from ..physics.remarks import Remark, number_remarks
 from ..physics.stability import format_percent
-from ..physics.tables import format_number
-from .summary import mixed_components
+from .summary import physics_lines, value_at
 
 __all__ = ["render_page"]
 
 MINUS = "\N{MINUS SIGN}"
 # Longer tables are folded.
 MOST_ROWS = 24
+
+Place = tuple[str | int, ...]
 
 
 def render_page(summary: Mapping[str, Any], figures: Mapping[str, bytes]) -> str:
@@ -86,18 +89,18 @@ class _Page:
 
     # -- numbers ---------------------------------------------------------------------------------
 
-    def number(self, *path: str | int, form: str = "", digits: int = 4) -> str:
-        """The number at a place of the summary, by a format or in significant digits."""
+    def number(self, *path: str | int, form: str = "") -> str:
+        """The number at a place of the summary, by a format or in four significant digits."""
         value = self._value(*path)
-        if value is None:
-            return ""
-        if isinstance(value, str):
-            return _data(value, path, value.replace("inf", "∞"))
-        text = format(value, form) if form else format_number(value, digits)
-        mantissa, has_exponent, exponent = text.partition("e")
-        if has_exponent:
-            text = f"{mantissa} &times; 10<sup>{int(exponent)}</sup>"
-        return _data(value, path, text.replace("-", MINUS))
+        if value is None or isinstance(value, str):
+            return _number(value, path, value or "")
+        return _number(value, path, format(value, form) if form else format_number(value))
+
+    def measured(self, value: Place, error: Place) -> tuple[str, str]:
+        """The numbers at two places, the second the standard error of the first."""
+        number, given = self._value(*value), self._value(*error)
+        texts = format_measured(number, None if given is None else float(given))
+        return _number(number, value, texts[0]), _number(given, error, texts[1])
 
     def share(self, *path: str | int) -> str:
         """A share at a place of the summary, in per cent."""
@@ -105,10 +108,7 @@ class _Page:
         return _data(value, path, html.escape(format_percent(value)))
 
     def _value(self, *path: str | int) -> Any:
-        value: Any = self._summary
-        for step in path:
-            value = value[step]
-        return value
+        return value_at(self._summary, path)
 
     # -- sections --------------------------------------------------------------------------------
 
@@ -166,56 +166,16 @@ class _Page:
         table = self._summary["explanation"]["table"]
         if not any(row["layer"] is not None or row["low"] != row["high"] for row in table):
             return ""
-        lines: list[tuple[str, tuple[str | int, ...], tuple[str | int, ...], str]] = []
-        labels = {
-            "velocity": "drift",
-            "diffusivity": "diffusivity",
-            "numerical_diffusivity": "numerical diffusivity",
-        }
-        for key, label in labels.items():
-            entry = physics.get(key)
-            if entry is None:
-                continue
-            for i, (axis, unit) in enumerate(zip(entry["axes"], _units(entry), strict=True)):
-                path = ("physics", key)
-                lines.append(
-                    (
-                        f"{label} along {axis}",
-                        (*path, "value", i),
-                        (*path, "standard_error", i),
-                        unit,
-                    )
-                )
-            for i, (pair, _, unit) in enumerate(mixed_components(entry)):
-                path = ("physics", key)
-                lines.append(
-                    (
-                        f"{label}, {pair}",
-                        (*path, "mixed", i),
-                        (*path, "mixed_standard_error", i),
-                        unit,
-                    )
-                )
-        rate = physics["rate"]
-        lines.append(
-            (
-                "rate",
-                ("physics", "rate", "value"),
-                ("physics", "rate", "standard_error"),
-                rate["unit"],
-            )
-        )
-        has_errors = any(self._value(*error) is not None for _, _, error, _ in lines)
+        lines = physics_lines(physics)
+        has_errors = any(value_at(physics, line.error_place) is not None for line in lines)
         head = ["", "value", *(["± standard error"] if has_errors else []), "unit"]
-        body = [
-            [
-                html.escape(label),
-                self.number(*value),
-                *([self.number(*error, digits=2)] if has_errors else []),
-                _unit(unit),
-            ]
-            for label, value, error, unit in lines
-        ]
+        _, marks = self._remarks()
+        body = []
+        for line in lines:
+            places = ("physics", *line.place), ("physics", *line.error_place)
+            value, error = self.measured(*places)
+            label = html.escape(line.label) + _mark(marks.get((line.symbol, line.axes), ""))
+            body.append([label, value, *([error] if has_errors else []), _unit(line.unit)])
         what = "Means over layers and medians over cells, where coefficients differ between these."
         return _table(head, body, what)
 
@@ -238,6 +198,7 @@ class _Page:
         table = self._summary["explanation"]["table"]
         rows = list(enumerate(table))
         parts = [self._coefficients([(i, r) for i, r in rows if r["bound"] is None])]
+        parts.append(self._notes())
         parts.append(self._stability([(i, r) for i, r in rows if r["bound"] is not None]))
         note = self._summary["explanation"]["note"]
         parts += [f"<p>{html.escape(_sentence(line))}.</p>" for line in note.splitlines()]
@@ -249,31 +210,45 @@ class _Page:
             return ""
         table = [row for _, row in rows]
         has_ranges = any(row["low"] != row["high"] for row in table)
-        columns: list[tuple[str, str, dict[str, Any]]] = [
-            ("median" if has_ranges else "value", "median", {})
-        ]
-        if any(row["layer"] is not None for row in table):
-            columns.insert(0, ("layer", "layer", {"form": "d"}))
-        if any(row["standard_error"] is not None for row in table):
-            columns.append(("± standard error", "standard_error", {"digits": 2}))
-        if has_ranges:
-            columns += [("5 %", "low", {}), ("95 %", "high", {})]
+        has_layers = any(row["layer"] is not None for row in table)
+        has_errors = any(row["standard_error"] is not None for row in table)
+        columns = [("5 %", "low"), ("95 %", "high")] if has_ranges else []
         if any(row["null_low"] is not None for row in table):
-            columns.append(("5 %, shuffled", "null_low", {}))
-            columns.append(("95 %, shuffled", "null_high", {}))
-        head = ["process", *(name for name, _, _ in columns), "unit"]
-        place = ("explanation", "table")
-        body = [
-            [
-                html.escape(row["process"]),
-                *(self.number(*place, i, key, **options) for _, key, options in columns),
-                _unit(row["unit"]),
-            ]
-            for i, row in rows
-        ]
+            columns += [("5 %, shuffled", "null_low"), ("95 %, shuffled", "null_high")]
+        head = ["process", *(["layer"] if has_layers else [])]
+        head += ["median" if has_ranges else "value", *(["± standard error"] if has_errors else [])]
+        head += [*(name for name, _ in columns), "unit"]
+        _, marks = self._remarks()
+        names = {r["process"]: marks[r["symbol"], tuple(r["axes"])] for r in self._said()}
+        body = []
+        for i, row in rows:
+            place = ("explanation", "table", i)
+            value, error = self.measured((*place, "median"), (*place, "standard_error"))
+            line = [html.escape(row["process"]) + _mark(names.get(row["process"], ""))]
+            line += [self.number(*place, "layer", form="d")] if has_layers else []
+            line += [value, *([error] if has_errors else [])]
+            line += [self.number(*place, key) for _, key in columns]
+            body.append([*line, _unit(row["unit"])])
         caption = "All coefficients"
         caption += ": median and 5 to 95 % range over existing cells." if has_ranges else "."
         return _table(head, body, caption, is_long=len(body) > MOST_ROWS)
+
+    def _said(self) -> list[dict[str, Any]]:
+        said: list[dict[str, Any]] = self._summary["explanation"]["remarks"]
+        return said
+
+    def _remarks(self) -> tuple[tuple[str, ...], dict[tuple[str, tuple[int, ...]], str]]:
+        """Notes, and what stands beside coefficients."""
+        return number_remarks(
+            Remark(said["name"], said["symbol"], tuple(said["axes"]), said["text"])
+            for said in self._said()
+        )
+
+    def _notes(self) -> str:
+        """The notes themselves."""
+        texts, _ = self._remarks()
+        items = (f"[{n}] {html.escape(text)}." for n, text in enumerate(texts, start=1))
+        return "".join(f"<p>{item}</p>" for item in items)
 
     def _stability(self, rows: list[tuple[int, Any]]) -> str:
         stability = self._summary["explanation"]["stability"]
@@ -370,14 +345,23 @@ class _Page:
         return ", ".join(html.escape(f"{name} {number}") for name, number in versions.items())
 
 
-def _data(value: Any, path: tuple[str | int, ...], text: str) -> str:
+def _number(value: Any, path: Place, text: str) -> str:
+    """A number as people write it; nothing where there is none."""
+    if value is None:
+        return ""
+    mantissa, has_exponent, exponent = text.replace("inf", "∞").partition("e")
+    if has_exponent:
+        mantissa += f" &times; 10<sup>{int(exponent)}</sup>"
+    return _data(value, path, mantissa.replace("-", MINUS))
+
+
+def _mark(mark: str) -> str:
+    return f" <sup>{mark}</sup>" if mark else ""
+
+
+def _data(value: Any, path: Place, text: str) -> str:
     place = ".".join(map(str, path))
     return f'<data value="{html.escape(str(value))}" data-path="{place}">{text}</data>'
-
-
-def _units(entry: Mapping[str, Any]) -> list[str]:
-    unit = entry["unit"]
-    return unit if isinstance(unit, list) else [unit] * len(entry["value"])
 
 
 def _unit(unit: str) -> str:

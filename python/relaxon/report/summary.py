@@ -6,10 +6,10 @@ import itertools
 import math
 import platform
 import shlex
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, fields
 from importlib.metadata import version
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -19,7 +19,7 @@ from ..forecasting.options import Options
 from ..physics.explain import Explanation, Process
 from ..physics.tables import readable_rows
 
-__all__ = ["mixed_components", "physics_of", "summary_of"]
+__all__ = ["Line", "physics_lines", "physics_of", "summary_of", "value_at"]
 
 
 def summary_of(experiment: Experiment, result: Result) -> dict[str, Any]:
@@ -128,25 +128,77 @@ def physics_of(explanation: Explanation, scaling: Scaling | None = None) -> dict
     return physics
 
 
-def mixed_components(entry: Mapping[str, Any]) -> list[tuple[str, float, str]]:
-    """Name, value and unit of the mixed components of "diffusivity".
+class Line(NamedTuple):
+    """One number of the physics, as terminal and page list them.
 
-    There is one in a plane; in space they bear the names of their axes.
+    ``place`` and ``error_place`` lead to it and to its standard error within the physics.
     """
-    values, axes = entry.get("mixed", []), entry["axes"]
-    unit = entry.get("mixed_unit", entry["unit"])
-    units = unit if isinstance(unit, list) else [unit] * len(values)
-    names = ["mixed"]
-    if len(axes) > 2:
-        names = [f"mixed {a} and {b}" for a, b in itertools.combinations(axes, 2)]
-    # Numerical diffusivity has none.
-    return list(zip(names, values, units, strict=True)) if values else []
+
+    label: str
+    symbol: str
+    axes: tuple[int, ...]
+    place: tuple[str | int, ...]
+    error_place: tuple[str | int, ...]
+    unit: str
+
+
+def physics_lines(physics: Mapping[str, Any]) -> list[Line]:
+    """The numbers of :func:`physics_of`, in the order in which people read them.
+
+    Parameters
+    ----------
+    physics : mapping
+        With a linearisation.
+
+    Returns
+    -------
+    list of Line
+        Drift and diffusivities along each axis and of each pair of axes, then the rate.
+    """
+    lines = []
+    kinds = (
+        ("velocity", "drift", "U"),
+        ("diffusivity", "diffusivity", "D"),
+        ("numerical_diffusivity", "numerical diffusivity", "numerical D"),
+    )
+    for key, label, symbol in kinds:
+        entry = physics.get(key)
+        if entry is None:
+            continue
+        names = entry["axes"]
+        for a, (name, unit) in enumerate(zip(names, _each(entry["unit"], len(names)), strict=True)):
+            axes = (a,) if symbol == "U" else (a, a)
+            places = (key, "value", a), (key, "standard_error", a)
+            lines.append(Line(f"{label} along {name}", symbol, axes, *places, unit))
+        n_mixed = len(entry.get("mixed", ()))
+        units = _each(entry.get("mixed_unit", entry["unit"]), n_mixed)
+        # Numerical diffusivity has no mixed components.
+        pairs = list(itertools.combinations(range(len(names)), 2))[:n_mixed]
+        for i, (axes, unit) in enumerate(zip(pairs, units, strict=True)):
+            # There is one in a plane; in space they bear the names of their axes.
+            pair = " and ".join(names[a] for a in axes) if len(names) > 2 else ""
+            places = (key, "mixed", i), (key, "mixed_standard_error", i)
+            lines.append(Line(f"{label}, mixed {pair}".rstrip(), symbol, axes, *places, unit))
+    rate = ("rate", "value"), ("rate", "standard_error")
+    return [*lines, Line("rate", "R", (), *rate, physics["rate"]["unit"])]
+
+
+def value_at(values: Any, place: Iterable[str | int]) -> Any:
+    """What stands at a place of nested mappings and sequences."""
+    for step in place:
+        values = values[step]
+    return values
+
+
+def _each(unit: str | list[str], n: int) -> list[str]:
+    return unit if isinstance(unit, list) else [unit] * n
 
 
 def _explanation(explanation: Explanation) -> dict[str, Any]:
-    """The whole table, stability and standard errors."""
+    """The whole table, stability, standard errors and remarks."""
     stability = explanation.stability
     errors = explanation.standard_errors
+    names = {(p.symbol, p.axes): p.name for p in explanation.processes}
     return {
         "table": [_plain(asdict(row)) for row in readable_rows(explanation)],
         "stability": None
@@ -166,6 +218,10 @@ def _explanation(explanation: Explanation) -> dict[str, Any]:
             "newton_step": _finite(errors.newton_step),
             "undetermined": list(errors.undetermined),
         },
+        "remarks": [
+            {"process": names[remark.symbol, remark.axes], **asdict(remark)}
+            for remark in explanation.remarks
+        ],
         "note": explanation.note,
     }
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import sys
-from typing import Any
 
-from ..datasets.coordinates import Coordinates
 from ..forecasting.experiment import Experiment, Result
-from ..physics.tables import format_number
-from .summary import mixed_components, physics_of
+from ..physics.explain import Explanation
+from ..physics.numbers import format_measured
+from ..physics.remarks import number_remarks
+from .summary import physics_lines, physics_of, value_at
 
 __all__ = ["print_result"]
 
@@ -49,8 +49,7 @@ def print_result(experiment: Experiment, result: Result) -> None:
     print(f"training, held out: mean squared error over {domain}, in units of the variance of y")
     fitted = result.fit
     print(f"fit: {fitted.message} ({len(fitted.history.loss)} steps)")
-    physics = physics_of(result.explanation, fitted.model.scaling)
-    print("\n" + _physics_text(physics, experiment.split.coordinates))
+    print("\n" + _physics_text(result.explanation))
     errors = result.explanation.standard_errors
     if errors is not None:
         print(f"\n{errors}")
@@ -59,53 +58,31 @@ def print_result(experiment: Experiment, result: Result) -> None:
         print(f"\n{stability}")
 
 
-def _physics_text(physics: dict[str, Any], coordinates: Coordinates) -> str:
+def _physics_text(explanation: Explanation) -> str:
+    physics = physics_of(explanation, explanation.scaling)
     if "velocity" not in physics:
         return f"learned physics: {physics['note']}"
+    texts, marks = number_remarks(explanation.remarks)
     entries = []
-    velocity = physics["velocity"]
-    for axis, v, unit, error in zip(
-        coordinates.axes, *_with_units(velocity), velocity["standard_error"], strict=True
-    ):
-        direction = f" ({_DIRECTIONS[axis.kind][v > 0.0]})" if axis.kind else ""
-        number = _with_unit(v, unit, {"m/s": "+.4f"}, "+.4g")
-        entries.append((f"drift along {axis.name}", number + direction + _with_error(error)))
-    for key in ("diffusivity", "numerical_diffusivity"):
-        if key in physics:
-            entry, label = physics[key], key.replace("_", " ")
-            values = list(zip(entry["axes"], *_with_units(entry), strict=True))
-            labels = [f"{label} along {name}" for name, _, _ in values]
-            mixed = mixed_components(entry)
-            labels += [f"{label}, {pair}" for pair, _, _ in mixed]
-            numbers = [(v, unit) for _, v, unit in (*values, *mixed)]
-            errors = [*entry["standard_error"], *entry.get("mixed_standard_error", ())]
-            entries += [
-                (text, _with_unit(v, unit, {"m^2/s": ".0f"}, ".4g") + _with_error(error))
-                for text, (v, unit), error in zip(labels, numbers, errors, strict=True)
-            ]
-    rate, unit = physics["rate"]["value"], physics["rate"]["unit"].removeprefix("1/")
-    error = physics["rate"]["standard_error"]
-    per = "" if unit == "1" else f" per {unit}"
-    entries.append(
-        ("damping" if rate < 0.0 else "growth", f"{abs(rate):.3f}{per}" + _with_error(error))
-    )
+    for line in physics_lines(physics):
+        label = line.label
+        value, given = value_at(physics, line.place), value_at(physics, line.error_place)
+        number, error = format_measured(value, None if given is None else float(given))
+        # Neither sign nor direction nor name belongs to what is rounded to nothing.
+        is_zero = float(number) == 0.0
+        unit = "" if line.unit == "1" else f" {line.unit}"
+        direction = ""
+        if line.symbol == "U" and not is_zero:
+            number = number if value < 0.0 else f"+{number}"
+            kind = explanation.coordinates.axes[line.axes[0]].kind
+            direction = f" ({_DIRECTIONS[kind][value > 0.0]})" if kind else ""
+        if line.symbol == "R":
+            per = line.unit.removeprefix("1/")
+            unit = "" if per == "1" else f" per {per}"
+            if not is_zero:
+                label, number = "damping" if value < 0.0 else "growth", number.removeprefix("-")
+        text = f"{number}{unit}{direction}" + (f", standard error {error}" if error else "")
+        entries.append((label, f"{text} {marks.get((line.symbol, line.axes), '')}".rstrip()))
     width = max(len(label) for label, _ in entries)
-    return "\n".join(
-        ["learned physics:", *(f"  {label:<{width}}  {text}" for label, text in entries)]
-    )
-
-
-def _with_units(entry: dict[str, Any]) -> tuple[list[float], list[str]]:
-    unit = entry["unit"]
-    return entry["value"], unit if isinstance(unit, list) else [unit] * len(entry["value"])
-
-
-def _with_unit(value: float, unit: str, formats: dict[str, str], other: str) -> str:
-    return f"{value:{formats.get(unit, other)}}{'' if unit == '1' else f' {unit}'}"
-
-
-def _with_error(error: float | str | None) -> str:
-    """A standard error to stand behind a value and its unit."""
-    if error is None:
-        return ""
-    return f", standard error {error if isinstance(error, str) else format_number(error, 2)}"
+    lines = ["learned physics:", *(f"  {label:<{width}}  {text}" for label, text in entries)]
+    return "\n".join([*lines, *(f"  [{n}] {text}" for n, text in enumerate(texts, start=1))])
