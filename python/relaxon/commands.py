@@ -68,7 +68,8 @@ def fit(name: str, out: Path, options: Options) -> int:
         except DivergenceError as error:
             raise Failure(str(error), code=1) from None
         try:
-            written = write_report(out, experiment, result)
+            with _warnings():
+                written = write_report(out, experiment, result)
         except OSError as error:
             raise Failure(f"cannot write to {out}: {error}", code=1) from None
     # After writing: whoever reads the output may have left.
@@ -119,7 +120,7 @@ def explain(model_path: Path, out: Path | None) -> int:
     """Print the physics of a saved model; with a folder, write table and figure, too."""
     from .files import write_atomic
     from .physics.explain import explain as read
-    from .physics.plots import encode_png
+    from .physics.plots import try_png
     from .physics.standard_error import why_no_standard_errors
     from .physics.tables import format_csv, readable_rows
 
@@ -129,9 +130,15 @@ def explain(model_path: Path, out: Path | None) -> int:
     if out is not None:
         contents = {"explanation.csv": format_csv(readable_rows(explanation)).encode()}
         if explanation.processes:
-            contents["explanation.png"] = encode_png(explanation.plot())
+            with _warnings():
+                figure = try_png("explanation", explanation.plot)
+            if isinstance(figure, bytes):
+                contents["explanation.png"] = figure
         with _folder(out, sum(map(len, contents.values()))):
             try:
+                if "explanation.png" not in contents:
+                    # Left by an earlier run, it would seem to belong to this one.
+                    (out / "explanation.png").unlink(missing_ok=True)
                 for name, content in contents.items():
                     write_atomic(out / name, content)
             except OSError as error:

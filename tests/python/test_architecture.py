@@ -73,7 +73,7 @@ PYTHON_LAYERS = [
     {"_validate"},
     {"_config"},
     {"grid", "activations"},
-    {"datasets/samples", "datasets/coordinates", "datasets/time_axis"},
+    {"datasets/samples", "datasets/coordinates", "datasets/dates", "datasets/time_axis"},
     {"datasets/scaling"},
     {"datasets/roles", "datasets/variable"},
     {"datasets/series"},

@@ -92,10 +92,15 @@ BAD_DATA: dict[str, tuple[Callable[[Path], str], list[str], str]] = {
         [],
         "'longitude'.*even.*index 3",
     ),
-    "a gap in time": (
-        lambda p: netcdf(p / "a.nc", lambda da: da[[*range(50), *range(60, 90)]]),
+    "times without a step": (
+        lambda p: netcdf(p / "a.nc", lambda da: da[np.cumsum(1 + np.arange(12) % 7)]),
         [],
-        "'time'.*even.*index 50",
+        "'time'.*steps of 1 hour to 7 hours",
+    ),
+    "a time twice": (
+        lambda p: netcdf(p / "a.nc", lambda da: da[[*range(50), 49, *range(50, 90)]]),
+        [],
+        "'time'.*each time once, got 2020-06-03T01:00 again at index 50",
     ),
     "not monotone": (
         lambda p: netcdf(p / "a.nc", lambda da: da[:, [0, 2, 1, 4]]),

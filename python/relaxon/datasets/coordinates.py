@@ -23,7 +23,6 @@ __all__ = [
     "JITTER",
     "Axis",
     "Coordinates",
-    "check_even",
     "check_monotone",
     "read_only",
     "unit_of",
@@ -359,7 +358,7 @@ def _read_axis(
     if is_flipped:
         positions = positions[::-1]
     check_monotone(name, positions, "longitude" if kind == "longitude" else "")
-    check_even(name, positions, float(rounding))
+    _check_even(name, positions, float(rounding))
     step = float(np.diff(positions).mean())
     is_degrees = bool(kind and _DEGREES.fullmatch(unit))
     if is_degrees and kind == "latitude" and np.abs(positions).max() > 90.0 * (1.0 + JITTER):
@@ -399,28 +398,18 @@ def check_monotone(
     wrong = np.diff(values) <= 0.0
     if wrong.any():
         i = int(np.argmax(wrong))
-        before, after = _labels(values, i, label)
+        label = label or (lambda i: f"{values[i]:g}")
         fix = "a longitude that jumps can be sorted: da.assign_coords, then da.sortby"
         refuse(
             name,
             "a monotone axis",
-            f"{before} followed by {after} at index {i + 1} (in ascending order)",
+            f"{label(i)} followed by {label(i + 1)} at index {i + 1} (in ascending order)",
             fix=fix if kind == "longitude" else "sort it with da.sortby, and drop duplicates",
         )
 
 
-def check_even(
-    name: str,
-    values: NDArray[np.float64],
-    rounding: float,
-    fix: str = "",
-    length: Callable[[float], str] = "{:g}".format,
-    label: Callable[[int], str] | None = None,
-) -> None:
-    """Refuse an axis whose steps differ by more than jitter and the rounding of its type.
-
-    `length` writes a step, `label` the value at an index.
-    """
+def _check_even(name: str, values: NDArray[np.float64], rounding: float) -> None:
+    """Refuse an axis whose steps differ by more than jitter and the rounding of its type."""
     even = np.linspace(values[0], values[-1], len(values))
     step = (values[-1] - values[0]) / max(len(values) - 1, 1)
     allowed = JITTER * step + rounding * np.abs(values).max()
@@ -428,23 +417,13 @@ def check_even(
         steps = np.diff(values)
         typical = float(np.quantile(steps, 0.5, method="lower"))
         i = int(np.argmax(np.abs(steps - typical)))
-        before, after = _labels(values, i, label)
         refuse(
             name,
             "an even axis",
-            f"a step of {length(steps[i])} at index {i + 1} (in ascending order, from {before} to "
-            f"{after}) where the usual one is {length(typical)}",
-            fix=fix or "put the data on an even grid with da.interp",
+            f"a step of {steps[i]:g} at index {i + 1} (in ascending order, from {values[i]:g} to "
+            f"{values[i + 1]:g}) where the usual one is {typical:g}",
+            fix="put the data on an even grid with da.interp",
         )
-
-
-def _labels(
-    values: NDArray[np.float64], i: int, label: Callable[[int], str] | None
-) -> tuple[str, str]:
-    """What stands at an index and at the next one."""
-    if label is None:
-        return f"{values[i]:g}", f"{values[i + 1]:g}"
-    return label(i), label(i + 1)
 
 
 def _check_once(name: str, values: NDArray[np.float64], rounding: float) -> None:

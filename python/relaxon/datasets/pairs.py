@@ -186,7 +186,7 @@ class Pairs:
     coordinates : Coordinates
         Positions of the cells, in the data's units, ascending.
     notes : tuple of str
-        What was found: spacing, its spread, missing values.
+        What was found: spacing, its spread, times without partner, missing values.
     groups : ndarray of int64, shape (pairs,), optional
         Pairs of equal number are one cluster of the standard errors, for ``explain(groups=)``; None
         where each is its own.
@@ -220,10 +220,11 @@ def from_xarray(
     Parameters
     ----------
     da : xarray.DataArray
-        One axis of time, even or of calendar months, and one to three even axes of space, in any
-        order. Degrees of latitude and longitude (by their attributes) become metres on a sphere of
-        radius 6371 km, longitudes at the mean latitude; other units are kept. Descending axes are
-        turned round. A cell without any value becomes masked.
+        One axis of time, most of it at one step or one number of calendar months, and one to three
+        even axes of space, in any order. Times without partner a lead later are left out. Degrees
+        of latitude and longitude (by their attributes) become metres on a sphere of radius 6371 km,
+        longitudes at the mean latitude; other units are kept. Descending axes are turned round. A
+        cell without any value becomes masked.
     lead : int, optional
         Steps from x to y. Default: that of `scaling`, or 1 without one.
     anomaly : {"none", "month", "hour"}, optional
@@ -241,11 +242,11 @@ def from_xarray(
     Raises
     ------
     TypeError, ValueError
-        If there is no time axis, the lead is longer than the record, the anomaly is of no use for
-        its times (hours for steps of days, each month once), an axis is not monotone or uneven
-        (which one and where), all values are missing, no pair has values in both x and y, or
-        `scaling` is of another grid, step of time, lead or anomaly, or has no climatology for a
-        month or hour of `da`.
+        If there is no time axis or no step prevails in it, no two times are the lead apart, the
+        anomaly is of no use for its times (hours for steps of days, each month once), an axis is
+        not monotone, one of space is uneven (which one and where), all values are missing, no pair
+        has values in both x and y, or `scaling` is of another grid, step of time, lead or anomaly,
+        or has no climatology for a month or hour of `da`.
 
     Warns
     -----
@@ -277,7 +278,7 @@ def from_xarray(
         check_choice("anomaly", anomaly, tuple(PERIODS))
     if scaling is None:
         lead = lead or 1
-        _check_lead(lead, series)
+        series.time.check_lead(lead)
         scaling = series.scaling(len(series), lead, anomaly or "none")
     else:
         scaling.check(series.coordinates, series.time.step, series.unit)
@@ -287,26 +288,21 @@ def from_xarray(
         ):
             if given not in (None, own):
                 refuse(name, f"{own!r}, that of the scaling", repr(given), fix="leave it out")
-        _check_lead(scaling.lead, series)
+        series.time.check_lead(scaling.lead)
         series.check_climatology(scaling)
     samples = series.samples(scaling, 0, len(series))
     if not samples.has_pair(scaling.mask):
         refuse("lead", "one at which x and y both have values", f"{scaling.lead}: no pair has them")
+    assert samples.time is not None
     mask = None if scaling.mask.all() else scaling.mask
     return Pairs(
         x=samples.x,
         y=samples.y,
         weights=samples.weights,
-        time=series.time.values[scaling.lead :],
+        time=samples.time,
         grid=series.coordinates.grid(mask),
         scaling=scaling,
         coordinates=series.coordinates,
         notes=tuple(series.describe(scaling)),
         groups=samples.groups,
     )
-
-
-def _check_lead(lead: int, series: Series) -> None:
-    if lead >= len(series):
-        times = f"{len(series)} {series.time.step.plural}"
-        refuse("lead", f"fewer steps than the {times} of the record", lead)

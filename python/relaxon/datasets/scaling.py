@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from .._validate import refuse
 from .coordinates import JITTER, Axis, Coordinates
-from .time_axis import PERIODS, Step, slot_text, slots_of, time_text
+from .dates import time_text
+from .time_axis import PERIODS, Step, slot_text, slots_of
 
 __all__ = ["Scaling"]
 

@@ -1,4 +1,4 @@
-"""Fields at even steps of time, read from any labelled array, and pairs cut from them."""
+"""Fields at steps of time, read from any labelled array, and pairs cut from them."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Fields = NDArray[Any]
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Series:
-    """One field at even steps of time.
+    """One field at steps of time.
 
     Attributes
     ----------
@@ -78,7 +78,7 @@ class Series:
             Names of the axes of space in the order to have them in, where they are these; default
             that of `da`.
         step : Step, optional
-            Of time, where it is known: times need not be even then, and one is enough.
+            Of time, where it is known: any times will do then, and one is enough.
 
         Returns
         -------
@@ -184,19 +184,22 @@ class Series:
         Returns
         -------
         Samples
-            A missing input is replaced by the climatology (an anomaly of 0), a missing target has
-            the weight 0.
+            Those pairs of the time axis that lie within the part. A missing input is replaced by
+            the climatology (an anomaly of 0), a missing target has the weight 0.
         """
-        times = self.time.values[begin:end]
+        times, mask = self.time.values[begin:end], scaling.mask
         anomaly = scaling.apply(self.values[begin:end], times).astype(dtype)
-        lead, mask = scaling.lead, scaling.mask
-        x, y = anomaly[:-lead].copy(), anomaly[lead:]
+        i, j = self.time.pairs(scaling.lead)
+        is_inside = (i >= begin) & (j < end)
+        i, j = i[is_inside] - begin, j[is_inside] - begin
+        x, y = anomaly[i], anomaly[j]
         x[np.isnan(x) & mask] = 0.0
         is_missing = np.isnan(y) & mask
         weights = ~is_missing if is_missing.any() else None
-        for array in (x, y) if weights is None else (x, y, weights):
+        later = times[j]
+        for array in (x, y, later) if weights is None else (x, y, later, weights):
             array.flags.writeable = False
-        return Samples(x, y, weights, times[lead:])
+        return Samples(x, y, weights, later)
 
     def label(self, fields: Fields, times: NDArray[Any], da: DataArray) -> DataArray:
         """Fields as a labelled array like the one that was read.
@@ -239,8 +242,8 @@ class Series:
         return ordered.isel({time_name: 0}) if is_single else ordered
 
     def describe(self, scaling: Scaling) -> list[str]:
-        """Lines on what was read: spacing of the axes, and missing values."""
-        lines = list(self.coordinates.describe())
+        """Lines on what was read: spacing of the axes, odd steps of time, missing values."""
+        lines = [*self.coordinates.describe(), *self.time.describe(scaling.lead)]
         mask = scaling.mask
         if not mask.all():
             n_seen = int((np.isfinite(self.values).any(axis=0) & ~mask).sum())

@@ -1,17 +1,17 @@
-"""The axis of time: even steps of dates or numbers, or calendar months."""
+"""The axis of time: a step that prevails, of dates or numbers, or calendar months."""
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from datetime import timedelta
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .._validate import refuse
-from .coordinates import JITTER, check_even, check_monotone, read_only, unit_of
+from .coordinates import JITTER, check_monotone, read_only, unit_of
+from .dates import elapsed, has_cftime, later, months, months_later, time_text
 
 __all__ = [
     "PERIODS",
@@ -20,7 +20,6 @@ __all__ = [
     "TimeAxis",
     "slot_text",
     "slots_of",
-    "time_text",
 ]
 
 SECONDS_PER_MONTH = 365.25 * 86400.0 / 12.0
@@ -82,7 +81,9 @@ class Step:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class TimeAxis:
-    """The axis of time: even steps, or calendar months.
+    """The axis of time: a step that prevails, in time or in calendar months.
+
+    Times need not be a step apart: what belongs together, :meth:`pairs` tells.
 
     Attributes
     ----------
@@ -91,7 +92,7 @@ class TimeAxis:
     values : ndarray
         datetime64, cftime objects, timedelta64 or numbers, ascending, read-only.
     step : Step
-        From one time to the next.
+        From most times to the next.
     is_flipped : bool
         Whether the data have it descending.
     """
@@ -116,7 +117,7 @@ class TimeAxis:
         attributes : mapping
             "units" is looked at where the values are numbers.
         step : Step, optional
-            Where it is known, times need not be even.
+            Where it is known, any times will do.
 
         Returns
         -------
@@ -126,18 +127,22 @@ class TimeAxis:
         Raises
         ------
         TypeError, ValueError
-            If the values are no times, fewer than two, not monotone, or uneven and no calendar
-            months.
+            If the values are no times, fewer than two, not monotone, or no step prevails.
+
+        Notes
+        -----
+        A step prevails if half of all steps are equal, or if all are multiples of the shortest
+        and that one occurs twice. Steps in calendar months are preferred where they are as many.
         """
         times = np.asarray(values)
-        has_dates = times.dtype.kind == "M" or _has_cftime(times)
+        has_dates = times.dtype.kind == "M" or has_cftime(times)
         if not has_dates and times.dtype.kind not in "iufm":
             refuse(name, "times: dates or numbers", f"an axis of {times.dtype}", TypeError)
         if times.size < (2 if step is None else 1):
             refuse(name, "at least two times", times.size)
         if times.dtype.kind in "mM" and np.isnat(times).any():
             refuse(name, "dates", f"NaT at index {int(np.argmax(np.isnat(times)))}")
-        numbers = _elapsed(times)
+        numbers = elapsed(times)
         if not np.isfinite(numbers).all():
             i = int(np.argmin(np.isfinite(numbers)))
             refuse(name, "finite times", f"{times[i]} at index {i}")
@@ -145,6 +150,7 @@ class TimeAxis:
         if is_flipped:
             times, numbers = times[::-1], numbers[::-1]
         unit = "s" if has_dates or times.dtype.kind == "m" else unit_of(attributes)
+        _check_once(name, times, numbers, unit)
         check_monotone(name, numbers, label=lambda i: time_text(times[i], unit))
         if step is None:
             step = _read_step(name, times, numbers, Step(0.0, unit, 0, has_dates))
@@ -199,6 +205,55 @@ class TimeAxis:
                 repr(period),
             )
 
+    def pairs(self, n_steps: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Indices of the times a number of steps apart, whatever lies in between.
+
+        Parameters
+        ----------
+        n_steps : int
+            Steps from the one to the other.
+
+        Returns
+        -------
+        i, j : ndarray of int64, shape (pairs,)
+            Ascending; time j is `n_steps` steps after time i, to within 2e-3 of a step. Of calendar
+            months those with a single time belong to pairs.
+        """
+        partners = self._partners(n_steps)
+        i = np.flatnonzero(partners >= 0)
+        return i, partners[i]
+
+    def check_lead(self, lead: int) -> None:
+        """Refuse a lead at which no two times are apart.
+
+        Parameters
+        ----------
+        lead : int
+            Steps of time.
+
+        Raises
+        ------
+        ValueError
+            Naming the lead.
+        """
+        times = f"{len(self.values)} {self.step.plural}"
+        if lead >= len(self.values):
+            refuse("lead", f"fewer steps than the {times} of the record", lead)
+        if not self.pairs(lead)[0].size:
+            refuse("lead", f"one at which two of the {times} are apart", lead)
+
+    def describe(self, n_steps: int) -> list[str]:
+        """Lines on times that belong to no pair although the record goes on behind them."""
+        n_times = len(self.values)
+        n_alone = n_times - len(self.pairs(n_steps)[0])
+        if n_alone <= n_steps:
+            return []
+        line = f"{n_alone} of {n_times} times have no partner {self.step.text(n_steps)} later"
+        if self.step.n_months:
+            n_shared = int((~_is_single(months(self.values))).sum())
+            line += f", {n_shared} of them because they share a month" if n_shared else ""
+        return [f"{line}: no pair begins there"]
+
     def ahead(self, n_steps: int) -> NDArray[Any]:
         """The times a number of steps later.
 
@@ -212,19 +267,38 @@ class TimeAxis:
         ndarray
             As `values`: times of this axis where it goes on so far, else extrapolated; calendar
             months keep their day, the last one of a month stays the last one.
+
+        Raises
+        ------
+        ValueError
+            If a date does not fit into the unit of the axis.
         """
+        times, step, partners = self.values, self.step, self._partners(n_steps)
+        found, is_new = times[partners], partners < 0
+        if step.n_months:
+            new = months_later(times[is_new], n_steps * step.n_months)
+        else:
+            new = later(times[is_new], n_steps * step.length)
+        found = found.astype(np.result_type(found, new))
+        found[is_new] = new
+        return found
+
+    def _partners(self, n_steps: int) -> NDArray[np.int64]:
+        """Index of the time so many steps after each; -1 where there is none."""
         step, times = self.step, self.values
         if step.n_months:
-            n_months = n_steps * step.n_months
-            keys, distance, allowed = _months(times).astype(np.float64), float(n_months), 0.0
-            later = _months_later(times, n_months)
+            keys, distance, allowed = months(times).astype(np.float64), float(n_steps), 0.0
+            distance *= step.n_months
         else:
-            keys = _elapsed(times)
-            distance, allowed = n_steps * step.length, JITTER * step.length
-            later = _later(times, distance)
+            keys, distance = elapsed(times), n_steps * step.length
+            allowed = 2.0 * JITTER * step.length + _rounding(times, keys)
+            allowed = min(allowed, step.length / 4.0)
         nearest = np.searchsorted(keys, keys + distance - allowed).clip(max=len(keys) - 1)
-        is_known = np.abs(keys[nearest] - (keys + distance)) <= allowed
-        return np.where(is_known, times[nearest], later).astype(times.dtype)
+        is_there = np.abs(keys[nearest] - (keys + distance)) <= allowed
+        if step.n_months:
+            is_single = _is_single(keys)
+            is_there &= is_single & is_single[nearest]
+        return np.where(is_there, nearest, -1)
 
 
 def slots_of(times: NDArray[Any], period: str, name: str = "time") -> NDArray[np.int64]:
@@ -238,7 +312,7 @@ def slots_of(times: NDArray[Any], period: str, name: str = "time") -> NDArray[np
             repr(period),
         )
     if period == "month":
-        return _months(times) % 12
+        return months(times) % 12
     if times.dtype.kind == "M":
         hours = times.astype("datetime64[h]").astype(np.int64)
         return np.asarray(hours % 24)
@@ -252,80 +326,92 @@ def slot_text(period: str, slots: NDArray[Any]) -> str:
     return f"{period}{'s' if len(numbers) > 1 else ''} {', '.join(numbers)}"
 
 
-def time_text(time: Any, unit: str = "") -> str:
-    """A date in as few characters as it takes, or a number and its unit."""
-    if isinstance(time, np.datetime64):
-        return str(np.datetime_as_string(time, unit="auto"))
-    if isinstance(time, np.timedelta64):
-        return f"{time / np.timedelta64(1, 's'):g} s"
-    return f"{time:g} {unit}".rstrip() if isinstance(time, np.number | float | int) else str(time)
-
-
 def _read_step(name: str, times: NDArray[Any], numbers: NDArray[np.float64], empty: Step) -> Step:
-    length = float(numbers[-1] - numbers[0]) / (len(numbers) - 1)
-    if empty.has_dates and length >= SHORTEST_MONTH:
-        steps = np.unique(np.diff(_months(times)))
-        if len(steps) == 1 and steps[0] > 0:
-            n_months = int(steps[0])
-            return dataclasses.replace(
-                empty, length=n_months * SECONDS_PER_MONTH, n_months=n_months
-            )
-    fix = "a missing time can be put in by da.resample or da.reindex, with missing values"
-    check_even(
-        name,
-        numbers,
-        float(np.finfo(np.float64).eps),
-        fix,
-        length=lambda length: dataclasses.replace(empty, length=length).text(1),
-        label=lambda i: time_text(times[i], empty.unit),
-    )
+    """The step that prevails."""
+    steps = np.diff(numbers)
+    slack = np.minimum(4.0 * JITTER * steps + 2.0 * _rounding(times, numbers), steps / 4.0)
+    length, n_equal = _prevailing(steps, slack)
+    if empty.has_dates and np.quantile(steps, 0.5, method="lower") >= SHORTEST_MONTH:
+        n_months, n_equal_months = _prevailing(np.diff(months(times)), np.zeros(len(steps)))
+        if n_equal_months and n_equal_months >= n_equal:
+            length = n_months * SECONDS_PER_MONTH
+            return dataclasses.replace(empty, length=length, n_months=int(n_months))
+    if not n_equal:
+        _refuse_steps(name, times, steps, slack, empty)
+    if n_equal == len(steps):
+        length = float(numbers[-1] - numbers[0]) / len(steps)
     return dataclasses.replace(empty, length=length)
 
 
-def _has_cftime(times: NDArray[Any]) -> bool:
-    return times.dtype.kind == "O" and all(hasattr(t, "calendar") for t in times)
+def _prevailing(steps: NDArray[Any], slack: NDArray[np.float64]) -> tuple[float, int]:
+    """The step that prevails, and how many there are of it; 0 where none does.
+
+    `slack` is what may lie between equal steps.
+    """
+    ordered, counts = _equal_steps(steps, slack)
+    if not ordered.size:
+        return 0.0, 0
+    first = int(np.argmax(counts))
+    if 2 * counts[first] >= len(steps) and (counts[first] > 1 or len(steps) == 1):
+        return float(ordered[first : first + counts[first]].mean()), int(counts[first])
+    shortest = float(ordered[: counts[0]].mean())
+    multiples = np.rint(ordered / shortest)
+    is_lattice = np.abs(ordered - multiples * shortest) <= slack.min()
+    if counts[0] > 1 and len(ordered) == len(steps) and is_lattice.all():
+        return shortest, int(counts[0])
+    return 0.0, 0
 
 
-def _elapsed(times: NDArray[Any]) -> NDArray[np.float64]:
-    """Seconds since the first date, or numbers as they are."""
-    if times.dtype.kind in "iuf":
-        return times.astype(np.float64)
-    elapsed = times - times[0]
-    if times.dtype.kind in "mM":
-        return np.asarray(elapsed / np.timedelta64(1, "s"))
-    return np.array([duration.total_seconds() for duration in elapsed])
+def _equal_steps(
+    steps: NDArray[Any], slack: NDArray[np.float64]
+) -> tuple[NDArray[Any], NDArray[np.int64]]:
+    """Positive steps in order, and how many equal each one from there on."""
+    order = np.argsort(steps)[int((steps <= 0).sum()) :]
+    ordered = steps[order]
+    ends = np.searchsorted(ordered, ordered + slack[order], side="right")
+    return ordered, ends - np.arange(len(ordered))
 
 
-def _later(times: NDArray[Any], length: float) -> NDArray[Any]:
-    if times.dtype.kind in "iuf":
-        return np.asarray(times + length)
-    if times.dtype.kind in "mM":
-        return np.asarray(times + np.timedelta64(round(length * 1e9), "ns"))
-    return np.array([time + timedelta(seconds=length) for time in times], object)
+def _refuse_steps(
+    name: str, times: NDArray[Any], steps: NDArray[Any], slack: NDArray[np.float64], empty: Step
+) -> NoReturn:
+    ordered, counts = _equal_steps(steps, slack)
+    texts = [
+        dataclasses.replace(empty, length=float(step)).text(1)
+        for step in (ordered[0], ordered[-1], ordered[int(np.argmax(counts))])
+    ]
+    first, last = (time_text(time, empty.unit) for time in (times[0], times[-1]))
+    refuse(
+        name,
+        "times of which most are one step apart",
+        f"steps of {texts[0]} to {texts[1]} from {first} to {last}; the most frequent, {texts[2]}, "
+        f"makes {counts.max()} of {len(steps)}",
+        fix="bring the data to even times, as da.resample or da.interp do",
+    )
 
 
-def _months(times: NDArray[Any]) -> NDArray[np.int64]:
-    """Months since the year 0, or since 1970, which is as many years of twelve."""
-    if times.dtype.kind == "M":
-        return np.asarray(times.astype("datetime64[M]").astype(np.int64))
-    return np.array([12 * t.year + t.month - 1 for t in times], np.int64)
+def _rounding(times: NDArray[Any], numbers: NDArray[np.float64]) -> float:
+    """Error of a difference of two times from the precision of their type."""
+    precision = np.finfo(times.dtype if times.dtype.kind == "f" else np.float64).eps
+    return float(precision * np.abs(numbers).max())
 
 
-def _months_later(times: NDArray[Any], n_months: int) -> NDArray[Any]:
-    later = np.empty_like(times)
-    for i, time in enumerate(times):
-        begin, end = _month(time, 0), _month(time, 1)
-        later_begin, later_end = _month(time, n_months), _month(time, n_months + 1)
-        day = np.timedelta64(1, "D") if times.dtype.kind == "M" else timedelta(days=1)
-        last_day = later_end - day + (time - begin) % day
-        later[i] = last_day if end - time <= day else min(later_begin + (time - begin), last_day)
-    return later
+def _check_once(name: str, times: NDArray[Any], numbers: NDArray[np.float64], unit: str) -> None:
+    """Refuse times in order of which some occur again."""
+    steps = np.diff(numbers)
+    is_repeated = steps == 0.0
+    if is_repeated.any() and (steps >= 0.0).all():
+        i, n_more = int(np.argmax(is_repeated)), int(is_repeated.sum()) - 1
+        others = f", and {n_more} more repetitions" if n_more else ""
+        refuse(
+            name,
+            "each time once",
+            f"{time_text(times[i], unit)} again at index {i + 1} (in ascending order){others}",
+            fix=f"leave them out with da.drop_duplicates({name!r})",
+        )
 
 
-def _month(time: Any, n_months: int) -> Any:
-    """The beginning of a time's month, or of one so many months later."""
-    if isinstance(time, np.datetime64):
-        return (time.astype("datetime64[M]") + n_months).astype(time.dtype)
-    years, month = divmod(time.month - 1 + n_months, 12)
-    start = {"day": 1, "hour": 0, "minute": 0, "second": 0, "microsecond": 0}
-    return time.replace(year=time.year + years, month=month + 1, **start)
+def _is_single(keys: NDArray[Any]) -> NDArray[np.bool_]:
+    """Which of some ascending keys occur once."""
+    is_same = np.concatenate([[False], keys[1:] == keys[:-1], [False]])
+    return np.asarray(~(is_same[1:] | is_same[:-1]))

@@ -64,7 +64,7 @@ class Experiment:
     options : Options
         Model, training and split.
     data : Series or Samples
-        Fields at even steps of time, or pairs.
+        Fields at steps of time, or pairs.
 
     Attributes
     ----------

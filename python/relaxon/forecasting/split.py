@@ -97,7 +97,7 @@ def split_series(
     Parameters
     ----------
     series : Series
-        Fields at even steps of time.
+        Fields at steps of time.
     lead : int
         Steps from x to y.
     period : {"month", "hour", "none"}
@@ -112,7 +112,7 @@ def split_series(
     Returns
     -------
     Split
-        Between two parts the pairs that would reach across are left out, `lead` of them.
+        Between two parts the pairs that would reach across are left out, at most `lead` of them.
 
     Raises
     ------
@@ -123,8 +123,7 @@ def split_series(
     check_integer("lead", lead, 1)
     check_choice("anomaly", period, tuple(PERIODS))
     n_times, times = len(series), series.time.step.plural
-    if lead >= n_times:
-        refuse("lead", f"fewer steps than the {n_times} {times} of the record", lead)
+    series.time.check_lead(lead)
     n_held_out = _share("holdout", holdout, n_times)
     n_training = n_times - n_held_out
     if n_training <= lead:
@@ -269,6 +268,8 @@ def _check_pairs(split: Split) -> None:
         part: Samples | None = getattr(split, name)
         if part is None:
             continue
+        if not len(part):
+            refuse("DATA", f"two times a lead apart in the part '{name}'", "none")
         if part.weights is not None and not np.any(part.weights[:, split.mask] > 0):
             refuse("DATA", f"a target in the part '{name}'", "none: all values are missing")
         if not part.has_pair(split.mask):

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import io
 import re
+import warnings
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -29,6 +31,7 @@ __all__ = [
     "make_figure",
     "make_panels",
     "pretty_unit",
+    "try_png",
 ]
 
 Field = NDArray[np.float64]
@@ -76,6 +79,38 @@ def encode_png(figure: Figure) -> bytes:
     # matplotlib would write its version and its web address into the file.
     figure.savefig(content, format="png", dpi=130, metadata={"Software": None})
     return content.getvalue()
+
+
+def try_png(name: str, draw: Callable[[], Figure]) -> bytes | str:
+    """A figure as the content of a PNG file, or why there is none.
+
+    Numbers shall not get lost for a picture of them.
+
+    Parameters
+    ----------
+    name : str
+        What the warning calls it.
+    draw : callable
+        Makes the figure.
+
+    Returns
+    -------
+    bytes or str
+        The file, or the reason.
+
+    Warns
+    -----
+    UserWarning
+        If drawing fails: which figure, and why.
+    """
+    try:
+        return encode_png(draw())
+    except Exception as error:
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        warnings.warn(
+            f"the figure '{name}' could not be drawn: {reason}", UserWarning, stacklevel=2
+        )
+        return reason
 
 
 def _aspect(coordinates: Coordinates) -> float:

@@ -80,7 +80,7 @@ def depth_figure(result: Result) -> Figure:
 
 
 def prediction_figure(experiment: Experiment, result: Result) -> Figure:
-    """Truth, prediction and error of one held-out sample, the one whose error is the median.
+    """Truth, prediction and error of the held-out sample whose error is the median.
 
     Parameters
     ----------
@@ -92,7 +92,7 @@ def prediction_figure(experiment: Experiment, result: Result) -> Figure:
     Returns
     -------
     matplotlib.figure.Figure
-        Three pictures of anomalies in the unit of the data.
+        Three pictures of anomalies in the unit of the data; samples without targets are left out.
     """
     split = experiment.split
     scaling, held_out, mask = split.scaling, split.held_out, split.mask
@@ -100,10 +100,14 @@ def prediction_figure(experiment: Experiment, result: Result) -> Figure:
     truth = held_out.y.astype(np.float64) * scale
     prediction = result.prediction.astype(np.float64) * scale
     exists = mask & np.isfinite(truth)
+    if held_out.weights is not None:
+        exists &= held_out.weights > 0
     squares = np.where(exists, prediction - truth, 0.0) ** 2
     counts = exists.reshape(len(exists), -1).sum(axis=1)
     errors = squares.reshape(len(exists), -1).sum(axis=1) / np.maximum(counts, 1)
-    chosen = int(np.argsort(errors)[len(errors) // 2])
+    # A sample without targets has no error.
+    ascending = [i for i in np.argsort(errors) if counts[i]]
+    chosen = int(ascending[len(ascending) // 2])
     fields = [truth[chosen], prediction[chosen], prediction[chosen] - truth[chosen]]
     limit = float(max(np.abs(field[exists[chosen]]).max() for field in fields)) or 1.0
     unit = "" if scaling is None else scaling.unit

@@ -11,7 +11,7 @@ import numpy as np
 
 from ..files import save, write_atomic
 from ..forecasting.experiment import Experiment, Result
-from ..physics.plots import encode_png
+from ..physics.plots import try_png
 from .figures import depth_figure, loss_figure, prediction_figure
 from .page import render_page
 from .summary import summary_of
@@ -40,24 +40,32 @@ def write_report(folder: Path, experiment: Experiment, result: Result) -> list[P
     ------
     OSError
         If a file cannot be written.
+
+    Warns
+    -----
+    UserWarning
+        If a figure cannot be drawn: it is left out, and the page says so.
     """
     model_path = folder / "model.safetensors"
     save(result.fit.model, model_path, extra={"data": experiment.data.source})
     summary = summary_of(experiment, result)
-    figures = {
-        "loss": encode_png(loss_figure(result)),
-        "depth": encode_png(depth_figure(result)),
-        "prediction": encode_png(prediction_figure(experiment, result)),
+    drawings = {
+        "loss": lambda: loss_figure(result),
+        "depth": lambda: depth_figure(result),
+        "prediction": lambda: prediction_figure(experiment, result),
     }
-    processes = result.explanation.processes
-    if processes:
-        figures["coefficients"] = encode_png(result.explanation.plot())
-    else:
-        # Left by an earlier run with other options, it would seem to belong to this one.
-        (folder / "coefficients.png").unlink(missing_ok=True)
+    if result.explanation.processes:
+        drawings["coefficients"] = result.explanation.plot
+    figures = {name: try_png(name, draw) for name, draw in drawings.items()}
     text = json.dumps(summary, indent=2, allow_nan=False) + "\n"
     contents = {"summary.json": text.encode(), "history.csv": _history_csv(result)}
-    contents |= {f"{name}.png": content for name, content in figures.items()}
+    for name in ("loss", "depth", "prediction", "coefficients"):
+        figure = figures.get(name)
+        if isinstance(figure, bytes):
+            contents[f"{name}.png"] = figure
+        else:
+            # Left by an earlier run, it would seem to belong to this one.
+            (folder / f"{name}.png").unlink(missing_ok=True)
     contents["report.html"] = render_page(summary, figures).encode()
     for name, content in contents.items():
         write_atomic(folder / name, content)

@@ -29,15 +29,16 @@ MOST_ROWS = 24
 Place = tuple[str | int, ...]
 
 
-def render_page(summary: Mapping[str, Any], figures: Mapping[str, bytes]) -> str:
+def render_page(summary: Mapping[str, Any], figures: Mapping[str, bytes | str]) -> str:
     """The report.
 
     Parameters
     ----------
     summary : mapping
         The content of ``summary.json``.
-    figures : mapping of str to bytes
-        PNG files: "loss", "depth", "prediction", and "coefficients" where there are any.
+    figures : mapping of str to bytes or str
+        PNG files: "loss", "depth", "prediction", and "coefficients" where there are any; a text
+        where one could not be drawn, which says why.
 
     Returns
     -------
@@ -179,7 +180,7 @@ class _Page:
         what = "Means over layers and medians over cells, where coefficients differ between these."
         return _table(head, body, what)
 
-    def coefficients(self, figure: bytes | None) -> str:
+    def coefficients(self, figure: bytes | str | None) -> str:
         table = self._summary["explanation"]["table"]
         if any(row["low"] != row["high"] for row in table):
             return _figure(
@@ -393,9 +394,11 @@ def _table(
     return table
 
 
-def _figure(content: bytes | None, alternative: str, caption: str) -> str:
+def _figure(content: bytes | str | None, alternative: str, caption: str) -> str:
     if content is None:
         return ""
+    if isinstance(content, str):
+        return f"<p>{html.escape(alternative)}: could not be drawn ({html.escape(content)}).</p>"
     code = base64.b64encode(content).decode()
     # The header of a PNG file tells its size; letters are as large as in the text.
     width, height = (int.from_bytes(content[i : i + 4], "big") for i in (16, 20))
