@@ -125,8 +125,9 @@ def _make_app() -> "Typer":
         anomaly: Annotated[
             str | None,
             Option(
-                help="Climatology to remove: month, hour, or none (one mean for all). "
-                "[default: month for sst, else none]"
+                help="Climatology to remove: month, hour, mean (one for each cell), or none (one "
+                "for all cells). [default: month for sst, mean where it holds most of the "
+                "variance, else none]"
             ),
         ] = Options.anomaly,
         holdout: Annotated[

@@ -92,7 +92,7 @@ CASES: dict[str, dict[str, Any]] = {
     "dense": {"operator": "dense"},
     "relu": {"activation": "relu"},
     "omega": {"trainable_omega": True, "bias": "homogeneous", "activation": "tanh"},
-    "unstable": {"omega": 1.9, "scheme": "upwind"},
+    "unstable": {"omega": 1.9, "scheme": "upwind", "anomaly": "none"},
 }
 
 

@@ -87,7 +87,7 @@ def test_axes_may_come_in_any_order_and_direction() -> None:
 
 def test_no_anomaly_takes_one_mean_off() -> None:
     da = hourly()
-    pairs = rx.datasets.from_xarray(da)
+    pairs = rx.datasets.from_xarray(da, anomaly="none")
     values = da.values[:, ::-1]
     assert pairs.x == pytest.approx((values[:-1] - values.mean()) / values.std(), abs=1e-10)
     assert pairs.scaling.climatology.shape == (1, 8, 12)

@@ -227,9 +227,11 @@ def from_xarray(
         cell without any value becomes masked.
     lead : int, optional
         Steps from x to y. Default: that of `scaling`, or 1 without one.
-    anomaly : {"none", "month", "hour"}, optional
-        The climatology to remove: a mean per cell for each month of the year or hour of the day, or
-        one mean for all cells. Default: that of `scaling`, or "none" without one.
+    anomaly : {"none", "mean", "month", "hour"}, optional
+        The climatology to remove: a mean per cell for each month of the year, hour of the day or
+        for all times, or one mean for all cells. Default: that of `scaling`; without one "mean"
+        where the means of the cells hold more than half of the variance (a note says so), for what
+        stands still would hide what moves, and else "none".
     scaling : Scaling, optional
         Of other pairs, those for training: for data to test on. It brings climatology, scale, mask,
         lead and the anomaly's kind along. Default: those of `da`.
@@ -276,10 +278,13 @@ def from_xarray(
         lead = check_integer("lead", lead, 1)
     if anomaly is not None:
         check_choice("anomaly", anomaly, tuple(PERIODS))
+    note = ""
     if scaling is None:
         lead = lead or 1
         series.time.check_lead(lead)
-        scaling = series.scaling(len(series), lead, anomaly or "none")
+        if anomaly is None:
+            anomaly, note = series.usual_period(len(series))
+        scaling = series.scaling(len(series), lead, anomaly)
     else:
         scaling.check(series.coordinates, series.time.step, series.unit)
         for name, given, own in (
@@ -303,6 +308,6 @@ def from_xarray(
         grid=series.coordinates.grid(mask),
         scaling=scaling,
         coordinates=series.coordinates,
-        notes=tuple(series.describe(scaling)),
+        notes=(*series.describe(scaling), *([note] if note else [])),
         groups=samples.groups,
     )

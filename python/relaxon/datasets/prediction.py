@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from .._validate import refuse
 from .samples import check_field, read_archive
 from .series import Series
-from .time_axis import TimeAxis
+from .time_axis import PERIODS, TimeAxis
 
 if TYPE_CHECKING:
     from xarray import DataArray
@@ -87,7 +87,7 @@ def forecast_archive(model: Relaxation, path: str | os.PathLike[str]) -> dict[st
     """
     arrays = read_archive(path)
     scaling = model.scaling
-    needed = ["x"] if scaling is None or scaling.period == "none" else ["x", "time"]
+    needed = ["x"] if scaling is None or PERIODS[scaling.period] == 1 else ["x", "time"]
     for name in needed:
         if name not in arrays:
             rule = " and ".join(map(repr, needed))

@@ -1,7 +1,8 @@
 """What lies between data in their own units and the numbers a model sees.
 
-A value v at the time t becomes z = (v - c_slot(t)) / s: c the climatology, a mean for each month of
-the year, each hour of the day, or one for all; s the standard deviation of the anomalies v - c.
+A value v at the time t becomes z = (v - c_slot(t)) / s: c the climatology, a mean of each cell for
+each month of the year, each hour of the day, or all times, or one mean for all cells and times; s
+the standard deviation of the anomalies v - c.
 """
 
 from __future__ import annotations
@@ -18,7 +19,10 @@ from .coordinates import JITTER, Axis, Coordinates
 from .dates import time_text
 from .time_axis import PERIODS, Step, slot_text, slots_of
 
-__all__ = ["Scaling"]
+__all__ = ["MOST", "Scaling", "share_of_means"]
+
+# The share of the variance from which on the means of the cells hide what moves.
+MOST = 0.5
 
 Fields = NDArray[np.float64]
 
@@ -32,12 +36,13 @@ class Scaling:
     name, unit : str
         Of the field.
     climatology : ndarray of float64, shape (12, 24 or 1, *grid.shape)
-        Means by month of the year, by hour of the day, or one for all cells and times; NaN on
-        masked cells, and where a cell had no value at that month or hour. Read-only.
+        Means of each cell by month of the year, by hour of the day, or over all times, or one for
+        all cells and times; NaN on masked cells, and where a cell had no value at that month or
+        hour. Read-only.
     scale : float
         Standard deviation of the anomalies, over cells and times.
-    period : {"month", "hour", "none"}
-        What the climatology repeats with.
+    period : {"month", "hour", "mean", "none"}
+        What the climatology repeats with; "mean" is one mean per cell, "none" one for all.
     lead : int
         Steps of time from input to output.
     step : Step
@@ -105,10 +110,10 @@ class Scaling:
                 np.divide(sums, known.sum(axis=0), out=climatology[slot], where=known.any(axis=0))
         climatology.flags.writeable = False
         slots = slots_of(times, period)
-        if period != "none" and len(np.unique(slots)) == len(slots):
+        if PERIODS[period] > 1 and len(np.unique(slots)) == len(slots):
             refuse(
                 "anomaly",
-                f"'none' where no {period} occurs twice, for each would be its own mean",
+                f"'mean' or 'none' where no {period} occurs twice, for each would be its own mean",
                 f"{period!r} for {len(slots)} times from {time_text(times[0])} to "
                 f"{time_text(times[-1])}",
             )
@@ -276,3 +281,32 @@ class Scaling:
 
     def __hash__(self) -> int:
         return hash(self._key())
+
+
+def share_of_means(values: Fields) -> float:
+    """How much of the variance of fields stands still: that of each cell's mean over time.
+
+    Parameters
+    ----------
+    values : ndarray, shape (times, *grid.shape)
+        Fields; NaN where missing.
+
+    Returns
+    -------
+    float
+        1 - (sum (v - c)^2 / (N - C)) / (sum (v - m)^2 / (N - 1)) for N values in C cells, with the
+        mean c of each cell and the mean m of all: what few times hold by chance does not count. 0
+        where no cell has two values or nothing varies.
+    """
+    is_known = np.isfinite(values)
+    n_values = is_known.sum(axis=0)
+    n_all, n_cells = int(n_values.sum()), int((n_values > 0).sum())
+    if n_all == n_cells:
+        return 0.0
+    centred = np.where(is_known, values - values[is_known].mean(), 0.0)
+    means = centred.sum(axis=0) / np.maximum(n_values, 1)
+    total = float(np.sum(centred**2))
+    if not total > 0.0:
+        return 0.0
+    rest = total - float(np.sum(n_values * means**2))
+    return 1.0 - (rest / (n_all - n_cells)) / (total / (n_all - 1))

@@ -12,7 +12,7 @@ from .._validate import refuse
 from .coordinates import Coordinates
 from .roles import axes_text, has_dates, scalar_latitude, time_dim
 from .samples import Samples
-from .scaling import Scaling
+from .scaling import MOST, Scaling, share_of_means
 from .time_axis import Step, TimeAxis
 
 if TYPE_CHECKING:
@@ -41,8 +41,9 @@ class Series:
         Where it comes from, for reports.
     domain : str
         What its existing cells are called, such as "sea"; "" for no name.
-    anomaly : {"none", "month", "hour"}
-        The climatology to remove where nothing else is asked for.
+    anomaly : {"none", "mean", "month", "hour"}, optional
+        The climatology to remove where nothing else is asked for. Default: what the values suggest,
+        see :meth:`usual_period`.
     """
 
     name: str
@@ -52,7 +53,7 @@ class Series:
     coordinates: Coordinates
     source: str = ""
     domain: str = ""
-    anomaly: str = "none"
+    anomaly: str | None = None
 
     def __len__(self) -> int:
         return len(self.values)
@@ -130,6 +131,31 @@ class Series:
         values.flags.writeable = False
         return cls(name, str(da.attrs.get("units", "")), values, time, coordinates, source)
 
+    def usual_period(self, n_times: int) -> tuple[str, str]:
+        """The climatology to remove from the first times where none is asked for.
+
+        Parameters
+        ----------
+        n_times : int
+            How many.
+
+        Returns
+        -------
+        period : str
+            `anomaly` where the series has one; else "mean" where the means of the cells hold more
+            than half of the variance, for what stands still would hide what moves, and "none"
+            otherwise.
+        note : str
+            The sentence that has to be said then, or "".
+        """
+        if self.anomaly is not None:
+            return self.anomaly, ""
+        share = share_of_means(self.values[:n_times])
+        if share <= MOST:
+            return "none", ""
+        held = f"the mean of each cell holds {share:.0%} of the variance: it is removed"
+        return "mean", f"{held} (anomaly 'none' keeps it)"
+
     def scaling(self, n_times: int, lead: int, period: str) -> Scaling:
         """Climatology and scale of the first times.
 
@@ -139,7 +165,7 @@ class Series:
             How many.
         lead : int
             Steps from input to output.
-        period : {"month", "hour", "none"}
+        period : {"month", "hour", "mean", "none"}
             What the climatology repeats with.
 
         Returns

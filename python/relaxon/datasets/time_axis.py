@@ -25,7 +25,7 @@ __all__ = [
 SECONDS_PER_MONTH = 365.25 * 86400.0 / 12.0
 SHORTEST_MONTH = 27.0 * 86400.0
 # What a climatology repeats with, and its number of places.
-PERIODS = {"month": 12, "hour": 24, "none": 1}
+PERIODS = {"month": 12, "hour": 24, "mean": 1, "none": 1}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -164,7 +164,7 @@ class TimeAxis:
 
         Parameters
         ----------
-        period : {"month", "hour", "none"}
+        period : {"month", "hour", "mean", "none"}
             What the climatology repeats with.
 
         Returns
@@ -186,7 +186,7 @@ class TimeAxis:
 
         Parameters
         ----------
-        period : {"month", "hour", "none"}
+        period : {"month", "hour", "mean", "none"}
             What the climatology repeats with.
 
         Raises
@@ -200,8 +200,8 @@ class TimeAxis:
         if period == "hour" and self.step.has_dates and is_whole:
             refuse(
                 "anomaly",
-                f"'month' or 'none' for the axis '{self.name}', whose step of {self.step.text(1)} "
-                f"meets one hour of the day alone",
+                f"'month', 'mean' or 'none' for the axis '{self.name}', whose step of "
+                f"{self.step.text(1)} meets one hour of the day alone",
                 repr(period),
             )
 
@@ -303,12 +303,12 @@ class TimeAxis:
 
 def slots_of(times: NDArray[Any], period: str, name: str = "time") -> NDArray[np.int64]:
     """Place of each time within a climatology; see :meth:`TimeAxis.slots`."""
-    if period == "none":
+    if PERIODS[period] == 1:
         return np.zeros(len(times), np.int64)
     if times.dtype.kind in "iufm":
         refuse(
             "anomaly",
-            f"'none' for the axis '{name}', whose times are numbers without a calendar",
+            f"'mean' or 'none' for the axis '{name}', whose times are numbers without a calendar",
             repr(period),
         )
     if period == "month":

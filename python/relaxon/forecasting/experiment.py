@@ -86,7 +86,7 @@ class Experiment:
         dtype = check_dtype(options.dtype).name
         parts = (options.holdout, options.validation_used, dtype)
         if isinstance(data, Series):
-            self.split = split_series(data, options.value("lead"), self.anomaly, *parts)
+            self.split = split_series(data, options.value("lead"), options.anomaly, *parts)
         else:
             self.split = split_samples(data, *parts)
         # Again: only the split knows the mask.
@@ -95,13 +95,6 @@ class Experiment:
         self.optimizer = options.build_optimizer()
         strength = check_number("smoothness", options.smoothness_used, 0.0)
         self.penalties = (Smoothness(strength),) if strength else ()
-
-    @property
-    def anomaly(self) -> str:
-        """What the climatology repeats with."""
-        if self.options.anomaly is not None:
-            return self.options.anomaly
-        return self.data.anomaly if isinstance(self.data, Series) else "none"
 
     def describe(self) -> list[str]:
         """Lines on what was read and how it is cut."""
@@ -121,6 +114,8 @@ class Experiment:
                 cells += f" of {self.data.domain}"
             assert split.scaling is not None
             lines += self.data.describe(split.scaling)
+        if split.note:
+            lines.append(split.note)
         numbers = f"{len(split.training)} {kind} to train on"
         if split.validation is not None:
             numbers += f", {len(split.validation)} to validate on"
@@ -211,7 +206,8 @@ class Experiment:
         settings = self.options.settings(self._traits)
         settings["boundary"] = self.options.boundary or ",".join(self.split.coordinates.boundary)
         if isinstance(self.data, Series):
-            settings |= {"anomaly": self.anomaly, "variable": self.data.name}
+            assert self.split.scaling is not None
+            settings |= {"anomaly": self.split.scaling.period, "variable": self.data.name}
         return {"data": self.data.source, **settings}
 
     def _fit(self, progress: bool) -> Fit:

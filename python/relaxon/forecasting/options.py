@@ -43,8 +43,9 @@ class Options:
     An option that has an effect only beside certain others, or with certain data, is None where it
     is not given. It stands for its entry in ``DEFAULTS``, if there is one, or for what the space
     needs (``smoothness`` and ``patience``: with local coefficients 10 and 100, with homogeneous
-    ones neither) or the data suggest (``anomaly``: "month" for the shipped data and else "none";
-    ``boundary``: periodic where an axis closes and else neumann).
+    ones neither) or the data suggest (``anomaly``: "month" for the shipped data, "mean" where the
+    means of the cells hold more than half of the variance, and else "none"; ``boundary``: periodic
+    where an axis closes and else neumann).
     """
 
     variable: str | None = None

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from .._validate import check_choice, check_integer, check_number, refuse
 from ..datasets.coordinates import Coordinates
 from ..datasets.samples import Samples
-from ..datasets.scaling import Scaling
+from ..datasets.scaling import MOST, Scaling, share_of_means
 from ..datasets.series import Series
 from ..datasets.time_axis import PERIODS, slot_text
 
@@ -40,6 +40,8 @@ class Split:
         Of the cells.
     scaling : Scaling or None
         From data to the parts; None where the numbers are taken as they are.
+    note : str
+        What has to be said of the climatology, or "".
     """
 
     training: Samples
@@ -48,6 +50,7 @@ class Split:
     mask: NDArray[np.bool_]
     coordinates: Coordinates
     scaling: Scaling | None
+    note: str = ""
 
     @cached_property
     def variance(self) -> float:
@@ -87,7 +90,7 @@ class Split:
 def split_series(
     series: Series,
     lead: int,
-    period: str,
+    period: str | None,
     holdout: float,
     validation: float | None,
     dtype: str = "float64",
@@ -100,8 +103,9 @@ def split_series(
         Fields at steps of time.
     lead : int
         Steps from x to y.
-    period : {"month", "hour", "none"}
-        Of the climatology that is removed.
+    period : {"month", "hour", "mean", "none"} or None
+        Of the climatology that is removed; None for what the training times suggest, see
+        :meth:`Series.usual_period`.
     holdout : float
         Share of the times, the last ones, to hold out.
     validation : float or None
@@ -121,7 +125,10 @@ def split_series(
         later; if the record is too short, or its step too long, for the climatology.
     """
     check_integer("lead", lead, 1)
-    check_choice("anomaly", period, tuple(PERIODS))
+    if period is None:
+        period = series.anomaly
+    else:
+        check_choice("anomaly", period, tuple(PERIODS))
     n_times, times = len(series), series.time.step.plural
     series.time.check_lead(lead)
     n_held_out = _share("holdout", holdout, n_times)
@@ -140,9 +147,11 @@ def split_series(
             lead,
             fix=f"the held-out part has {n_held_out} of {n_times} {times}; raise the holdout",
         )
-    slots = series.time.slots(period)
-    _check_record(slots, n_times - lead - 1, period, f"{n_times} {times}")
-    _check_slots("holdout", holdout, slots, n_training, period)
+    # One mean or one per cell needs no calendar; which, the training times say.
+    calendar = period or "none"
+    slots = series.time.slots(calendar)
+    _check_record(slots, n_times - lead - 1, calendar, f"{n_times} {times}")
+    _check_slots("holdout", holdout, slots, n_training, calendar)
     cut = n_training
     if validation is not None:
         n_validation = _share("validation", validation, n_training)
@@ -154,7 +163,10 @@ def split_series(
                 f"and one to train on",
                 f"{validation} with lead {lead}",
             )
-        _check_slots("validation", validation, slots, cut, period)
+        _check_slots("validation", validation, slots, cut, calendar)
+    note = ""
+    if period is None:
+        period, note = series.usual_period(cut)
     scaling = series.scaling(cut, lead, period)
     series.check_climatology(scaling)
     split = Split(
@@ -164,6 +176,7 @@ def split_series(
         mask=scaling.mask,
         coordinates=series.coordinates,
         scaling=scaling,
+        note=note,
     )
     _check_pairs(split)
     return split
@@ -209,6 +222,8 @@ def split_samples(
                 validation,
             )
 
+    share = share_of_means(samples.x[:cut])
+
     def part(begin: int, end: int) -> Samples:
         weights = samples.weights
         return Samples(
@@ -225,6 +240,10 @@ def split_samples(
         mask=np.asarray(~np.isnan(samples.x).all(axis=0)),
         coordinates=Coordinates.lattice(samples.x.shape[1:]),
         scaling=None,
+        note=f"the mean of each cell holds {share:.0%} of the variance of x, and hides what moves: "
+        "subtract it from x and y"
+        if share > MOST
+        else "",
     )
     _check_pairs(split)
     return split
@@ -246,7 +265,7 @@ def _check_record(slots: NDArray[np.int64], most: int, period: str, record: str)
             f"a climatology that a record of {record} can give",
             repr(period),
             fix=f"{slot_text(period, missing[:1])} occurs at its very end alone; take "
-            f"'none', or a longer record",
+            f"'mean' or 'none', or a longer record",
         )
 
 
@@ -259,6 +278,7 @@ def _check_slots(
             argument,
             f"a share that leaves every {period} that occurs to the climatology",
             f"{share}, which leaves none for {slot_text(period, missing[:1])}",
+            fix="anomaly 'mean' needs no calendar",
         )
 
 

@@ -119,7 +119,10 @@ def prediction_figure(experiment: Experiment, result: Result) -> Figure:
     if scaling is not None and scaling.period != "none":
         # Side by side there is no room for a long line.
         separator = " " if is_strip(split.coordinates) else "\n"
-        titles[0] += f":{separator}anomaly from the {scaling.period}ly climatology"
+        climatology = f"{scaling.period}ly climatology"
+        if scaling.period == "mean":
+            climatology = "mean of each cell"
+        titles[0] += f":{separator}anomaly from the {climatology}"
     figure, panels = make_panels(3, split.coordinates)
     for axes, title, values in zip(panels, titles, fields, strict=True):
         draw_field(figure, axes, split.coordinates, exists[chosen], values, unit, title, limit)
