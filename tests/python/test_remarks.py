@@ -148,3 +148,38 @@ def test_terminal_summary_and_page_show_them(
     page = (tmp_path / "report.html").read_text()
     assert "advection along axis 0 <sup>[1]</sup>" in page
     assert "<p>[1] only 6 cells along axis 0" in page
+
+
+def test_a_model_that_loses_says_so_above_the_physics(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("rich")
+    fields = np.random.default_rng(0).standard_normal((30, 9))
+    # A model that stays where it starts, near persistence; of noise the damped one is better.
+    options = Options(steps=1, depth=2, optimizer="fixed-rate", rate=1e-9)
+    experiment = Experiment(options, Samples(fields[:-1], fields[1:]))
+    result = experiment.run()
+    write_report(tmp_path, experiment, result)
+    print_result(experiment, result)
+    shown = capsys.readouterr().out
+    text = (
+        "the model is worse than damped persistence per cell on held-out pairs (2.92 against "
+        "1.33), and than damped persistence: its coefficients describe no skill beyond that"
+    )
+    assert f"\n{text}\n\nlearned physics:" in shown
+    skill = json.loads((tmp_path / "summary.json").read_text())["skill"]
+    names = ["damped persistence per cell", "damped persistence"]
+    assert skill == {"better_baselines": names, "text": text}
+    page = (tmp_path / "report.html").read_text()
+    assert page.index(f"T{text[1:]}.") < page.index("All coefficients")
+
+
+def test_a_model_that_wins_says_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("rich")
+    x = np.random.default_rng(0).standard_normal((30, 9))
+    y = adr((9,), {"U": 0.3})(x)
+    experiment = Experiment(Options(steps=20, depth=4), Samples(x, y))
+    result = experiment.run()
+    assert result.better_baselines == ()
+    print_result(experiment, result)
+    assert "no skill" not in capsys.readouterr().out

@@ -28,6 +28,9 @@ __all__ = ["Experiment", "Result", "Row"]
 
 Fields = NDArray[Any]
 
+# Of errors where people read them.
+ERROR_DECIMALS = 4
+
 
 @dataclass(frozen=True)
 class Row:
@@ -54,6 +57,17 @@ class Result:
     prediction: Fields
     validation_error: float | None
     depth_profile: tuple[float, ...]
+
+    @property
+    def better_baselines(self) -> tuple[Row, ...]:
+        """Baselines that forecast the held-out part better than the model, the best one first.
+
+        Errors that read the same in the table, of four decimals, are none.
+        """
+        *baselines, model = self.rows
+        worse = round(model.held_out_error, ERROR_DECIMALS)
+        better = [row for row in baselines if round(row.held_out_error, ERROR_DECIMALS) < worse]
+        return tuple(sorted(better, key=lambda row: row.held_out_error))
 
 
 class Experiment:

@@ -53,6 +53,7 @@ def render_page(summary: Mapping[str, Any], figures: Mapping[str, bytes | str]) 
         style=(folder / "page.css").read_text(encoding="utf-8"),
         lead=page.lead(),
         results=page.results(),
+        skill=page.skill(),
         physics=page.physics(),
         explanation=page.explanation(),
         coefficients=page.coefficients(figures.get("coefficients")),
@@ -160,6 +161,11 @@ class _Page:
             f"{', '.join(parts)}; {self.number('samples', 'cells', form=',')} cells."
         )
         return _table(head, body, caption, strong=len(body) - 1)
+
+    def skill(self) -> str:
+        """What is to be known before the physics is read."""
+        text = self._summary["skill"]["text"]
+        return f"<p><strong>{html.escape(_sentence(text))}.</strong></p>" if text else ""
 
     def physics(self) -> str:
         """What coefficients come down to, where there is more than one of a kind."""

@@ -19,7 +19,7 @@ from ..forecasting.options import Options
 from ..physics.explain import Explanation, Process
 from ..physics.tables import readable_rows
 
-__all__ = ["Line", "physics_lines", "physics_of", "summary_of", "value_at"]
+__all__ = ["Line", "physics_lines", "physics_of", "skill_text", "summary_of", "value_at"]
 
 
 def summary_of(experiment: Experiment, result: Result) -> dict[str, Any]:
@@ -35,14 +35,19 @@ def summary_of(experiment: Experiment, result: Result) -> dict[str, Any]:
     Returns
     -------
     dict
-        Rows of the table, physics, the explanation behind it, how the fit ended, errors by layer,
-        settings, commands and versions. Infinite numbers are written "inf".
+        Rows of the table, the baselines that beat the model, physics, the explanation behind it,
+        how the fit ended, errors by layer, settings, commands and versions. Infinite numbers are
+        written "inf".
     """
     fitted = result.fit
     split = experiment.split
     validation = split.validation
     return {
         "rows": [asdict(row) for row in result.rows],
+        "skill": {
+            "better_baselines": [row.name for row in result.better_baselines],
+            "text": skill_text(experiment, result),
+        },
         "physics": physics_of(result.explanation, fitted.model.scaling),
         "explanation": _explanation(result.explanation),
         "fit": {
@@ -66,6 +71,36 @@ def summary_of(experiment: Experiment, result: Result) -> dict[str, Any]:
             **{name: version(name) for name in ("numpy", "scipy", "matplotlib")},
         },
     }
+
+
+def skill_text(experiment: Experiment, result: Result) -> str:
+    """What is to be said of a model that loses to a baseline; else nothing.
+
+    Parameters
+    ----------
+    experiment : Experiment
+        What was run.
+    result : Result
+        What it gave.
+
+    Returns
+    -------
+    str
+        A sentence without full stop, which names the best baseline and the others that are better.
+    """
+    if not result.better_baselines:
+        return ""
+    best, *others = result.better_baselines
+    error = result.rows[-1].held_out_error
+    decimals = next(n for n in range(2, 5) if f"{error:.{n}f}" != f"{best.held_out_error:.{n}f}")
+    parts = "pairs" if experiment.split.scaling is None else "times"
+    text = (
+        f"the model is worse than {best.name} on held-out {parts} ({error:.{decimals}f} against "
+        f"{best.held_out_error:.{decimals}f})"
+    )
+    if others:
+        text += f", and than {' and '.join(row.name for row in others)}"
+    return f"{text}: its coefficients describe no skill beyond that"
 
 
 def physics_of(explanation: Explanation, scaling: Scaling | None = None) -> dict[str, Any]:

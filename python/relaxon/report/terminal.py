@@ -8,7 +8,7 @@ from ..forecasting.experiment import Experiment, Result
 from ..physics.explain import Explanation
 from ..physics.numbers import format_measured
 from ..physics.remarks import number_remarks
-from .summary import physics_lines, physics_of, value_at
+from .summary import physics_lines, physics_of, skill_text, value_at
 
 __all__ = ["print_result"]
 
@@ -49,6 +49,9 @@ def print_result(experiment: Experiment, result: Result) -> None:
     print(f"training, held out: mean squared error over {domain}, in units of the variance of y")
     fitted = result.fit
     print(f"fit: {fitted.message} ({len(fitted.history.loss)} steps)")
+    skill = skill_text(experiment, result)
+    if skill:
+        print(f"\n{skill}")
     print("\n" + _physics_text(result.explanation))
     errors = result.explanation.standard_errors
     if errors is not None:
