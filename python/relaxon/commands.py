@@ -237,7 +237,7 @@ def _bad_input() -> Iterator[None]:
 def _for_files(message: str) -> str:
     """What the library says of an array, said of the file that holds it."""
     message = message.replace("argument 'da'", "argument 'DATA'")
-    if re.search(r"\bda\.\w", message):
+    if re.search(r"\bda\.\w", message) and "--select" not in message:
         message += " (da: the variable as xarray opens it; da.to_netcdf writes a new file)"
     return message
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import relaxon as rx
 from relaxon.datasets.coordinates import EARTH_RADIUS, Coordinates
 from relaxon.datasets.time_axis import SECONDS_PER_MONTH, Step, TimeAxis
 
@@ -61,6 +62,59 @@ def test_attributes_tell_a_latitude(name: str, attributes: dict[str, str]) -> No
     (axis,) = one(name, np.arange(10.0), attributes).axes
     assert axis.kind == "latitude"
     assert axis.spacing == pytest.approx(DEGREE)
+
+
+@pytest.mark.parametrize(
+    ("name", "attributes", "kind", "is_geographic"),
+    [
+        ("rlat", {"units": "degrees"}, "latitude", False),
+        ("rlon", {"units": "degrees", "standard_name": "grid_longitude"}, "longitude", False),
+        ("y", {"units": "degrees_north", "standard_name": "grid_latitude"}, "latitude", False),
+        ("rlat", {"units": "degrees_north"}, "latitude", False),
+        ("grid_longitude", {"units": "degrees"}, "longitude", False),
+        ("rlat", {"units": "degrees", "standard_name": "latitude"}, "latitude", True),
+        ("lon", {"units": "degrees"}, "longitude", True),
+        ("y", {"units": "degrees_north"}, "latitude", True),
+        ("height", {"units": "m"}, "", False),
+    ],
+)
+def test_rotated_axes_lead_to_no_pole_of_the_earth(
+    name: str, attributes: dict[str, str], kind: str, is_geographic: bool
+) -> None:
+    (axis,) = one(name, np.arange(10.0), attributes).axes
+    assert (axis.kind, axis.is_geographic) == (kind, is_geographic)
+    assert axis.is_rotated == bool(kind and not is_geographic)
+    # A rotated sphere is as large as any other.
+    assert axis.spacing == pytest.approx(DEGREE if kind else 1.0)
+
+
+def test_rotated_rows_have_widths_of_their_own() -> None:
+    rotated = Coordinates.read(
+        [
+            ("rlat", np.arange(40.0, 60.0), {"units": "degrees"}),
+            ("rlon", np.arange(10.0), {"units": "degrees"}),
+        ]
+    )
+    plain = globe(np.arange(40.0, 60.0), np.arange(10.0))
+    assert rotated.spacing == plain.spacing
+    np.testing.assert_array_equal(rotated.stretch(1), plain.stretch(1))
+
+
+@pytest.mark.parametrize(
+    "unit", ["1", "", " ", "-", "none", "dimensionless", "unitless", "index", "count", "level"]
+)
+def test_what_is_no_unit_gives_lattice_units(unit: str) -> None:
+    coordinates = one("x", np.arange(291.0), {"units": unit})
+    assert coordinates.axes[0].unit == coordinates.axes[0].spacing_unit == ""
+    assert list(coordinates.describe()) == ["x: 291 cells of 1"]
+    operator = rx.ADR(coordinates.grid())
+    units = {p.unit for p in rx.explain(rx.Relaxation(operator, depth=2)).processes}
+    assert units == {"1"}
+
+
+def test_a_grid_in_units_of_one_has_lattice_units() -> None:
+    model = rx.Relaxation(rx.ADR(rx.Grid((9,), unit="1")), depth=2, time_unit="s")
+    assert {p.unit for p in rx.explain(model).processes} == {"1/s"}
 
 
 def test_a_longitude_without_latitude_lies_at_the_equator_unless_told() -> None:

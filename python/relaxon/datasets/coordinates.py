@@ -24,6 +24,7 @@ __all__ = [
     "Axis",
     "Coordinates",
     "check_monotone",
+    "kind_of",
     "read_only",
     "unit_of",
 ]
@@ -36,14 +37,17 @@ JITTER = 1e-3
 _DEGREES = re.compile(r"degrees?(_?(north|east|n|e))?", re.IGNORECASE)
 _NORTH = re.compile(r"degrees?_?(north|n)", re.IGNORECASE)
 _EAST = re.compile(r"degrees?_?(east|e)", re.IGNORECASE)
-_STANDARD_NAMES = {
-    "latitude": "latitude",
-    "grid_latitude": "latitude",
-    "longitude": "longitude",
-    "grid_longitude": "longitude",
-}
-_NAMES = {"lat": "latitude", "lon": "longitude", "rlat": "latitude", "rlon": "longitude"}
-_NAMES |= {"latitude": "latitude", "longitude": "longitude"}
+_GEOGRAPHIC = {"lat": "latitude", "lon": "longitude", "latitude": "latitude"}
+_GEOGRAPHIC |= {"longitude": "longitude"}
+# On a sphere whose poles lie elsewhere.
+_ROTATED = {"rlat": "latitude", "rlon": "longitude"}
+_ROTATED |= {"grid_latitude": "latitude", "grid_longitude": "longitude"}
+# What data write where there is no unit; those of vertical levels are udunits' own.
+_NO_UNIT = re.compile(
+    r"1|-+|#|n\.?/?a\.?|none|no[ _]units?|unit-?less|dimension-?less|index|number|counts?"
+    r"|(grid[ _]?)?(cells?|points?)|levels?|layers?|sigma_levels?",
+    re.IGNORECASE,
+)
 _POLES = {"latitude": "north", "longitude": "east"}
 
 
@@ -69,6 +73,8 @@ class Axis:
         Whether the data have it descending.
     is_periodic : bool
         Whether it is a longitude that goes all the way round.
+    is_rotated : bool
+        Whether the sphere's poles are not those of the earth: north is the grid's alone then.
     """
 
     name: str
@@ -79,6 +85,12 @@ class Axis:
     kind: str = ""
     is_flipped: bool = False
     is_periodic: bool = False
+    is_rotated: bool = False
+
+    @property
+    def is_geographic(self) -> bool:
+        """Whether it leads to the north or the east of the earth."""
+        return bool(self.kind) and not self.is_rotated
 
     @property
     def is_latitude(self) -> bool:
@@ -160,19 +172,20 @@ class Coordinates:
         UserWarning
             If a unit or a coordinate cannot be understood: the axis keeps lattice units.
         """
-        kinds = [_kind(name, attributes) for name, _, attributes in entries]
-        if latitude is not None and "longitude" in kinds and not abs(latitude) < 90.0:
+        kinds = [kind_of(name, attributes) for name, _, attributes in entries]
+        has_longitude = any(kind == "longitude" for kind, _ in kinds)
+        if latitude is not None and has_longitude and not abs(latitude) < 90.0:
             refuse(
                 "latitude", "degrees between the poles, where longitudes have a length", latitude
             )
         mean_latitude = 0.0 if latitude is None else latitude
-        for (_, values, attributes), kind in zip(entries, kinds, strict=True):
+        for (_, values, attributes), (kind, _) in zip(entries, kinds, strict=True):
             is_number = np.asarray(values).dtype.kind in "iuf"
             if kind == "latitude" and is_number and _DEGREES.fullmatch(unit_of(attributes)):
                 mean_latitude = float(np.mean(values))
         return cls(
             tuple(
-                _read_axis(*entry, kind, mean_latitude)
+                _read_axis(*entry, *kind, mean_latitude)
                 for entry, kind in zip(entries, kinds, strict=True)
             )
         )
@@ -319,24 +332,50 @@ class Coordinates:
 
 
 def unit_of(attributes: Mapping[str, Any]) -> str:
-    """The unit among the attributes of a coordinate; "" where there is none."""
+    """The unit among the attributes of a coordinate; "" where there is none, as "1" says, too."""
     unit = attributes.get("units", "")
-    return unit.strip() if isinstance(unit, str) else repr(unit)
+    if not isinstance(unit, str):
+        return repr(unit)
+    return "" if _NO_UNIT.fullmatch(unit.strip()) else unit.strip()
 
 
-def _kind(name: str, attributes: Mapping[str, Any]) -> str:
-    """Whether an axis is a latitude or a longitude: by its unit, standard name, or name."""
-    unit = unit_of(attributes)
+def kind_of(name: str, attributes: Mapping[str, Any]) -> tuple[str, bool]:
+    """What a coordinate is on a sphere, by its standard name, its name or its unit.
+
+    Parameters
+    ----------
+    name : str
+        Its name.
+    attributes : mapping
+        "standard_name" and "units" are looked at.
+
+    Returns
+    -------
+    kind : {"latitude", "longitude", ""}
+        "" for neither.
+    is_rotated : bool
+        Whether that sphere's poles are not those of the earth.
+    """
+    standard, unit = str(attributes.get("standard_name", "")), unit_of(attributes)
+    if standard in _GEOGRAPHIC:
+        return _GEOGRAPHIC[standard], False
+    for word in (standard, name.lower()):
+        if word in _ROTATED:
+            return _ROTATED[word], True
     if _NORTH.fullmatch(unit):
-        return "latitude"
+        return "latitude", False
     if _EAST.fullmatch(unit):
-        return "longitude"
-    standard = _STANDARD_NAMES.get(str(attributes.get("standard_name", "")))
-    return standard or _NAMES.get(name.lower(), "")
+        return "longitude", False
+    return _GEOGRAPHIC.get(name.lower(), ""), False
 
 
 def _read_axis(
-    name: str, values: Any, attributes: Mapping[str, Any], kind: str, latitude: float
+    name: str,
+    values: Any,
+    attributes: Mapping[str, Any],
+    kind: str,
+    is_rotated: bool,
+    latitude: float,
 ) -> Axis:
     numbers = np.asarray(values)
     unit = unit_of(attributes)
@@ -385,6 +424,7 @@ def _read_axis(
         kind,
         is_flipped,
         is_periodic,
+        is_rotated,
     )
 
 

@@ -178,7 +178,7 @@ class Pairs:
     weights : ndarray of bool or None
         False where y is missing, for ``SquaredDistance(weights=)``; None where none is.
     time : ndarray, shape (pairs,)
-        Times of y.
+        Times of y; with an ensemble each occurs once for each member.
     grid : Grid
         Shape, spacing, boundary, mask, names, origin and unit.
     scaling : Scaling
@@ -300,6 +300,7 @@ def from_xarray(
         refuse("lead", "one at which x and y both have values", f"{scaling.lead}: no pair has them")
     assert samples.time is not None
     mask = None if scaling.mask.all() else scaling.mask
+    assert samples.time is not None
     return Pairs(
         x=samples.x,
         y=samples.y,

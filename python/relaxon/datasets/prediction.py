@@ -35,6 +35,8 @@ def forecast(model: Relaxation, da: DataArray, threads: int | None = None) -> Da
     da : xarray.DataArray
         The field, at any times of the model's step, on the model's grid; axes in any order and
         direction. A single time may also be a coordinate without axis, as in ``da.isel(time=-1)``.
+        Each member of an ensemble gets its own forecast, whether the model was trained on one or
+        not.
     threads : int, optional
         As for a call of the model.
 
@@ -111,14 +113,18 @@ def forecast_archive(model: Relaxation, path: str | os.PathLike[str]) -> dict[st
 def _ahead(
     model: Relaxation, values: NDArray[Any], time: TimeAxis, threads: int | None
 ) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Fields a lead later, and their times."""
+    """Fields a lead later, and their times; between time and space may stand members."""
     scaling = model.scaling
     assert scaling is not None
     later = time.ahead(scaling.lead)
-    has_values = np.isfinite(values[:, scaling.mask]).any(axis=1)
-    scaling.check_times(time.name, time.values[has_values])
+    fields = values.reshape(-1, *model.grid.shape)
+    n_each = len(fields) // len(values)
+    now, then = np.repeat(time.values, n_each), np.repeat(later, n_each)
+    has_values = np.isfinite(fields[:, scaling.mask]).any(axis=1)
+    scaling.check_times(time.name, now[has_values])
     kind = f"times whose forecasts, {scaling.step.text(scaling.lead)} ahead, are at times"
-    scaling.check_times(time.name, later[has_values], kind)
-    anomaly = scaling.apply(values, time.values)
+    scaling.check_times(time.name, then[has_values], kind)
+    anomaly = scaling.apply(fields, now)
     anomaly[np.isnan(anomaly)] = 0.0
-    return scaling.undo(model(anomaly.astype(model.dtype), threads=threads), later), later
+    y = scaling.undo(model(anomaly.astype(model.dtype), threads=threads), then)
+    return y.reshape(values.shape), later

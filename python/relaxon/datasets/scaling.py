@@ -110,11 +110,11 @@ class Scaling:
                 np.divide(sums, known.sum(axis=0), out=climatology[slot], where=known.any(axis=0))
         climatology.flags.writeable = False
         slots = slots_of(times, period)
-        if PERIODS[period] > 1 and len(np.unique(slots)) == len(slots):
+        if PERIODS[period] > 1 and len(np.unique(slots)) == len(np.unique(times)):
             refuse(
                 "anomaly",
                 f"'mean' or 'none' where no {period} occurs twice, for each would be its own mean",
-                f"{period!r} for {len(slots)} times from {time_text(times[0])} to "
+                f"{period!r} for {len(np.unique(times))} times from {time_text(times[0])} to "
                 f"{time_text(times[-1])}",
             )
         anomaly = values - climatology[slots]

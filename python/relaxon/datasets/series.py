@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import warnings
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,7 +11,18 @@ from numpy.typing import NDArray
 
 from .._validate import refuse
 from .coordinates import Coordinates
-from .roles import axes_text, has_dates, scalar_latitude, time_dim
+from .roles import (
+    Members,
+    axes_text,
+    check_roles,
+    has_dates,
+    positions_of,
+    positions_over,
+    read_members,
+    read_roles,
+    scalar_latitude,
+    time_dim,
+)
 from .samples import Samples
 from .scaling import MOST, Scaling, share_of_means
 from .time_axis import Step, TimeAxis
@@ -32,7 +44,8 @@ class Series:
     name, unit : str
         Of the field.
     values : ndarray of float64, shape (times, *coordinates.shape)
-        NaN where missing; axes of space ascending.
+        NaN where missing; axes of space ascending. Of an ensemble (times, members,
+        *coordinates.shape).
     time : TimeAxis
         The times.
     coordinates : Coordinates
@@ -44,6 +57,8 @@ class Series:
     anomaly : {"none", "mean", "month", "hour"}, optional
         The climatology to remove where nothing else is asked for. Default: what the values suggest,
         see :meth:`usual_period`.
+    members : Members, optional
+        Of an ensemble. They share climatology and scale; each has its own pairs.
     """
 
     name: str
@@ -54,9 +69,32 @@ class Series:
     source: str = ""
     domain: str = ""
     anomaly: str | None = None
+    members: Members | None = None
 
     def __len__(self) -> int:
         return len(self.values)
+
+    def fields(self, begin: int, end: int) -> tuple[Fields, NDArray[Any]]:
+        """Fields of a part of the times, those of all members one by one, and their times.
+
+        Parameters
+        ----------
+        begin, end : int
+            First time, and the one behind the last.
+
+        Returns
+        -------
+        values : ndarray, shape (times of the part * members, *coordinates.shape)
+            A view; members of one time follow each other.
+        times : ndarray
+            One for each field.
+        """
+        values = self.values[begin:end].reshape(-1, *self.coordinates.shape)
+        return values, self.repeat(self.time.values[begin:end])
+
+    def repeat(self, per_time: NDArray[Any]) -> NDArray[Any]:
+        """What belongs to times, for each of their members."""
+        return per_time if self.members is None else np.repeat(per_time, len(self.members))
 
     @classmethod
     def read(
@@ -71,8 +109,8 @@ class Series:
         Parameters
         ----------
         da : xarray.DataArray
-            One axis of time (or, where `step` is given, a single time) and one to three of space;
-            axes of a single entry are left out.
+            One axis of time (or, where `step` is given, a single time), one to three of space, and
+            those of an ensemble's members; axes of a single entry are left out.
         source : str
             Where it comes from.
         order : tuple of str, optional
@@ -89,8 +127,15 @@ class Series:
         Raises
         ------
         TypeError, ValueError
-            If it holds no real numbers, has no time axis or no (or too many) axes of space, a
-            coordinate is not monotone or uneven, a value is infinite, or all are missing.
+            If it holds no real numbers, has no time axis or no (or too many) axes of space, or one
+            that is none of these, a coordinate is not monotone or uneven, a value is infinite, or
+            all are missing.
+
+        Warns
+        -----
+        UserWarning
+            If positions of cells are given for pairs of axes, whose spacing is then not known, or
+            as :meth:`Coordinates.read`.
         """
         if not (hasattr(da, "dims") and hasattr(da, "dtype")):
             kind = type(da).__name__
@@ -105,21 +150,18 @@ class Series:
                 refuse(name, "one time axis", f"a single '{time_name}' and {axes_text(da)}")
             da = da.expand_dims(time_name)
         da = da.squeeze([d for d in da.dims if d != time_name and da.sizes[d] == 1])
-        dims = [str(dim) for dim in da.dims if dim != time_name]
-        if not 1 <= len(dims) <= 3:
-            refuse(
-                name,
-                "one to three axes beside time with more than one entry",
-                f"{len(dims)}: {', '.join(f'{d} ({da.sizes[d]})' for d in dims) or 'none'}",
-                fix="choose entries with da.isel" if dims else "",
-            )
-        if sorted(dims) == sorted(order):
-            dims = list(order)
+        roles = read_roles(da, name, order)
+        check_roles(da, name, roles)
+        members = read_members(da, roles.members)
+        dims = order if sorted(roles.space) == sorted(order) else roles.space
         time = TimeAxis.read(time_name, da[time_name].values, da[time_name].attrs, step)
         coordinates = Coordinates.read(
-            [(dim, da[dim].values, da[dim].attrs) for dim in dims], scalar_latitude(da)
+            [(dim, *positions_of(da, dim)) for dim in dims], scalar_latitude(da)
         )
-        values = da.transpose(time_name, *dims).values.astype(np.float64)
+        _warn_of_planes(da, coordinates)
+        values = da.transpose(time_name, *roles.members, *dims).values.astype(np.float64)
+        if members is not None:
+            values = values.reshape(len(time.values), len(members), *coordinates.shape)
         if time.is_flipped:
             values = values[::-1]
         values = np.ascontiguousarray(coordinates.flip(values))
@@ -129,7 +171,15 @@ class Series:
         if np.isnan(values).all():
             refuse(name, "at least one value", "none: all values are missing")
         values.flags.writeable = False
-        return cls(name, str(da.attrs.get("units", "")), values, time, coordinates, source)
+        return cls(
+            name,
+            str(da.attrs.get("units", "")),
+            values,
+            time,
+            coordinates,
+            source,
+            members=members,
+        )
 
     def usual_period(self, n_times: int) -> tuple[str, str]:
         """The climatology to remove from the first times where none is asked for.
@@ -150,7 +200,7 @@ class Series:
         """
         if self.anomaly is not None:
             return self.anomaly, ""
-        share = share_of_means(self.values[:n_times])
+        share = share_of_means(self.fields(0, n_times)[0])
         if share <= MOST:
             return "none", ""
         held = f"the mean of each cell holds {share:.0%} of the variance: it is removed"
@@ -180,8 +230,7 @@ class Series:
         """
         self.time.check_period(period)
         return Scaling.fit(
-            self.values[:n_times],
-            self.time.values[:n_times],
+            *self.fields(0, n_times),
             period=period,
             lead=lead,
             step=self.time.step,
@@ -192,8 +241,9 @@ class Series:
 
     def check_climatology(self, scaling: Scaling) -> None:
         """Refuse times with values at whose month or hour a scaling has no climatology."""
-        has_values = np.isfinite(self.values[:, scaling.mask]).any(axis=1)
-        scaling.check_times(self.time.name, self.time.values[has_values])
+        values, times = self.fields(0, len(self))
+        has_values = np.isfinite(values[:, scaling.mask]).any(axis=1)
+        scaling.check_times(self.time.name, times[has_values])
 
     def samples(self, scaling: Scaling, begin: int, end: int, dtype: str = "float64") -> Samples:
         """Pairs of fields within a part of the times.
@@ -211,21 +261,28 @@ class Series:
         -------
         Samples
             Those pairs of the time axis that lie within the part. A missing input is replaced by
-            the climatology (an anomaly of 0), a missing target has the weight 0.
+            the climatology (an anomaly of 0), a missing target has the weight 0. Those of an
+            ensemble follow each other by time and member, and the members of one time are one
+            group.
         """
         times, mask = self.time.values[begin:end], scaling.mask
-        anomaly = scaling.apply(self.values[begin:end], times).astype(dtype)
+        anomaly = scaling.apply(*self.fields(begin, end)).astype(dtype)
         i, j = self.time.pairs(scaling.lead)
         is_inside = (i >= begin) & (j < end)
         i, j = i[is_inside] - begin, j[is_inside] - begin
-        x, y = anomaly[i], anomaly[j]
+        n_members = 1 if self.members is None else len(self.members)
+        x, y = (
+            anomaly.reshape(len(times), n_members, *mask.shape)[k].reshape(-1, *mask.shape)
+            for k in (i, j)
+        )
         x[np.isnan(x) & mask] = 0.0
         is_missing = np.isnan(y) & mask
         weights = ~is_missing if is_missing.any() else None
-        later = times[j]
+        later = self.repeat(times[j])
         for array in (x, y, later) if weights is None else (x, y, later, weights):
             array.flags.writeable = False
-        return Samples(x, y, weights, later)
+        groups = None if self.members is None else self.repeat(np.arange(len(i)))
+        return Samples(x, y, weights, later, groups=groups)
 
     def label(self, fields: Fields, times: NDArray[Any], da: DataArray) -> DataArray:
         """Fields as a labelled array like the one that was read.
@@ -233,7 +290,7 @@ class Series:
         Parameters
         ----------
         fields : ndarray, shape (len(times), *coordinates.shape)
-            With ascending axes.
+            With ascending axes; as `values`, of an ensemble.
         times : ndarray
             Their times, in the unit of the axis.
         da : xarray.DataArray
@@ -257,10 +314,12 @@ class Series:
             fields, times = fields[::-1], times[::-1]
         coords = {name: c for name, c in like.coords.items() if time_name not in c.dims}
         coords[time_name] = (time_name, times, like[time_name].attrs)
+        members = ((), ()) if self.members is None else (self.members.names, self.members.shape)
+        fields = self.coordinates.flip(fields).astype(da.dtype)
         labelled = DataArray(
-            self.coordinates.flip(fields).astype(da.dtype),
+            fields.reshape(len(times), *members[1], *self.coordinates.shape),
             coords,
-            (time_name, *self.coordinates.names),
+            (time_name, *members[0], *self.coordinates.names),
             name=da.name,
             attrs=da.attrs,
         )
@@ -268,11 +327,18 @@ class Series:
         return ordered.isel({time_name: 0}) if is_single else ordered
 
     def describe(self, scaling: Scaling) -> list[str]:
-        """Lines on what was read: spacing of the axes, odd steps of time, missing values."""
+        """Lines on what was read: members, axes, odd steps of time, missing values."""
         lines = [*self.coordinates.describe(), *self.time.describe(scaling.lead)]
+        if self.members is not None:
+            lines.insert(
+                0,
+                f"{self.members}: each with its own pairs; those of one time are one cluster of "
+                f"the standard errors",
+            )
+        values, times = self.fields(0, len(self))
         mask = scaling.mask
         if not mask.all():
-            n_seen = int((np.isfinite(self.values).any(axis=0) & ~mask).sum())
+            n_seen = int((np.isfinite(values).any(axis=0) & ~mask).sum())
             line = f"{(~mask).sum()} of {mask.size} cells have no value"
             if n_seen:
                 line += " at the times of the climatology"
@@ -280,14 +346,28 @@ class Series:
             if n_seen:
                 line += f", though {n_seen} of them {'has' if n_seen == 1 else 'have'} values here"
             lines.append(line)
-        n_missing = int(np.isnan(scaling.apply(self.values, self.time.values))[:, mask].sum())
+        n_missing = int(np.isnan(scaling.apply(values, times))[:, mask].sum())
         if n_missing:
-            share = n_missing / (len(self) * int(mask.sum()))
+            share = n_missing / (len(values) * int(mask.sum()))
             lines.append(
                 f"{n_missing} values ({share:.2%}) of the other cells are missing: weight 0 as "
                 f"targets, replaced by the climatology as inputs"
             )
         return lines
+
+
+def _warn_of_planes(da: DataArray, coordinates: Coordinates) -> None:
+    """Say once that cells have positions, and that the spacing of the axes does not follow."""
+    lattice = [axis.name for axis in coordinates.axes if not axis.unit]
+    planes = positions_over(da, tuple(lattice))
+    if planes:
+        warnings.warn(
+            f"axes {', '.join(map(repr, lattice))} keep lattice units: positions of the cells are "
+            f"given for all of them together ({', '.join(planes)}), so that their spacing is not "
+            f"known; data on even axes of their own have one",
+            UserWarning,
+            stacklevel=4,
+        )
 
 
 def _number_fix(dtype: np.dtype[Any]) -> str:

@@ -6,7 +6,7 @@ existing cells and training samples. The loss is weighted to be that same error.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -124,6 +124,8 @@ class Experiment:
                 lines.append(f"{n_missing} values of y are missing: weight 0")
         else:
             kind = f"pairs of {self.data.time.step.plural}"
+            if self.data.members is not None:
+                kind += f" of {len(self.data.members)} members"
             if self.data.domain:
                 cells += f" of {self.data.domain}"
             assert split.scaling is not None
@@ -188,7 +190,11 @@ class Experiment:
         if (len(training) if groups is None else len(np.unique(groups))) < 2:
             return explain(model)
         data = (training.x, training.y)
-        return explain(model, data, self._loss, self.options.threads, groups)
+        explanation = explain(model, data, self._loss, self.options.threads, groups)
+        errors = explanation.standard_errors
+        if errors is None or getattr(self.data, "members", None) is None:
+            return explanation
+        return replace(explanation, standard_errors=replace(errors, cluster="time"))
 
     def _depth_profile(self, model: Relaxation) -> tuple[float, ...]:
         held_out = self.split.held_out

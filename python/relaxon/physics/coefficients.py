@@ -144,7 +144,7 @@ class _Reading:
         return spacing * scaling.coordinates.stretch(axis)
 
     def _unit(self, axes: tuple[int, ...]) -> str:
-        lengths = [self.grid.unit[a] for a in axes if self.grid.unit[a]]
+        lengths = [self.grid.unit[a] for a in axes if self.grid.unit[a] not in ("", "1")]
         powers = {unit: lengths.count(unit) for unit in lengths}
         parts = [unit if power == 1 else f"{unit}^{power}" for unit, power in powers.items()]
         numerator = " ".join(parts) or "1"

@@ -197,7 +197,7 @@ def draw_field(
 
 
 def _label(drawn: Any, axis: Axis) -> None:
-    """Name and ticks of an axis; degrees get their direction."""
+    """Name and ticks of an axis; degrees of the earth get their direction."""
     from matplotlib.ticker import FuncFormatter, MultipleLocator
 
     is_degrees = axis.kind and axis.spacing_unit == "m"
@@ -212,6 +212,8 @@ def _label(drawn: Any, axis: Axis) -> None:
     def direction(value: float, _: object) -> str:
         if axis.kind == "longitude":
             value = (value + 180.0) % 360.0 - 180.0
+        if not axis.is_geographic:
+            return f"{value:g}°".replace("-", "\N{MINUS SIGN}")
         if value in (0.0, -180.0):
             return f"{abs(value):g}°"
         return f"{abs(value):g}°{sides[int(value < 0.0)]}"

@@ -133,11 +133,10 @@ def _when(experiment: Experiment, sample: int) -> str:
     times = experiment.split.held_out.time
     if times is None:
         return f"held-out sample {sample}"
-    if times.dtype.kind != "M":
-        return str(times[sample])
-    assert experiment.split.scaling is not None
-    return str(
-        np.datetime_as_string(
-            times[sample], unit="M" if experiment.split.scaling.step.n_months else "m"
-        )
-    )
+    text = str(times[sample])
+    if times.dtype.kind == "M":
+        assert experiment.split.scaling is not None
+        has_months = experiment.split.scaling.step.n_months > 0
+        text = str(np.datetime_as_string(times[sample], unit="M" if has_months else "m"))
+    members = getattr(experiment.data, "members", None)
+    return text if members is None else f"{text}, {members.labels[sample % len(members)]}"

@@ -12,6 +12,7 @@ from .summary import physics_lines, physics_of, skill_text, value_at
 
 __all__ = ["print_result"]
 
+_GRID_DIRECTIONS = {"latitude": "grid north", "longitude": "grid east"}
 _DIRECTIONS = {"latitude": ("southward", "northward"), "longitude": ("westward", "eastward")}
 
 
@@ -71,14 +72,18 @@ def _physics_text(explanation: Explanation) -> str:
         label = line.label
         value, given = value_at(physics, line.place), value_at(physics, line.error_place)
         number, error = format_measured(value, None if given is None else float(given))
+        axis = explanation.coordinates.axes[line.axes[0]] if line.symbol == "U" else None
+        if axis is not None and axis.is_rotated:
+            # The grid's own north, which is another one at each place.
+            label += f", {_GRID_DIRECTIONS[axis.kind]}"
         # Neither sign nor direction nor name belongs to what is rounded to nothing.
         is_zero = float(number) == 0.0
         unit = "" if line.unit == "1" else f" {line.unit}"
         direction = ""
-        if line.symbol == "U" and not is_zero:
+        if axis is not None and not is_zero:
             number = number if value < 0.0 else f"+{number}"
-            kind = explanation.coordinates.axes[line.axes[0]].kind
-            direction = f" ({_DIRECTIONS[kind][value > 0.0]})" if kind else ""
+            if axis.is_geographic:
+                direction = f" ({_DIRECTIONS[axis.kind][value > 0.0]})"
         if line.symbol == "R":
             per = line.unit.removeprefix("1/")
             unit = "" if per == "1" else f" per {per}"
