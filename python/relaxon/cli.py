@@ -180,6 +180,14 @@ def _make_app() -> "Typer":
         trainable_omega: Annotated[
             bool, Option("--trainable-omega", help="Train the relaxation rate, too.")
         ] = Options.trainable_omega,
+        bounds: Annotated[
+            list[str] | None,
+            Option(
+                help="Bounds of coefficients in their printed units, as 'D>=0', "
+                "'U[longitude]<=0.1' or '-0.5<=R<=0'; repeated, or separated by commas. D is its "
+                "diagonal, the rate R negative for damping. [default: none]"
+            ),
+        ] = None,
         optimizer: Annotated[
             str,
             Option(help=f"{', '.join(OPTIMIZERS)}."),
@@ -220,7 +228,7 @@ def _make_app() -> "Typer":
         seed: Annotated[int, Option(help="Seed of the initial values.")] = Options.seed,
     ) -> Callable[[], int]:
         """Train a model, compare it with persistence on held-out times, and read its physics."""
-        given = locals()
+        given = {**locals(), "bounds": ",".join(bounds) if bounds else None}
         options = Options(**{field.name: given[field.name] for field in fields(Options)})
         return lambda: commands.fit(data, out, options)
 

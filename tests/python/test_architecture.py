@@ -98,7 +98,7 @@ PYTHON_LAYERS = [
     },
     {"physics/remarks"},
     {"physics/explain", "physics/explanation_figure", "physics/labelled", "physics/tables"},
-    {"forecasting/baselines", "forecasting/split", "forecasting/options"},
+    {"forecasting/baselines", "forecasting/bounds", "forecasting/split", "forecasting/options"},
     {"forecasting/experiment"},
     {"report/figures", "report/summary", "report/page"},
     {"report/folder", "report/terminal"},

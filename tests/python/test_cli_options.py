@@ -110,9 +110,9 @@ def test_options_with_an_effect_are_taken_and_listed(given: dict[str, Any]) -> N
         ({"space": "local"}, {"order", "radius", "mask_boundary"}),
         (
             {"operator": "dense", "optimizer": "lbfgs"},
-            {"order", "radius", "space", "scheme", "rate", "smoothness", "validation"},
+            {"order", "radius", "space", "scheme", "rate", "smoothness", "validation", "bounds"},
         ),
-        ({"operator": "banded"}, {"order", "scheme", "smoothness", "validation"}),
+        ({"operator": "banded"}, {"order", "scheme", "smoothness", "validation", "bounds"}),
     ],
     ids=["adr", "local", "dense", "banded"],
 )

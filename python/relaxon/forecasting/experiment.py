@@ -6,6 +6,7 @@ existing cells and training samples. The loss is weighted to be that same error.
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -21,6 +22,7 @@ from ..training.fit import Fit, fit
 from ..training.losses import SquaredDistance
 from ..training.penalties import Smoothness
 from .baselines import fit_baselines
+from .bounds import find_bounds, move_into, parse_bounds, remarks_at_bounds
 from .options import DataTraits, Options, parse_boundary, parse_condition
 from .split import split_samples, split_series
 
@@ -91,6 +93,11 @@ class Experiment:
     ------
     ValueError, TypeError
         If an option is wrong; nothing has been trained then.
+
+    Warns
+    -----
+    UserWarning
+        If training would start outside the bounds: it then starts at the nearest of them.
     """
 
     def __init__(self, options: Options, data: Series | Samples) -> None:
@@ -106,6 +113,18 @@ class Experiment:
         # Again: only the split knows the mask.
         options.check_effects(self._traits)
         self.model = self._build_model()
+        self.bounds: dict[str, tuple[Fields, Fields]] | None = None
+        if options.bounds is not None:
+            limits = parse_bounds(options.bounds, self.split.coordinates.names)
+            self.bounds = find_bounds(self.model, limits)
+            self.model, moved = move_into(self.model, self.bounds)
+            if moved:
+                warnings.warn(
+                    f"{' and '.join(moved)} would start outside --bounds {options.bounds}: "
+                    f"training starts at the nearest bound",
+                    UserWarning,
+                    stacklevel=2,
+                )
         self.optimizer = options.build_optimizer()
         strength = check_number("smoothness", options.smoothness_used, 0.0)
         self.penalties = (Smoothness(strength),) if strength else ()
@@ -188,13 +207,17 @@ class Experiment:
         training = self.split.training
         groups = training.groups
         if (len(training) if groups is None else len(np.unique(groups))) < 2:
-            return explain(model)
-        data = (training.x, training.y)
-        explanation = explain(model, data, self._loss, self.options.threads, groups)
+            explanation = explain(model)
+        else:
+            data = (training.x, training.y)
+            explanation = explain(model, data, self._loss, self.options.threads, groups)
         errors = explanation.standard_errors
-        if errors is None or getattr(self.data, "members", None) is None:
+        if errors is not None and getattr(self.data, "members", None) is not None:
+            explanation = replace(explanation, standard_errors=replace(errors, cluster="time"))
+        if self.bounds is None:
             return explanation
-        return replace(explanation, standard_errors=replace(errors, cluster="time"))
+        remarks = remarks_at_bounds(model, explanation, self.bounds)
+        return replace(explanation, remarks=(*explanation.remarks, *remarks))
 
     def _depth_profile(self, model: Relaxation) -> tuple[float, ...]:
         held_out = self.split.held_out
@@ -245,6 +268,7 @@ class Experiment:
             memory=options.memory,
             threads=options.threads,
             progress=progress,
+            bounds=self.bounds,
         )
 
     def _validation(self) -> tuple[Fields, Fields, Fields] | None:

@@ -66,6 +66,7 @@ class Options:
     mask_boundary: str | None = None
     beta: float = 0.0
     trainable_omega: bool = False
+    bounds: str | None = None
     optimizer: str = "barzilai-borwein"
     rate: float | None = None
     steps: int = 500
@@ -233,6 +234,12 @@ _EFFECTS: dict[str, _Effect] = {
     "mask_boundary": _Effect(
         lambda options, data: data.has_mask and options.operator != "dense",
         "no value unless cells are masked and see their neighbours (not with --operator dense)",
+    ),
+    "bounds": _Effect(
+        lambda options, data: options.operator in ("adr", "moments"),
+        "no value with a free matrix or stencil, which has no R, U and D to bound",
+        " or choose --operator adr or moments",
+        beside="operator",
     ),
     "rate": _Effect(
         lambda options, data: options.optimizer != "lbfgs",
