@@ -165,14 +165,15 @@ def _make_app() -> "Typer":
             str | None,
             Option(
                 help="Conditions, one per axis of space, separated by commas: periodic, neumann, a "
-                "number (Dirichlet), or low:high. [default: periodic along a longitude that goes "
-                "all the way round, else neumann]"
+                "number (a fixed value in the unit of the data, with --anomaly none), or low:high. "
+                "[default: periodic along a longitude that goes all the way round, else neumann]"
             ),
         ] = Options.boundary,
         mask_boundary: Annotated[
             str | None,
             Option(
-                help="What masked cells show to the others: neumann (no flux) or a number. "
+                help="What masked cells show to the others: neumann (no flux) or a number, as for "
+                "--boundary. "
                 f"{default('mask_boundary')}"
             ),
         ] = Options.mask_boundary,

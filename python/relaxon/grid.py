@@ -23,7 +23,8 @@ class Dirichlet:
     Parameters
     ----------
     value : float, default 0
-        The value, in units of the signal.
+        The value, in units of the signal: what the model sees. With a scaling these are scaled
+        anomalies, and ``scaling.scale_number`` makes them of a number in the unit of the data.
 
     Raises
     ------

@@ -322,7 +322,9 @@ class Network:
         ----------
         scaling : Scaling or None
             Climatology, scale, lead and coordinates, as :func:`relaxon.datasets.from_xarray` finds
-            them; of the model's grid. None takes it away.
+            them; of the model's grid. None takes it away. What the grid's Dirichlet conditions hold
+            is in the numbers the model sees; ``scaling.scale_number`` makes them of numbers in the
+            unit of the data.
 
         Returns
         -------

@@ -96,7 +96,7 @@ PYTHON_LAYERS = [
         "physics/standard_error",
         "physics/plots",
     },
-    {"physics/remarks"},
+    {"physics/remarks", "physics/conditions"},
     {"physics/explain", "physics/explanation_figure", "physics/labelled", "physics/tables"},
     {"forecasting/baselines", "forecasting/bounds", "forecasting/split", "forecasting/options"},
     {"forecasting/experiment"},

@@ -236,6 +236,49 @@ class Scaling:
             self.climatology[slots_of(times, self.period)] + self.scale * anomalies, np.float64
         )
 
+    @property
+    def only_mean(self) -> float | None:
+        """The climatology where it is one number for all cells and times ("none"), else None."""
+        return float(self.climatology[0, self.mask][0]) if self.period == "none" else None
+
+    def scale_number(self, argument: str, value: float) -> float:
+        """A number in the unit of the data as a model sees it, for what sides and masks hold.
+
+        Parameters
+        ----------
+        argument : str
+            What the message calls it.
+        value : float
+            In the unit of the data.
+
+        Returns
+        -------
+        float
+            (value - c) / s.
+
+        Raises
+        ------
+        ValueError
+            If the climatology c differs between cells or times: no single number is right then.
+
+        Examples
+        --------
+        >>> import relaxon as rx
+        >>> pairs = rx.datasets.from_xarray(rx.datasets.sst().to_xarray(), anomaly="none")
+        >>> warm = rx.Dirichlet(pairs.scaling.scale_number("boundary", 300.0))
+        >>> pairs.grid.replace(boundary=((warm, "neumann"), "periodic")).boundary[0][1]
+        'neumann'
+        """
+        if self.only_mean is None:
+            refuse(
+                argument,
+                f"no fixed value where the climatology that is removed (anomaly {self.period!r}) "
+                f"differs between cells or times",
+                f"{value:g} {self.unit}".rstrip(),
+                fix="with anomaly 'none' one mean is removed everywhere",
+            )
+        return (value - self.only_mean) / self.scale
+
     # -- plain Python objects --------------------------------------------------------------------
 
     def to_parts(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:

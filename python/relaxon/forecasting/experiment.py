@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from .._validate import check_dtype, check_number
 from ..datasets.samples import Samples
 from ..datasets.series import Series
+from ..grid import Dirichlet
 from ..model import Relaxation
 from ..physics.explain import Explanation, explain
 from ..training.fit import Fit, fit
@@ -107,7 +108,7 @@ class Experiment:
         dtype = check_dtype(options.dtype).name
         parts = (options.holdout, options.validation_used, dtype)
         if isinstance(data, Series):
-            self.split = split_series(data, options.value("lead"), options.anomaly, *parts)
+            self.split = split_series(data, options.value("lead"), self._period, *parts)
         else:
             self.split = split_samples(data, *parts)
         # Again: only the split knows the mask.
@@ -227,6 +228,16 @@ class Experiment:
         )
 
     @property
+    def _period(self) -> str | None:
+        """The climatology that is asked for; None where the data decide.
+
+        A fixed value asks for the only one with which it is a single number.
+        """
+        assert isinstance(self.data, Series)
+        given = self.options.anomaly or self.data.anomaly
+        return "none" if given is None and self.options.has_fixed_values else given
+
+    @property
     def _loss(self) -> SquaredDistance:
         """The squared distance that is the training error."""
         return SquaredDistance(weights=self.split.loss_weights(self.split.training))
@@ -290,14 +301,24 @@ class Experiment:
         )
 
     def _build_model(self) -> Relaxation:
-        options, split = self.options, self.split
+        options, split, scaling = self.options, self.split, self.split.scaling
+
+        def scaled(argument: str, condition: Any) -> Any:
+            """What the model sees of a condition in the unit of the data."""
+            if isinstance(condition, tuple):
+                return tuple(scaled(argument, side) for side in condition)
+            if scaling is None or not isinstance(condition, Dirichlet):
+                return condition
+            return Dirichlet(scaling.scale_number(argument, condition.value))
+
         boundary: Any = split.coordinates.boundary
         if options.boundary is not None:
             boundary = parse_boundary(options.boundary, split.coordinates.names)
+        masked = parse_condition("mask_boundary", options.value("mask_boundary"))
         grid = split.coordinates.grid(
             None if split.mask.all() else split.mask,
-            boundary=boundary,
-            mask_boundary=parse_condition("mask_boundary", options.value("mask_boundary")),
+            boundary=scaled("boundary", boundary),
+            mask_boundary=scaled("mask_boundary", masked),
         )
         # The names among the options are texts from outside: the constructor checks them.
         settings: dict[str, Any] = {
@@ -305,7 +326,6 @@ class Experiment:
             "bias": options.bias,
             "dtype": options.dtype,
         }
-        scaling = split.scaling
         model = Relaxation(
             options.build_operator(grid),
             depth=options.depth,

@@ -84,6 +84,12 @@ class Options:
         return self.operator != "dense" and self.space == "local"
 
     @property
+    def has_fixed_values(self) -> bool:
+        """Whether a side or the mask holds a value in the unit of the data."""
+        texts = [*(self.boundary or "").replace(":", ",").split(","), self.mask_boundary or ""]
+        return any(text.strip() not in ("", *CONDITIONS) for text in texts)
+
+    @property
     def smoothness_used(self) -> float:
         """The strength of the smoothness penalty."""
         if self.smoothness is not None:
@@ -279,7 +285,8 @@ def parse_boundary(text: str, axes: Sequence[str]) -> tuple[Any, ...]:
     ----------
     text : str
         One entry per axis, separated by commas: "periodic", "neumann", a number (the value of a
-        Dirichlet condition), or two of these for the low and the high side, as in "neumann:0".
+        Dirichlet condition, in the unit of the data), or two of these for the low and the high
+        side, as in "neumann:0".
     axes : sequence of str
         Names of the axes.
 

@@ -19,6 +19,7 @@ from ..model import Relaxation
 from ..operators import ADR, Moments
 from ..training.losses import Distance, SquaredDistance
 from .coefficients import Process, read_processes
+from .conditions import describe_fixed_values
 from .lattice import Lattice, is_field, is_layered
 from .remarks import Remark, read_remarks
 from .stability import (
@@ -407,6 +408,9 @@ def explain(
             errors = estimate_standard_errors(model, data, loss, threads, groups)
     if model.beta:
         notes.append("without the soft normalisation (beta)")
+    fixed = describe_fixed_values(model)
+    if fixed:
+        notes.append(fixed)
     lattice = Lattice(model)
     slope = slope_at_zero(model.activation)
     if slope == 0.0:
