@@ -74,6 +74,7 @@ PYTHON_LAYERS = [
     {"_config"},
     {"grid", "activations"},
     {"datasets/samples", "datasets/coordinates", "datasets/dates", "datasets/time_axis"},
+    {"datasets/decoding"},
     {"datasets/scaling"},
     {"datasets/roles", "datasets/variable"},
     {"datasets/series"},

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from .._validate import refuse
 from .coordinates import Coordinates
+from .decoding import decode_times
 from .roles import (
     Members,
     axes_text,
@@ -141,7 +142,7 @@ class Series:
             kind = type(da).__name__
             fix = "choose a variable of it" if kind == "Dataset" else ""
             refuse("da", "an xarray.DataArray", kind, TypeError, fix)
-        name = str(da.name or "data")
+        da, name = decode_times(da), str(da.name or "data")
         if da.dtype.kind != "f":
             refuse(name, "floating-point numbers", str(da.dtype), TypeError, _number_fix(da.dtype))
         time_name = time_dim(da, name)
@@ -304,7 +305,7 @@ class Series:
         """
         from xarray import DataArray
 
-        time_name = self.time.name
+        da, time_name = decode_times(da), self.time.name
         is_single = time_name not in da.dims
         if is_single:
             dates = [str(c) for c in da.coords if c != time_name and has_dates(da[c].values)]
@@ -371,4 +372,6 @@ def _warn_of_planes(da: DataArray, coordinates: Coordinates) -> None:
 
 
 def _number_fix(dtype: np.dtype[Any]) -> str:
+    if dtype.kind == "m":
+        return "open the file with decode_timedelta=False: then they are numbers with a unit"
     return "convert it with da.astype('float64')" if dtype.kind in "iub" else ""

@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from .._validate import refuse
+from .decoding import decode_times
 
 if TYPE_CHECKING:
     from xarray import DataArray
@@ -33,8 +34,8 @@ def open_variable(path: str | os.PathLike[str], variable: str | None = None) -> 
     Raises
     ------
     FileNotFoundError, ValueError
-        If the file is missing or unreadable, the variable is not in it, or none is named where
-        there are several.
+        If the file is missing or unreadable, the variable is not in it, none is named where
+        there are several, or its times cannot be decoded.
     ImportError
         If xarray or the package for this format is not installed.
     """
@@ -50,8 +51,12 @@ def open_variable(path: str | os.PathLike[str], variable: str | None = None) -> 
         ) from None
     # netCDF4 reads zeros where a classic file is cut off; SciPy says so.
     engine = "scipy" if _has_magic(where, b"CDF\x01", b"CDF\x02") else None
-    with _readable(where):
-        dataset = xarray.open_dataset(where, engine=engine)
+    with _readable(where, engine):
+        # Times are decoded on their own, so that what is wrong with them can be told; durations
+        # are numbers with a unit.
+        dataset = xarray.open_dataset(
+            where, engine=engine, decode_times=False, decode_timedelta=False
+        )
     with dataset:
         names = [str(name) for name, data in dataset.data_vars.items() if data.ndim > 0]
         if variable is None:
@@ -69,18 +74,18 @@ def open_variable(path: str | os.PathLike[str], variable: str | None = None) -> 
                 f"one of {', '.join(map(repr, names)) or 'those in the file (there is none)'}",
                 repr(variable),
             )
-        with _readable(where):
+        with _readable(where, engine, variable):
             loaded: DataArray = dataset[variable].load()
-        return loaded
+    return decode_times(loaded)
 
 
 @contextmanager
-def _readable(where: str) -> Iterator[None]:
+def _readable(where: str, engine: Any, variable: str | None = None) -> Iterator[None]:
     try:
         yield
     except Exception as error:
         # Whatever a reader of some format raises, what it means is this.
-        reason = _why_unreadable(where, error)
+        reason = _why_unreadable(where, engine, variable, error)
         raise ValueError(
             f"argument 'DATA': expected a file that xarray opens, or .npz, got {where}: {reason}"
         ) from None
@@ -94,15 +99,33 @@ def _has_magic(where: str, *beginnings: bytes) -> bool:
         return file.read(4).startswith(beginnings)
 
 
-def _why_unreadable(where: str, error: Exception) -> str:
+def _why_unreadable(where: str, engine: Any, variable: str | None, error: Exception) -> str:
     """What is wrong with a file that xarray does not open."""
     if os.path.isdir(where):
         return "a folder that holds no data set xarray knows"
     if not os.path.getsize(where):
         return "the file is empty"
-    reason = " ".join(str(error).split())
+    reason = " ".join(str(error).split()) or type(error).__name__
+    if "filter" in reason.lower():
+        return f"its compression needs a filter that is not installed ({reason})"
     if _has_magic(where, b"\x89HDF", b"CDF"):
+        if _has_whole_bytes(where, engine, variable):
+            return f"a netCDF file whose attributes cannot be decoded ({reason})"
         return f"a netCDF file that is damaged or cut off ({reason})"
     if "did not find a match" in reason:
         return "no format that the installed packages read"
     return reason
+
+
+def _has_whole_bytes(where: str, engine: Any, variable: str | None) -> bool:
+    """Whether a file can be read as long as nothing in it is interpreted."""
+    import xarray
+
+    try:
+        with xarray.open_dataset(where, engine=engine, decode_cf=False) as dataset:
+            names = list(dataset.variables) if variable is None else [variable]
+            for name in names:
+                dataset[name].load()
+    except Exception:
+        return False
+    return True
