@@ -98,6 +98,7 @@ PYTHON_LAYERS = [
         "physics/plots",
     },
     {"physics/remarks", "physics/conditions"},
+    {"physics/limits"},
     {"physics/explain", "physics/explanation_figure", "physics/labelled", "physics/tables"},
     {"forecasting/baselines", "forecasting/bounds", "forecasting/split", "forecasting/options"},
     {"forecasting/experiment"},

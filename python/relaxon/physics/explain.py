@@ -21,6 +21,7 @@ from ..training.losses import Distance, SquaredDistance
 from .coefficients import Process, read_processes
 from .conditions import describe_fixed_values
 from .lattice import Lattice, is_field, is_layered
+from .limits import read_limits
 from .remarks import Remark, read_remarks
 from .stability import (
     ADVECTIVE,
@@ -438,21 +439,23 @@ def explain(
             replace(process, standard_error=error, mean_standard_error=float(mean))
             for process, error, mean in zip(processes, single, means, strict=True)
         ]
+    stability = read_stability(lattice, slope)
+    remarks = read_remarks(
+        processes,
+        model.grid,
+        _coordinates(model.grid, model.scaling),
+        has_bounds=isinstance(model.operator, ADR | Moments),
+    )
     return Explanation(
         processes=tuple(processes),
         grid=model.grid,
         parameters=tuple(_other_parameters(lattice, errors)),
-        stability=read_stability(lattice, slope),
+        stability=stability,
         standard_errors=errors,
         note="\n".join(notes),
         n_layers=lattice.n_layers,
         scaling=model.scaling,
-        remarks=read_remarks(
-            processes,
-            model.grid,
-            _coordinates(model.grid, model.scaling),
-            has_bounds=isinstance(model.operator, ADR | Moments),
-        ),
+        remarks=(*remarks, *read_limits(processes, stability)),
     )
 
 
