@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ._validate import check_choice, check_instance, refuse
+from ._validate import check_choice, check_flag, check_instance, refuse
 from .ends import Readout
 from .grid import Dirichlet, Grid
 from .model import Relaxation
@@ -72,6 +73,11 @@ class RelaxationRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
         Default ``rx.LBFGS()``, which needs no tuning.
     steps, tolerance, batch_size
         As for :func:`relaxon.fit`; default 500 and 1e-4.
+    scale : bool, default True
+        Whether the model works on numbers of about 1: (X - mean_) / scale_, with one mean and one
+        standard deviation of all columns. With a grid y is of the same field and taken likewise,
+        without one by its own mean and deviation. Predictions are in the units of y; Dirichlet
+        values are in those of X.
     l2, smoothness : float, default 0
         Strengths of :class:`relaxon.L2` on all parameters and of :class:`relaxon.Smoothness`, which
         needs coefficients per cell.
@@ -86,8 +92,12 @@ class RelaxationRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
     ----------
     model_ : Relaxation
         The trained model.
+    mean_, scale_ : float
+        Of X; 0 and 1 without `scale`.
+    y_mean_, y_scale_ : float
+        Of y; with a grid those of X.
     history_ : History
-        Loss and more per step.
+        Loss and more per step, of scaled numbers.
     n_iter_ : int
         Steps made.
     n_features_in_, feature_names_in_
@@ -101,12 +111,14 @@ class RelaxationRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
     Warns
     -----
     ConvergenceWarning
-        If `steps` did not suffice.
+        If `steps` did not suffice, or no parameter changes the output where training starts.
 
     Notes
     -----
-    X and y are converted as scikit-learn does: float32 stays, anything else becomes float64. X is
-    not scaled; put a ``StandardScaler`` before it. With a readout the first c is the mean of y.
+    X and y are converted as scikit-learn does: float32 stays, anything else becomes float64. One
+    scale for all columns keeps their differences, which the dynamics lives on; where columns are of
+    different units, put a ``StandardScaler`` before it. Means and deviations are weighted as the
+    samples are, and leave masked cells out. With a readout the first c is the mean of y.
 
     Examples
     --------
@@ -139,6 +151,7 @@ class RelaxationRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
         steps: int = 500,
         tolerance: float = 1e-4,
         batch_size: int | None = None,
+        scale: bool = True,
         l2: float = 0.0,
         smoothness: float = 0.0,
         random_state: Any = None,
@@ -164,6 +177,7 @@ class RelaxationRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
         self.steps = steps
         self.tolerance = tolerance
         self.batch_size = batch_size
+        self.scale = scale
         self.l2 = l2
         self.smoothness = smoothness
         self.random_state = random_state
@@ -210,6 +224,9 @@ class RelaxationRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
                 refuse("sample_weight", "weights of at least 0, not all 0", weights.min())
             weights = weights * (len(weights) / weights.sum())
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
+        self._find_scales(X, targets, weights)
+        X = _scaled(X, self.mean_, self.scale_)
+        targets = _scaled(targets, self.y_mean_, self.y_scale_)
         model = self._start(X.shape[1], targets, weights, X.dtype, seed)
         targets = targets.reshape(-1, *model.output_shape)
         if weights is not None:
@@ -239,6 +256,9 @@ class RelaxationRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
                 ConvergenceWarning,
                 stacklevel=2,
             )
+        if result.status is Status.STALLED:
+            fix = "" if self.scale else ", as scale=True does"
+            warnings.warn(f"{result.message}{fix}", ConvergenceWarning, stacklevel=2)
         self.model_ = result.model
         self.history_ = result.history
         self.n_iter_ = len(result.history)
@@ -266,7 +286,11 @@ class RelaxationRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
             order="C",
             ensure_all_finite=not self._is_masked(),
         )
+        X = _scaled(X, self.mean_, self.scale_)
         out = self.model_(X.reshape(-1, *self.model_.input_shape), threads=self.threads)
+        kind = out.dtype.type
+        if (self.y_mean_, self.y_scale_) != (0.0, 1.0):
+            out = out * kind(self.y_scale_) + kind(self.y_mean_)
         return out.reshape(-1) if self._is_flat else out.reshape(len(out), -1)
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
@@ -287,6 +311,16 @@ class RelaxationRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
         y, predicted = self._without_masked(y), self.predict(X)
         exists = self._cells()
         return float(r2_score(y[:, exists], predicted[:, exists], sample_weight=sample_weight))
+
+    def _find_scales(self, X: Array, targets: Array, weights: Array | None) -> None:
+        """Set the scales of X and y."""
+        self.mean_, self.scale_ = self.y_mean_, self.y_scale_ = 0.0, 1.0
+        if not check_flag("scale", self.scale):
+            return
+        read = X[:, self._cells()] if self._is_masked() else X
+        self.mean_, self.scale_ = self.y_mean_, self.y_scale_ = _mean_and_deviation(read, weights)
+        if self.grid is None:
+            self.y_mean_, self.y_scale_ = _mean_and_deviation(targets, weights)
 
     def _is_masked(self) -> bool:
         return isinstance(self.grid, Grid) and self.grid.mask is not None
@@ -320,7 +354,7 @@ class RelaxationRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
                 if n != n_cells:
                     refuse(name, f"{n_cells} columns, one for each cell of {grid.shape}", n)
         model = Relaxation(
-            self._operator(grid),
+            self._operator(_scaled_grid(grid, self.mean_, self.scale_)),
             depth=self.depth,
             activation=self.activation,
             omega=self.omega,
@@ -345,6 +379,40 @@ class RelaxationRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
         if kind == "moments":
             return Moments(grid, order=self.order, space=self.space, time=self.time)
         return ADR(grid, space=self.space, time=self.time, scheme=self.scheme)
+
+
+def _mean_and_deviation(columns: Array, weights: Array | None) -> tuple[float, float]:
+    """Of all entries; the deviation is 1 where they do not vary. Missing ones are for the model."""
+    known = np.isfinite(columns)
+    counts = known if weights is None else known * weights.astype(np.float64)[:, np.newaxis]
+    total = counts.sum(dtype=np.float64)
+    values = np.where(known, columns, 0.0).astype(np.float64)
+    mean = float(np.sum(counts * values) / total)
+    deviation = math.sqrt(float(np.sum(counts * (values - mean) ** 2) / total))
+    # The deviation of a constant is that of its rounding.
+    is_constant = deviation <= 4.0 * float(np.finfo(columns.dtype).eps) * abs(mean)
+    return mean, 1.0 if is_constant else deviation
+
+
+def _scaled(columns: Array, mean: float, scale: float) -> Array:
+    """In the type of the columns; the very same where there is nothing to do."""
+    if mean == 0.0 and scale == 1.0:
+        return columns
+    kind = columns.dtype.type
+    return np.asarray((columns - kind(mean)) / kind(scale))
+
+
+def _scaled_grid(grid: Grid, mean: float, scale: float) -> Grid:
+    """The grid with its Dirichlet values in the numbers that the model sees."""
+
+    def scaled(condition: Any) -> Any:
+        is_value = isinstance(condition, Dirichlet)
+        return Dirichlet((condition.value - mean) / scale) if is_value else condition
+
+    return grid.replace(
+        boundary=tuple((scaled(low), scaled(high)) for low, high in grid.boundary),
+        mask_boundary=scaled(grid.mask_boundary),
+    )
 
 
 def _one_axis(boundary: Any) -> Any:

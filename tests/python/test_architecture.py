@@ -87,7 +87,7 @@ PYTHON_LAYERS = [
     {"physics/lattice", "physics/numbers"},
     {"physics/stability", "training/history", "training/constraints"},
     {"training/progress", "training/descent"},
-    {"training/divergence", "training/quasi_newton"},
+    {"training/divergence", "training/quasi_newton", "training/stall"},
     {"training/fit", "files", "plan", "gradient_check"},
     # Doors for other frameworks; nothing looks into them.
     {"torch", "jax", "sklearn"},

@@ -13,6 +13,7 @@ import relaxon as rx
 
 pytest.importorskip("sklearn")
 from sklearn.base import clone
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -44,7 +45,7 @@ def test_finds_a_linear_map_with_one_and_two_targets() -> None:
     assert one.score(x, y) > 0.999
     assert one.predict(x).shape == y.shape
     both = np.stack([y, -x[:, 1]], axis=1)
-    two = linear().fit(x, both)
+    two = linear(steps=500).fit(x, both)
     assert two.predict(x).shape == both.shape
     assert two.score(x, both) > 0.999
 
@@ -54,7 +55,16 @@ def test_fields_on_a_grid() -> None:
     y = rx.Relaxation(rx.ADR(rx.Grid((32,))), depth=2, activation="identity", seed=5)(x)
     found = linear(grid=rx.Grid((32,)), space="homogeneous", depth=2).fit(x, y)
     assert found.score(x, y) > 0.999
-    assert np.array_equal(found.predict(x), found.model_(x))
+    # One mean and one deviation of X, for y as well: the dynamics keeps its meaning.
+    assert (found.mean_, found.scale_) == pytest.approx((x.mean(), x.std()))
+    assert (found.y_mean_, found.y_scale_) == (found.mean_, found.scale_)
+    scaled = (x - found.mean_) / found.scale_
+    np.testing.assert_allclose(
+        found.predict(x), found.mean_ + found.scale_ * found.model_(scaled), rtol=1e-12
+    )
+    raw = linear(grid=rx.Grid((32,)), space="homogeneous", depth=2, scale=False).fit(x, y)
+    assert (raw.mean_, raw.scale_, raw.y_mean_, raw.y_scale_) == (0.0, 1.0, 0.0, 1.0)
+    assert np.array_equal(raw.predict(x), raw.model_(x))
     with pytest.raises(ValueError, match="argument 'y': expected 32 columns"):
         linear(grid=rx.Grid((32,))).fit(x, y[:, 0])
 
@@ -102,6 +112,62 @@ def test_settings_are_kept() -> None:
     regressor = linear(depth=3, optimizer=rx.LBFGS(memory=5))
     assert clone(regressor).get_params() == regressor.get_params()
     assert regressor.set_params(depth=2).depth == 2
+
+
+def kelvin() -> tuple[Any, Any]:
+    x = np.random.default_rng(16).standard_normal((60, 10))
+    return 290.0 + x, 290.0 + np.roll(x, 1, axis=1)
+
+
+def test_fields_of_290_kelvin_are_learned_like_their_anomalies() -> None:
+    x, y = kelvin()
+    settings: dict[str, Any] = {"grid": rx.Grid((10,)), "space": "homogeneous", "random_state": 0}
+    warm = RelaxationRegressor(**settings).fit(x, y)
+    anomalies = RelaxationRegressor(**settings).fit(x - 290.0, y - 290.0)
+    assert warm.score(x, y) == pytest.approx(anomalies.score(x - 290.0, y - 290.0), abs=1e-3)
+    assert warm.score(x, y) > 0.4
+    assert warm.predict(x.astype(np.float64)).mean() == pytest.approx(290.0, abs=0.1)
+
+
+def test_a_saturated_activation_is_no_convergence() -> None:
+    x, y = kelvin()
+    settings: dict[str, Any] = {"grid": rx.Grid((10,)), "space": "homogeneous", "scale": False}
+    with pytest.warns(
+        ConvergenceWarning, match=r"stalled.*tanh.*290 \+- .*scale=True"
+    ):
+        found = RelaxationRegressor(**settings).fit(x, y)
+    assert found.n_iter_ == 0
+
+
+def test_means_are_weighted_and_leave_masked_cells_out() -> None:
+    mask = np.ones(10, dtype=bool)
+    mask[3] = False
+    x, y = kelvin()
+    x[:, 3] = 1e6
+    x[30:] += 100.0
+    weights = np.repeat([1.0, 0.0], 30)
+    grid = rx.Grid((10,), boundary="neumann", mask=mask)
+    found = RelaxationRegressor(grid=grid, space="homogeneous", steps=5, tolerance=0.9)
+    found.fit(x, y, weights)
+    read = x[:30, mask]
+    assert (found.mean_, found.scale_) == pytest.approx((read.mean(), read.std()))
+
+
+def test_dirichlet_values_are_in_the_unit_of_the_data() -> None:
+    x, y = kelvin()
+    grid = rx.Grid((10,), boundary=rx.Dirichlet(290.0))
+    settings: dict[str, Any] = {"space": "homogeneous", "activation": "identity"}
+    found = linear(grid=grid, **settings).fit(x, y)
+    by_hand = linear(grid=grid.replace(boundary=rx.Dirichlet(0.0)), scale=False, **settings)
+    by_hand.fit(x - 290.0, y - 290.0)
+    assert found.score(x, y) == pytest.approx(by_hand.score(x - 290.0, y - 290.0), abs=1e-4)
+
+
+def test_a_constant_is_taken_as_it_is() -> None:
+    x, y = np.full((20, 5), 0.1), np.full(20, 3.0)
+    found = RelaxationRegressor(tolerance=1.0).fit(x, y)
+    assert (found.scale_, found.y_scale_) == (1.0, 1.0)
+    np.testing.assert_allclose(found.predict(x), 3.0, atol=0.2)
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")

@@ -46,6 +46,8 @@ class Descent:
         Low and high bounds of all parameters, one array behind the other.
     trained : array of bool
         Which of these are trained.
+    trained_names : list of str
+        Names of the trained parameters.
     """
 
     def __init__(
@@ -61,7 +63,11 @@ class Descent:
         self._x = x
         self._records: list[NDArray[np.float64]] = []
         sizes = [array.size for array in start._arrays()]
+        names = [name for name in start.params if name != "omega"]
         self.trained = np.repeat(is_trained, sizes)
+        self.trained_names = [
+            name for name, chosen in zip([*names, "omega"], is_trained, strict=True) if chosen
+        ]
         self.bounds = None if bounds is None else (_flat(bounds[0]), _flat(bounds[1]))
 
     @property

@@ -22,6 +22,7 @@ from .optimizers import LBFGS, Optimizer, SteepestDescent
 from .penalties import Penalty
 from .progress import Progress, make_progress
 from .quasi_newton import run_lbfgs
+from .stall import describe_stall
 
 __all__ = ["CallbackError", "DivergenceError", "Fit", "History", "State", "Status", "fit"]
 
@@ -43,7 +44,7 @@ class Fit:
     status : Status
         How it ended.
     message : str
-        The same in words.
+        The same in words; where it has stalled, with the scale of x and y.
     seconds : float
         Wall time.
     """
@@ -295,10 +296,16 @@ def fit(
         follower.close()
     if found == "diverged":
         diverge(descent, optimizer, threads)
-    status = Status[found.upper()]
+    status, history = Status[found.upper()], descent.history()
+    message = status.value
+    if status is Status.CONVERGED:
+        last = descent.model("parameters")
+        stall = describe_stall(last, x, y, loss, descent.trained_names, history, threads)
+        if stall:
+            status, message = Status.STALLED, stall
     best = descent.model("parameters" if validation is None else "best")
     seconds = time.perf_counter() - begin
-    result = Fit(best, descent.history(), status, status.value, seconds)
+    result = Fit(best, history, status, message, seconds)
     if follower.error is not None:
         error = follower.error
         raise CallbackError(
