@@ -132,9 +132,7 @@ def test_fields_of_290_kelvin_are_learned_like_their_anomalies() -> None:
 def test_a_saturated_activation_is_no_convergence() -> None:
     x, y = kelvin()
     settings: dict[str, Any] = {"grid": rx.Grid((10,)), "space": "homogeneous", "scale": False}
-    with pytest.warns(
-        ConvergenceWarning, match=r"stalled.*tanh.*290 \+- .*scale=True"
-    ):
+    with pytest.warns(ConvergenceWarning, match=r"stalled.*tanh.*290 \+- .*scale=True"):
         found = RelaxationRegressor(**settings).fit(x, y)
     assert found.n_iter_ == 0
 

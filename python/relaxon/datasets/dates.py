@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any, NoReturn
 
@@ -11,11 +13,21 @@ from numpy.typing import NDArray
 from .._validate import refuse
 from .coordinates import JITTER
 
-__all__ = ["elapsed", "has_cftime", "later", "months", "months_later", "time_text"]
+__all__ = [
+    "elapsed",
+    "has_cftime",
+    "later",
+    "months",
+    "months_later",
+    "pack_times",
+    "time_text",
+    "unpack_times",
+]
 
 DAY = np.timedelta64(1, "D")
 SECOND = np.timedelta64(1, "s")
 LARGEST = 2**63 - 1
+_ISO_DATE = re.compile(r"(-?\d+)-(\d\d)-(\d\d)(?:[T ](\d\d):(\d\d)(?::(\d\d)(?:\.(\d{1,6}))?)?)?")
 
 
 def time_text(time: Any, unit: str = "") -> str:
@@ -30,6 +42,73 @@ def time_text(time: Any, unit: str = "") -> str:
 def has_cftime(times: NDArray[Any]) -> bool:
     """Whether all are dates of the package cftime."""
     return times.dtype.kind == "O" and all(hasattr(t, "calendar") for t in times)
+
+
+def pack_times(times: NDArray[Any]) -> dict[str, NDArray[Any]]:
+    """Times as arrays without Python objects, for archives.
+
+    Parameters
+    ----------
+    times : ndarray
+        Of any kind.
+
+    Returns
+    -------
+    dict of str to ndarray
+        "time"; dates of cftime are texts as in "2001-02-30T12:00:00", beside their "calendar".
+    """
+    if not has_cftime(times):
+        return {"time": times}
+    texts = [time.isoformat() for time in times.ravel()]
+    return {
+        "time": np.array(texts, np.str_).reshape(times.shape),
+        "calendar": np.array(times.ravel()[0].calendar if times.size else "standard"),
+    }
+
+
+def unpack_times(arrays: Mapping[str, NDArray[Any]]) -> NDArray[Any]:
+    """The times that :func:`pack_times` made arrays of.
+
+    Parameters
+    ----------
+    arrays : mapping of str to ndarray
+        With "time", and "calendar" beside texts that are not of the standard calendar.
+
+    Returns
+    -------
+    ndarray
+        datetime64, cftime objects, or what else "time" holds.
+
+    Raises
+    ------
+    ValueError
+        If a text is no date of its calendar.
+    """
+    times = arrays["time"]
+    if times.dtype.kind != "U":
+        return times
+    calendar = str(arrays["calendar"]) if "calendar" in arrays else ""
+    found = [_read_date(str(text), calendar) for text in times]
+    return np.array(found, object if calendar else None)
+
+
+def _read_date(text: str, calendar: str) -> Any:
+    try:
+        if not calendar:
+            return np.datetime64(text)
+        import cftime
+
+        match = _ISO_DATE.fullmatch(text)
+        if match is None:
+            raise ValueError("no date")
+        year, month, day, hour, minute, second = (int(number or 0) for number in match.groups()[:6])
+        microsecond = int((match[7] or "0").ljust(6, "0"))
+        return cftime.datetime(
+            year, month, day, hour, minute, second, microsecond, calendar=calendar
+        )
+    except ValueError:
+        kind = f"dates of the calendar {calendar!r}" if calendar else "dates"
+        refuse("time", f"{kind}, as in '2001-02-28T12:00:00'", repr(text))
 
 
 def elapsed(times: NDArray[Any]) -> NDArray[np.float64]:

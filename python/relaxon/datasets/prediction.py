@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import os
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .._validate import refuse
+from .dates import unpack_times
+from .missing import check_stand_ins
 from .samples import check_field, read_archive
 from .series import Series
 from .time_axis import PERIODS, TimeAxis
@@ -22,7 +25,12 @@ if TYPE_CHECKING:
 __all__ = ["forecast", "forecast_archive"]
 
 
-def forecast(model: Relaxation, da: DataArray, threads: int | None = None) -> DataArray:
+def forecast(
+    model: Relaxation,
+    da: DataArray,
+    threads: int | None = None,
+    missing: Sequence[float] = (),
+) -> DataArray:
     """Apply a model to a labelled array.
 
     v(t + lead) = c(t + lead) + s model((v(t) - c(t)) / s), with climatology c and scale s of the
@@ -39,6 +47,8 @@ def forecast(model: Relaxation, da: DataArray, threads: int | None = None) -> Da
         not.
     threads : int, optional
         As for a call of the model.
+    missing : sequence of float
+        Values that stand for gaps.
 
     Returns
     -------
@@ -60,13 +70,15 @@ def forecast(model: Relaxation, da: DataArray, threads: int | None = None) -> Da
     scaling = model.scaling
     if scaling is None:
         refuse("model", "one with a scaling", "none", fix="attach it with model.with_scaling")
-    series = Series.read(da, order=scaling.coordinates.names, step=scaling.step)
+    series = Series.read(da, order=scaling.coordinates.names, step=scaling.step, missing=missing)
     scaling.check(series.coordinates, series.time.step, series.unit)
     y, later = _ahead(model, series.values, series.time, threads)
     return series.label(y, later, da)
 
 
-def forecast_archive(model: Relaxation, path: str | os.PathLike[str]) -> dict[str, NDArray[Any]]:
+def forecast_archive(
+    model: Relaxation, path: str | os.PathLike[str], missing: Sequence[float] = ()
+) -> dict[str, NDArray[Any]]:
     """Apply a model to the array ``x`` of an ``.npz`` file.
 
     Parameters
@@ -74,12 +86,15 @@ def forecast_archive(model: Relaxation, path: str | os.PathLike[str]) -> dict[st
     model : Relaxation
         A model; with a scaling, x is in the unit of the data, otherwise the model's own numbers.
     path : path-like
-        The file; where the model's scaling has a climatology it also holds ``time``, dates.
+        The file; where the model's scaling has a climatology it also holds ``time``: dates, or
+        texts as :func:`pack_times` makes them.
+    missing : sequence of float
+        Values of x that stand for gaps.
 
     Returns
     -------
     dict of str to ndarray
-        "y", and "time" where the file has it.
+        "y", and where the file has it "time", dates.
 
     Raises
     ------
@@ -94,7 +109,8 @@ def forecast_archive(model: Relaxation, path: str | os.PathLike[str]) -> dict[st
         if name not in arrays:
             rule = " and ".join(map(repr, needed))
             refuse("DATA", f"arrays {rule}", ", ".join(map(repr, arrays)) or "an empty file")
-    x = check_field("x", arrays["x"])
+    x = check_field("x", arrays["x"], missing)
+    check_stand_ins("x", x)
     if x.shape[1:] != model.grid.shape or not len(x):
         refuse("x", f"shape (samples, {', '.join(map(str, model.grid.shape))})", x.shape)
     if scaling is None:
@@ -105,7 +121,7 @@ def forecast_archive(model: Relaxation, path: str | os.PathLike[str]) -> dict[st
         return {"y": _ahead(model, x, axis, None)[0]}
     if arrays["time"].shape != x.shape[:1]:
         refuse("time", f"one for each of {len(x)} samples", arrays["time"].shape)
-    axis = TimeAxis.read("time", arrays["time"], {}, scaling.step)
+    axis = TimeAxis.read("time", unpack_times(arrays), {}, scaling.step)
     y, later = _ahead(model, x[::-1] if axis.is_flipped else x, axis, None)
     return {"y": y[::-1], "time": later[::-1]} if axis.is_flipped else {"y": y, "time": later}
 

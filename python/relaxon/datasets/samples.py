@@ -5,12 +5,14 @@ from __future__ import annotations
 import dataclasses
 import os
 import zipfile
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .._validate import refuse
+from .missing import check_stand_ins, mask_values
 
 __all__ = ["Samples", "check_field", "read_archive", "read_samples"]
 
@@ -111,13 +113,15 @@ def read_archive(path: str | os.PathLike[str]) -> dict[str, NDArray[Any]]:
     return arrays
 
 
-def read_samples(path: str | os.PathLike[str]) -> Samples:
+def read_samples(path: str | os.PathLike[str], missing: Sequence[float] = ()) -> Samples:
     """Pairs from an ``.npz`` file with arrays ``x``, ``y`` and, optionally, ``weights``.
 
     Parameters
     ----------
     path : path-like
         The file.
+    missing : sequence of float
+        Values of x and y that stand for gaps, as NaN does.
 
     Returns
     -------
@@ -129,13 +133,13 @@ def read_samples(path: str | os.PathLike[str]) -> Samples:
     ------
     FileNotFoundError, TypeError, ValueError
         If the file is missing or unreadable, an array is missing or of the wrong type or shape,
-        weights are negative, or an x is missing here and there.
+        weights are negative, an x is missing here and there, or a value seems to stand for gaps.
     """
     arrays = read_archive(path)
     for name in ("x", "y"):
         if name not in arrays:
             refuse("DATA", "arrays 'x' and 'y'", ", ".join(map(repr, arrays)) or "an empty file")
-    x, y = check_field("x", arrays["x"]), check_field("y", arrays["y"])
+    x, y = (check_field(name, arrays[name], missing) for name in ("x", "y"))
     if not 2 <= x.ndim <= 4:
         refuse("x", "shape (samples, *grid) with one to three axes of space", x.shape)
     if y.shape != x.shape:
@@ -161,14 +165,21 @@ def read_samples(path: str | os.PathLike[str]) -> Samples:
         weights = ~is_missing
     if weights is not None and not np.any(weights[:, exists] > 0):
         refuse("y", "at least one value that counts", "none: all are missing or of weight 0")
+    check_stand_ins("x", x)
+    counts = np.broadcast_to(exists, y.shape) if weights is None else exists & (weights > 0)
+    check_stand_ins("y", np.where(counts, y, np.nan))
     return Samples(x, y, weights, source=os.fspath(path))
 
 
-def check_field(name: str, array: NDArray[Any]) -> Fields:
-    """An array of float32 or float64 without infinite values."""
+def check_field(name: str, array: NDArray[Any], missing: Sequence[float] = ()) -> Fields:
+    """An array of float32 or float64 without infinite values, NaN where it is missing.
+
+    `missing` are values that stand for gaps.
+    """
     if array.dtype not in (np.float32, np.float64):
         fix = f"save it as {name}.astype('float64')" if array.dtype.kind in "iubf" else ""
         refuse(name, "an array of float32 or float64", str(array.dtype), TypeError, fix)
+    array, _ = mask_values(array, missing)
     if np.isinf(array).any():
         index = tuple(int(i) for i in np.argwhere(np.isinf(array))[0])
         refuse(name, "finite or missing values", f"an infinite one at index {index}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import warnings
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 from .._validate import refuse
 from .coordinates import Coordinates
 from .decoding import decode_times
+from .missing import LIMITS, check_stand_ins, mask_invalid, mask_values
 from .roles import (
     Members,
     axes_text,
@@ -60,6 +62,8 @@ class Series:
         see :meth:`usual_period`.
     members : Members, optional
         Of an ensemble. They share climatology and scale; each has its own pairs.
+    notes : tuple of str
+        Lines on what was found while reading.
     """
 
     name: str
@@ -71,6 +75,7 @@ class Series:
     domain: str = ""
     anomaly: str | None = None
     members: Members | None = None
+    notes: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.values)
@@ -104,6 +109,7 @@ class Series:
         source: str = "",
         order: tuple[str, ...] = (),
         step: Step | None = None,
+        missing: Sequence[float] = (),
     ) -> Series:
         """Read a labelled array.
 
@@ -119,6 +125,8 @@ class Series:
             that of `da`.
         step : Step, optional
             Of time, where it is known: any times will do then, and one is enough.
+        missing : sequence of float
+            Values that stand for gaps, beside what attributes and the netCDF library call missing.
 
         Returns
         -------
@@ -129,8 +137,8 @@ class Series:
         ------
         TypeError, ValueError
             If it holds no real numbers, has no time axis or no (or too many) axes of space, or one
-            that is none of these, a coordinate is not monotone or uneven, a value is infinite, or
-            all are missing.
+            that is none of these, a coordinate is not monotone or uneven, a value is infinite, all
+            are missing, or one of them seems to stand for gaps.
 
         Warns
         -----
@@ -142,7 +150,7 @@ class Series:
             kind = type(da).__name__
             fix = "choose a variable of it" if kind == "Dataset" else ""
             refuse("da", "an xarray.DataArray", kind, TypeError, fix)
-        da, name = decode_times(da), str(da.name or "data")
+        da, name = mask_invalid(decode_times(da)), str(da.name or "data")
         if da.dtype.kind != "f":
             refuse(name, "floating-point numbers", str(da.dtype), TypeError, _number_fix(da.dtype))
         time_name = time_dim(da, name)
@@ -165,12 +173,13 @@ class Series:
             values = values.reshape(len(time.values), len(members), *coordinates.shape)
         if time.is_flipped:
             values = values[::-1]
-        values = np.ascontiguousarray(coordinates.flip(values))
+        values, notes = mask_values(np.ascontiguousarray(coordinates.flip(values)), missing)
         if np.isinf(values).any():
             index = tuple(int(i) for i in np.argwhere(np.isinf(values))[0])
             refuse(name, "finite or missing values", f"an infinite one at index {index}")
         if np.isnan(values).all():
             refuse(name, "at least one value", "none: all values are missing")
+        check_stand_ins(name, values)
         values.flags.writeable = False
         return cls(
             name,
@@ -180,6 +189,7 @@ class Series:
             coordinates,
             source,
             members=members,
+            notes=notes,
         )
 
     def usual_period(self, n_times: int) -> tuple[str, str]:
@@ -322,14 +332,15 @@ class Series:
             coords,
             (time_name, *members[0], *self.coordinates.names),
             name=da.name,
-            attrs=da.attrs,
+            # What was not measured is not bound to what could be.
+            attrs={key: value for key, value in da.attrs.items() if key not in LIMITS},
         )
         ordered: DataArray = labelled.transpose(*like.dims)
         return ordered.isel({time_name: 0}) if is_single else ordered
 
     def describe(self, scaling: Scaling) -> list[str]:
         """Lines on what was read: members, axes, odd steps of time, missing values."""
-        lines = [*self.coordinates.describe(), *self.time.describe(scaling.lead)]
+        lines = [*self.coordinates.describe(), *self.time.describe(scaling.lead), *self.notes]
         if self.members is not None:
             lines.insert(
                 0,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from .._validate import refuse
 from .decoding import decode_times
+from .missing import mask_invalid
 
 if TYPE_CHECKING:
     from xarray import DataArray
@@ -76,7 +77,7 @@ def open_variable(path: str | os.PathLike[str], variable: str | None = None) -> 
             )
         with _readable(where, engine, variable):
             loaded: DataArray = dataset[variable].load()
-    return decode_times(loaded)
+    return mask_invalid(decode_times(loaded))
 
 
 @contextmanager
