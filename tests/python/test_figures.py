@@ -15,6 +15,8 @@ from relaxon.forecasting.experiment import Experiment, Result
 from relaxon.forecasting.options import Options
 from relaxon.physics.plots import encode_png
 from relaxon.report.figures import depth_figure, loss_figure, prediction_figure
+from relaxon.report.page import render_page
+from relaxon.report.summary import summary_of
 
 pytest.importorskip("matplotlib")
 
@@ -101,3 +103,36 @@ def test_pairs_have_numbers_for_times() -> None:
     assert {"axis 0", "axis 1"} <= labels(figure)
     assert encode_png(depth_figure(result)).startswith(b"\x89PNG")
     assert encode_png(loss_figure(result)).startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize(
+    ("anomaly", "mean"),
+    [
+        ("none", "the mean of all cells and times"),
+        ("mean", "the mean of each cell"),
+        ("hour", "the hourly climatology of each cell"),
+    ],
+)
+def test_pictures_say_which_anomaly_they_show(anomaly: str, mean: str) -> None:
+    experiment, result = run(series("height"), anomaly=anomaly)
+    figure = prediction_figure(experiment, result)
+    # Three quarters of 60 times, six hours apart.
+    text = f"ozone, anomaly from {mean}, 2021-01-01 to 2021-01-12"
+    assert figure.get_suptitle() == text
+    assert summary_of(experiment, result)["quantity"] == text
+    figures = {name: encode_png(figure) for name in ("prediction", "depth", "loss")}
+    page = render_page(summary_of(experiment, result), figures)
+    assert f"Shown: {text}." in page
+    assert f"in units of the variance of y ({text})." in page
+
+
+def test_pictures_of_pairs_show_values_as_given() -> None:
+    fields = np.random.default_rng(0).standard_normal((21, 9))
+    experiment, result = run(Samples(fields[:-1], fields[1:]))
+    figure = prediction_figure(experiment, result)
+    assert figure.get_suptitle() == "values of y as given"
+    # One scale for truth, prediction and error, as the caption says.
+    limits = {axes.get_ylim() for axes in figure.axes}
+    assert len(limits) == 1
+    assert "no unit" in labels(result.explanation.plot())
+    assert "1" not in labels(result.explanation.plot())

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from .._validate import check_choice, check_integer, check_number, refuse
 from ..datasets.coordinates import Coordinates
+from ..datasets.dates import time_text
 from ..datasets.samples import Samples
 from ..datasets.scaling import MOST, Scaling, share_of_means
 from ..datasets.series import Series
@@ -42,6 +43,8 @@ class Split:
         From data to the parts; None where the numbers are taken as they are.
     note : str
         What has to be said of the climatology, or "".
+    trained_on : (first, last) or None
+        Times that the climatology comes from; None where there are none.
     """
 
     training: Samples
@@ -51,6 +54,7 @@ class Split:
     coordinates: Coordinates
     scaling: Scaling | None
     note: str = ""
+    trained_on: tuple[Any, Any] | None = None
 
     @cached_property
     def variance(self) -> float:
@@ -63,6 +67,26 @@ class Split:
             y = np.where(weights > 0, y, 0.0).astype(np.float64)
             mean = np.sum(weights * y) / weights.sum()
             return float(np.sum(weights * (y - mean) ** 2) / weights.sum())
+
+    @property
+    def quantity(self) -> str:
+        """What the numbers are, in words: anomalies and from which mean, or values as given."""
+        if self.scaling is None or self.trained_on is None:
+            return "values of y as given"
+        mean = {
+            "none": "the mean of all cells and times",
+            "mean": "the mean of each cell",
+        }.get(self.scaling.period, f"the {self.scaling.period}ly climatology of each cell")
+        first, last = (self.time_label(time) for time in self.trained_on)
+        name = f"{self.scaling.name}, " if self.scaling.name else ""
+        return f"{name}anomaly from {mean}, {first} to {last}"
+
+    def time_label(self, time: Any) -> str:
+        """A time of the data as people write it."""
+        assert self.scaling is not None
+        if isinstance(time, np.datetime64) and self.scaling.step.n_months:
+            return str(np.datetime_as_string(time, unit="M"))
+        return time_text(time, self.scaling.step.unit)
 
     def error(self, prediction: Fields, truth: Samples) -> float:
         """Mean squared error over existing cells, in units of the variance of y."""
@@ -177,6 +201,7 @@ def split_series(
         coordinates=series.coordinates,
         scaling=scaling,
         note=note,
+        trained_on=(series.time.values[0], series.time.values[cut - 1]),
     )
     _check_pairs(split)
     return split

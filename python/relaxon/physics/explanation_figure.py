@@ -18,7 +18,7 @@ from .plots import (
     escape,
     make_figure,
     make_panels,
-    pretty_unit,
+    unit_label,
 )
 
 if TYPE_CHECKING:
@@ -74,9 +74,9 @@ def _draw_fields(explanation: Explanation) -> Figure:
         carries_arrows = has_arrows and process.symbol == "U" and process.axes == (1,)
         if carries_arrows:
             title += ", with arrows"
-        draw_field(figure, axes, coordinates, mask, values * factor, pretty_unit(unit), title)
+        draw_field(figure, axes, coordinates, mask, values * factor, unit_label(unit), title)
         if carries_arrows:
-            draw_arrows(axes, coordinates, mask, drift[1,], drift[0,], pretty_unit(unit))
+            draw_arrows(axes, coordinates, mask, drift[1,], drift[0,], unit_label(unit))
     return figure
 
 
@@ -99,7 +99,7 @@ def _draw_layers(explanation: Explanation) -> Figure:
                 capsize=3,
                 label=escape(process.name),
             )
-            axes.set(xlabel="layer", ylabel=escape(pretty_unit(unit)))
+            axes.set(xlabel="layer", ylabel=escape(unit_label(unit)))
         axes.locator_params(axis="x", integer=True)
         axes.grid(alpha=0.3)
         axes.legend(fontsize="small")
@@ -128,7 +128,7 @@ def _draw_values(explanation: Explanation) -> Figure:
                 ha="center",
                 fontsize="small",
             )
-            axes.set_xlabel(escape(pretty_unit(unit)))
+            axes.set_xlabel(escape(unit_label(unit)))
         axes.axvline(0.0, color="0.4", linewidth=0.8)
         axes.set_yticks(range(len(group)), [escape(_capital(p.name)) for p in group])
         axes.set_ylim(len(group) - 0.6, -0.9)

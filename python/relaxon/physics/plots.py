@@ -45,6 +45,9 @@ MOST_COLUMNS = 3
 ARROWS_PER_INCH = 4.4
 # Of coefficients: a few cells at coasts would otherwise take the whole colour range.
 COLOUR_PERCENTILE = 98.0
+# Between a line and its frame.
+LINE_MARGIN = 0.05
+NO_UNIT = "no unit"
 _SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
@@ -153,7 +156,10 @@ def draw_field(
     title: str,
     limit: float | None = None,
 ) -> None:
-    """One field: a line, a map, or the middle slice of three dimensions."""
+    """One field: a line, a map, or the middle slice of three dimensions.
+
+    The scale of values ends at `limit`, by default where those of a line or most of a map do.
+    """
     if len(coordinates.axes) == 3:
         first = coordinates.axes[0]
         middle = len(first.values) // 2
@@ -170,6 +176,9 @@ def draw_field(
         axes.plot(across.values, existing, color="C0")
         axes.set_ylabel(escape(unit))
         axes.grid(alpha=0.3)
+        if limit is not None:
+            low = -limit if np.any(existing < 0.0) else 0.0
+            axes.set_ylim(low - LINE_MARGIN * limit, (1.0 + LINE_MARGIN) * limit)
     else:
         magnitudes = np.abs(values[exists]) if exists.any() else np.ones(1)
         if limit is None:
@@ -260,11 +269,15 @@ def draw_arrows(
         color="black",
     )
     key = float(f"{typical:.1g}")
+    length = f"{key:g}" if unit == NO_UNIT else f"{key:g} {unit}"
     # Above the map where the title leaves room, else below the colour bar.
     x, y, side = (0.93, 1.12, "E") if is_strip(coordinates) else (1.12, 0.06, "S")
-    axes.quiverkey(
-        arrows, x, y, key, escape(f"{key:g} {unit}"), labelpos=side, fontproperties={"size": 8}
-    )
+    axes.quiverkey(arrows, x, y, key, escape(length), labelpos=side, fontproperties={"size": 8})
+
+
+def unit_label(unit: str) -> str:
+    """A unit as the label of an axis."""
+    return NO_UNIT if unit == "1" else pretty_unit(unit)
 
 
 def pretty_unit(unit: str) -> str:

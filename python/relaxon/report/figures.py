@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..forecasting.experiment import Experiment, Result
-from ..physics.plots import draw_field, is_strip, make_figure, make_panels
+from ..physics.plots import draw_field, escape, make_figure, make_panels
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -92,7 +92,8 @@ def prediction_figure(experiment: Experiment, result: Result) -> Figure:
     Returns
     -------
     matplotlib.figure.Figure
-        Three pictures of anomalies in the unit of the data; samples without targets are left out.
+        Three pictures in the unit of the data, under a line that says which quantity they show;
+        samples without targets are left out.
     """
     split = experiment.split
     scaling, held_out, mask = split.scaling, split.held_out, split.mask
@@ -116,16 +117,10 @@ def prediction_figure(experiment: Experiment, result: Result) -> Figure:
         "Prediction" if scaling is None else f"Prediction, {scaling.step.text(scaling.lead)} ahead",
         f"Error: root mean square {np.sqrt(errors[chosen]):.3g} {unit}".rstrip(),
     ]
-    if scaling is not None and scaling.period != "none":
-        # Side by side there is no room for a long line.
-        separator = " " if is_strip(split.coordinates) else "\n"
-        climatology = f"{scaling.period}ly climatology"
-        if scaling.period == "mean":
-            climatology = "mean of each cell"
-        titles[0] += f":{separator}anomaly from the {climatology}"
     figure, panels = make_panels(3, split.coordinates)
     for axes, title, values in zip(panels, titles, fields, strict=True):
         draw_field(figure, axes, split.coordinates, exists[chosen], values, unit, title, limit)
+    figure.suptitle(escape(split.quantity), x=0.01, ha="left", fontsize="medium")
     return figure
 
 
@@ -133,10 +128,6 @@ def _when(experiment: Experiment, sample: int) -> str:
     times = experiment.split.held_out.time
     if times is None:
         return f"held-out sample {sample}"
-    text = str(times[sample])
-    if times.dtype.kind == "M":
-        assert experiment.split.scaling is not None
-        has_months = experiment.split.scaling.step.n_months > 0
-        text = str(np.datetime_as_string(times[sample], unit="M" if has_months else "m"))
+    text = experiment.split.time_label(times[sample])
     members = getattr(experiment.data, "members", None)
     return text if members is None else f"{text}, {members.labels[sample % len(members)]}"

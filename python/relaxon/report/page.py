@@ -61,13 +61,13 @@ def render_page(summary: Mapping[str, Any], figures: Mapping[str, bytes | str]) 
             figures["prediction"],
             "Truth, prediction and error of one held-out sample",
             "Truth, prediction and error of one held-out sample: the one whose error is the median "
-            "of all. The three share their scale.",
+            f"of all. Shown: {summary['quantity']}. The three share their scale.",
         ),
         depth=_figure(
             figures["depth"],
             "Held-out error of the state of each layer",
             "Error of the state of each layer taken as the prediction, on held-out pairs, in units "
-            "of the variance of y.",
+            f"of the variance of y ({summary['quantity']}).",
         ),
         depth_table=page.depth_table(),
         loss=_figure(

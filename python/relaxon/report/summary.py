@@ -56,6 +56,7 @@ def summary_of(experiment: Experiment, result: Result) -> dict[str, Any]:
             "steps": len(fitted.history.loss),
             "validation_error": result.validation_error,
         },
+        "quantity": split.quantity,
         "depth_profile": list(result.depth_profile),
         "samples": {
             "training": len(split.training),
