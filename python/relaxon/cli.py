@@ -95,6 +95,11 @@ def _make_app() -> "Typer":
         # None is what typer sees: whether an option was given is for Options to know.
         return f"[default: {DEFAULTS[name]}]"
 
+    select_option = Option(
+        metavar="NAME=VALUE",
+        help="One entry of an axis that is neither time nor space, or a part of space, as "
+        "level=850; once for each axis.",
+    )
     app = typer.Typer(
         help="Relaxation networks: train them, and read their weights as physics.",
         add_completion=False,
@@ -105,11 +110,12 @@ def _make_app() -> "Typer":
     @app.command("fit")
     def fit_command(
         data: Annotated[
-            str,
+            list[str],
             typer.Argument(
-                metavar="DATA",
+                metavar="DATA...",
                 help="What to fit: 'sst', the sea-surface temperature shipped with relaxon; a .npz "
-                "file with arrays x and y (and weights); or any file that xarray opens.",
+                "file with arrays x and y (and weights); or files that xarray opens, several or a "
+                "pattern such as 'data_*.nc', joined along time.",
             ),
         ],
         out: Annotated[
@@ -119,6 +125,7 @@ def _make_app() -> "Typer":
         variable: Annotated[
             str | None, Option(help="Variable of the file. [default: the only one]")
         ] = Options.variable,
+        select: Annotated[list[str] | None, select_option] = None,
         lead: Annotated[
             int | None, Option(help=f"Steps of time ahead. {default('lead')}")
         ] = Options.lead,
@@ -229,17 +236,21 @@ def _make_app() -> "Typer":
         seed: Annotated[int, Option(help="Seed of the initial values.")] = Options.seed,
     ) -> Callable[[], int]:
         """Train a model, compare it with persistence on held-out times, and read its physics."""
-        given = {**locals(), "bounds": ",".join(bounds) if bounds else None}
+        given = {
+            **locals(),
+            "select": tuple(select or ()),
+            "bounds": ",".join(bounds) if bounds else None,
+        }
         options = Options(**{field.name: given[field.name] for field in fields(Options)})
-        return lambda: commands.fit(data, out, options)
+        return lambda: commands.fit(tuple(data), out, options)
 
     @app.command("predict")
     def predict_command(
         model: Annotated[Path, typer.Argument(metavar="MODEL", help="A model file.")],
         data: Annotated[
-            str,
+            list[str],
             typer.Argument(
-                metavar="DATA", help="As for fit; of a .npz file x (and time, if any) is read."
+                metavar="DATA...", help="As for fit; of a .npz file x (and time, if any) is read."
             ),
         ],
         out: Annotated[
@@ -249,9 +260,16 @@ def _make_app() -> "Typer":
         variable: Annotated[
             str | None, Option(help="Variable of the file. [default: that of the fit]")
         ] = None,
+        select: Annotated[
+            list[str] | None,
+            Option(
+                metavar="NAME=VALUE",
+                help="One entry of an axis, as for fit. [default: as in the fit]",
+            ),
+        ] = None,
     ) -> Callable[[], int]:
         """Apply a model to data; scaling and climatology of the fit are undone and redone."""
-        return lambda: commands.predict(model, data, out, variable)
+        return lambda: commands.predict(model, tuple(data), out, variable, tuple(select or ()))
 
     @app.command("explain")
     def explain_command(

@@ -15,8 +15,6 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from xarray import DataArray
 
-    from .datasets.samples import Samples
-    from .datasets.series import Series
     from .forecasting.options import Options
     from .model import Relaxation
 
@@ -45,15 +43,17 @@ def info() -> int:
     return 0
 
 
-def fit(name: str, out: Path, options: Options) -> int:
+def fit(names: tuple[str, ...], out: Path, options: Options) -> int:
     """Run an experiment and leave its report in a folder."""
+    from .datasets.source import Source
     from .forecasting.experiment import Experiment
     from .report.folder import write_report
     from .report.terminal import print_result
     from .training.fit import DivergenceError, Status
 
     with _bad_input(), _warnings():
-        experiment = Experiment(options, _read(name, options.variable))
+        source = Source(names, options.variable, options.select)
+        experiment = Experiment(options, source.read())
     model = experiment.model
     n_bytes = sum(value.nbytes for value in model.params.values())
     if model.scaling is not None:
@@ -61,7 +61,7 @@ def fit(name: str, out: Path, options: Options) -> int:
     with _folder(out, REPORT_BYTES + n_bytes):
         lines = experiment.describe()
         # What is known of the shipped data stands in their documentation.
-        print("\n".join(lines[:1] if name == "sst" else lines), flush=True)
+        print("\n".join(lines[:1] if source.is_shipped else lines), flush=True)
         try:
             with _bad_input():
                 result = experiment.run(progress=sys.stderr.isatty())
@@ -81,32 +81,38 @@ def fit(name: str, out: Path, options: Options) -> int:
     return 0
 
 
-def predict(model_path: Path, name: str, out: Path, variable: str | None) -> int:
+def predict(
+    model_path: Path,
+    names: tuple[str, ...],
+    out: Path,
+    variable: str | None,
+    select: tuple[str, ...],
+) -> int:
     """Apply a saved model to data and write the forecast."""
     from .datasets.prediction import forecast_archive
+    from .datasets.source import Source
     from .files import write_atomic
 
     if out.suffix not in (".npz", ".nc"):
         raise Failure(f"argument '--out': expected a name that ends in .npz or .nc, got {out}")
-    is_archive = name.endswith(".npz")
-    if is_archive and out.suffix == ".nc":
-        raise Failure(f"argument '--out': expected .npz, as for the data, got {out}")
     with _bad_input():
-        _check_variable(name, variable)
+        source = Source(names, variable, select)
+    if source.is_archive and out.suffix == ".nc":
+        raise Failure(f"argument '--out': expected .npz, as for the data, got {out}")
     if not out.parent.is_dir():
         raise Failure(f"argument '--out': expected a file in an existing folder, got {out}")
-    model = _load(model_path)
-    if model.scaling is None and not is_archive:
+    model, extra = _load(model_path)
+    if model.scaling is None and not source.is_archive:
         raise Failure(
             f"argument 'DATA': expected a .npz file with an array x, as this model was made from "
-            f"pairs without times and coordinates, got {name}"
+            f"pairs without times and coordinates, got {source}"
         )
     with _bad_input(), _warnings():
-        if is_archive:
-            content = _npz(forecast_archive(model, name))
+        if source.is_archive:
+            content = _npz(forecast_archive(model, names[0]))
         else:
             known = None if model.scaling is None else model.scaling.name
-            later = model.predict_xarray(_open(name, variable or known))
+            later = model.predict_xarray(source.open(known, tuple(extra.get("select", ()))))
             content = _encode(later, out.suffix)
     try:
         write_atomic(out, content)
@@ -124,7 +130,7 @@ def explain(model_path: Path, out: Path | None) -> int:
     from .physics.standard_error import why_no_standard_errors
     from .physics.tables import format_csv, readable_rows
 
-    model = _load(model_path)
+    model, _ = _load(model_path)
     with _bad_input():
         explanation = read(model)
     if out is not None:
@@ -154,49 +160,16 @@ def explain(model_path: Path, out: Path | None) -> int:
     return 0
 
 
-def _load(path: Path) -> Relaxation:
-    """The model in a file."""
-    from .files import FileFormatError, load
+def _load(path: Path) -> tuple[Relaxation, dict[str, Any]]:
+    """The model in a file, and what else stands there."""
+    from .files import FileFormatError, read
 
     try:
-        return load(path)
+        found = read(path)
+        return found.model, found.extra
     except (FileFormatError, OSError) as error:
         reason = getattr(error, "strerror", None) or str(error).removeprefix(f"{path}: ")
         raise Failure(f"argument 'MODEL': expected a model file, got {path}: {reason}") from error
-
-
-def _read(name: str, variable: str | None) -> Series | Samples:
-    """The data an experiment works on."""
-    from . import datasets
-    from .datasets.samples import read_samples
-    from .datasets.series import Series
-    from .datasets.variable import open_variable
-
-    _check_variable(name, variable)
-    if name == "sst":
-        return datasets.sst().series()
-    if name.endswith(".npz"):
-        return read_samples(name)
-    return Series.read(open_variable(name, variable), source=name)
-
-
-def _check_variable(name: str, variable: str | None) -> None:
-    """Refuse a variable that is not the one there is."""
-    from ._validate import refuse
-
-    if variable is None:
-        return
-    if name.endswith(".npz"):
-        refuse("variable", "no value for arrays of a .npz file", repr(variable), fix="leave it out")
-    if name == "sst" and variable != "sst":
-        refuse("variable", "'sst', the one there is", repr(variable))
-
-
-def _open(name: str, variable: str | None) -> DataArray:
-    from .datasets.pairs import sst
-    from .datasets.variable import open_variable
-
-    return sst().to_xarray() if name == "sst" else open_variable(name, variable)
 
 
 def _npz(arrays: dict[str, Any]) -> bytes:

@@ -26,8 +26,10 @@ __all__ = [
     "Roles",
     "axes_text",
     "check_roles",
+    "entry_as_text",
     "entry_text",
     "has_dates",
+    "has_time",
     "positions_of",
     "positions_over",
     "read_members",
@@ -220,7 +222,7 @@ def _why_no_space(da: DataArray, dim: str) -> str:
             return f"by its standard name a {attributes['standard_name']}"
     if _LABELS.fullmatch(dim):
         return "by its name none of these"
-    kinds = {kind_of(str(c.name), c.attrs)[0] for c in along}
+    kinds = {kind_of(str(c.name), c.attrs)[0] for c in along if c.name != dim}
     if {"latitude", "longitude"} <= kinds:
         return "points one after the other, each with a latitude and a longitude: no grid"
     return ""
@@ -284,6 +286,17 @@ def time_dim(da: DataArray, name: str) -> str:
     return found[0]
 
 
+def has_time(da: DataArray) -> bool:
+    """Whether an array has one axis of time, decoded or not."""
+    for dim in da.dims:
+        if " since " in str(da[dim].attrs.get("units", "")):
+            return True
+    try:
+        return time_dim(da, "") in da.dims
+    except ValueError:
+        return False
+
+
 def has_dates(values: NDArray[Any]) -> bool:
     """Whether values are dates, of NumPy or of another calendar."""
     if values.dtype.kind == "O" and values.size:
@@ -301,6 +314,13 @@ def entry_text(da: DataArray, dim: str) -> str:
     return repr(_plain(da[dim].values[(da.sizes[dim] - 1) // 2]))
 
 
+def entry_as_text(entry: Any) -> str:
+    """An entry of an axis as the command line takes it."""
+    if isinstance(entry, np.datetime64):
+        return str(np.datetime_as_string(entry))
+    return entry.isoformat() if hasattr(entry, "isoformat") else str(_plain(entry))
+
+
 def scalar_latitude(da: DataArray) -> float | None:
     """The latitude of an array that has one alone."""
     for name in ("latitude", "lat"):
@@ -312,7 +332,7 @@ def scalar_latitude(da: DataArray) -> float | None:
 def _plain(entry: Any) -> Any:
     """An entry of an axis as Python's own number or text."""
     if isinstance(entry, bytes):
-        return entry.decode(errors="replace")
+        return entry.decode(errors="replace").strip()
     if isinstance(entry, np.floating):
         # The shortest text that gives the number back in its own precision.
         return float(str(entry))

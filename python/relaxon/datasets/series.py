@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._validate import refuse
+from .candidates import candidates_of
 from .coordinates import Coordinates
 from .decoding import decode_times
 from .missing import LIMITS, check_stand_ins, mask_invalid, mask_values
@@ -55,6 +56,8 @@ class Series:
         The axes of space.
     source : str
         Where it comes from, for reports.
+    files : tuple of str
+        Names to read it by once more; empty where `source` is one.
     domain : str
         What its existing cells are called, such as "sea"; "" for no name.
     anomaly : {"none", "mean", "month", "hour"}, optional
@@ -72,6 +75,7 @@ class Series:
     time: TimeAxis
     coordinates: Coordinates
     source: str = ""
+    files: tuple[str, ...] = ()
     domain: str = ""
     anomaly: str | None = None
     members: Members | None = None
@@ -110,6 +114,7 @@ class Series:
         order: tuple[str, ...] = (),
         step: Step | None = None,
         missing: Sequence[float] = (),
+        files: tuple[str, ...] = (),
     ) -> Series:
         """Read a labelled array.
 
@@ -127,6 +132,8 @@ class Series:
             Of time, where it is known: any times will do then, and one is enough.
         missing : sequence of float
             Values that stand for gaps, beside what attributes and the netCDF library call missing.
+        files : tuple of str, optional
+            As the attribute.
 
         Returns
         -------
@@ -147,9 +154,10 @@ class Series:
             as :meth:`Coordinates.read`.
         """
         if not (hasattr(da, "dims") and hasattr(da, "dtype")):
-            kind = type(da).__name__
-            fix = "choose a variable of it" if kind == "Dataset" else ""
-            refuse("da", "an xarray.DataArray", kind, TypeError, fix)
+            given: Any = da
+            names = ", ".join(candidates_of(given)) if hasattr(given, "data_vars") else ""
+            fix = f"choose a variable of it: {names}" if names else ""
+            refuse("da", "an xarray.DataArray", type(given).__name__, TypeError, fix)
         da, name = mask_invalid(decode_times(da)), str(da.name or "data")
         if da.dtype.kind != "f":
             refuse(name, "floating-point numbers", str(da.dtype), TypeError, _number_fix(da.dtype))
@@ -188,6 +196,7 @@ class Series:
             time,
             coordinates,
             source,
+            files,
             members=members,
             notes=notes,
         )

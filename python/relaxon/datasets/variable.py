@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from .._validate import refuse
+from .candidates import candidates_of, with_positions
 from .decoding import decode_times
 from .missing import mask_invalid
 
@@ -25,7 +26,7 @@ def open_variable(path: str | os.PathLike[str], variable: str | None = None) -> 
     path : path-like
         The file.
     variable : str, optional
-        Its name; not needed where the file holds one alone.
+        Its name; not needed where the file holds one field alone, beside bounds and the like.
 
     Returns
     -------
@@ -59,14 +60,17 @@ def open_variable(path: str | os.PathLike[str], variable: str | None = None) -> 
             where, engine=engine, decode_times=False, decode_timedelta=False
         )
     with dataset:
-        names = [str(name) for name, data in dataset.data_vars.items() if data.ndim > 0]
+        names = candidates_of(dataset)
         if variable is None:
             if len(names) != 1:
+                others = ", ".join(map(str, dataset.variables)) or "nothing"
                 refuse(
                     "variable",
-                    "the name of a variable of this file",
+                    f"the name of a variable of {where}",
                     "none",
-                    fix=f"it holds {', '.join(names) or 'no variable with an axis'}",
+                    fix=f"it holds {', '.join(names)}"
+                    if names
+                    else f"no variable of it is a field over axes; it holds {others}",
                 )
             variable = names[0]
         if variable not in dataset.data_vars:
@@ -76,7 +80,7 @@ def open_variable(path: str | os.PathLike[str], variable: str | None = None) -> 
                 repr(variable),
             )
         with _readable(where, engine, variable):
-            loaded: DataArray = dataset[variable].load()
+            loaded: DataArray = with_positions(dataset)[variable].load()
     return mask_invalid(decode_times(loaded))
 
 

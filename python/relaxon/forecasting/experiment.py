@@ -262,6 +262,8 @@ class Experiment:
         if isinstance(self.data, Series):
             assert self.split.scaling is not None
             settings |= {"anomaly": self.split.scaling.period, "variable": self.data.name}
+        if "select" in settings:
+            settings["select"] = ", ".join(self.options.select)
         return {"data": self.data.source, **settings}
 
     def _fit(self, progress: bool) -> Fit:

@@ -49,6 +49,7 @@ class Options:
     """
 
     variable: str | None = None
+    select: tuple[str, ...] = ()
     lead: int | None = None
     anomaly: str | None = None
     holdout: float = HOLDOUT
@@ -215,6 +216,11 @@ def _sees_sides(options: Options, data: DataTraits) -> bool:
 
 _EFFECTS: dict[str, _Effect] = {
     "variable": _Effect(lambda options, data: data.has_time, "no value for pairs"),
+    "select": _Effect(
+        lambda options, data: data.has_time and bool(options.select),
+        "no value for pairs, which have no named axes",
+        nothing=(),
+    ),
     "lead": _Effect(
         lambda options, data: data.has_time,
         "no value for pairs, which have no time",

@@ -47,7 +47,8 @@ def write_report(folder: Path, experiment: Experiment, result: Result) -> list[P
         If a figure cannot be drawn: it is left out, and the page says so.
     """
     model_path = folder / "model.safetensors"
-    save(result.fit.model, model_path, extra={"data": experiment.data.source})
+    extra = {"data": experiment.data.source, "select": list(experiment.options.select)}
+    save(result.fit.model, model_path, extra=extra)
     summary = summary_of(experiment, result)
     drawings = {
         "loss": lambda: loss_figure(result),

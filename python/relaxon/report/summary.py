@@ -207,7 +207,7 @@ def physics_lines(physics: Mapping[str, Any]) -> list[Line]:
             places = (key, "value", a), (key, "standard_error", a)
             lines.append(Line(f"{label} along {name}", symbol, axes, *places, unit))
         n_mixed = len(entry.get("mixed", ()))
-        units = _each(entry.get("mixed_unit", entry["unit"]), n_mixed)
+        units = _each(entry.get("mixed_unit", entry["unit"]), n_mixed)[:n_mixed]
         # Numerical diffusivity has no mixed components.
         pairs = list(itertools.combinations(range(len(names)), 2))[:n_mixed]
         for i, (axes, unit) in enumerate(zip(pairs, units, strict=True)):
@@ -264,18 +264,20 @@ def _explanation(explanation: Explanation) -> dict[str, Any]:
 
 def _commands(experiment: Experiment) -> list[str]:
     """What to type for the same experiment, with the options that differ from their defaults."""
-    source = experiment.data.source
-    words = ["relaxon", "fit", source]
+    sources = getattr(experiment.data, "files", ()) or (experiment.data.source,)
+    words = ["relaxon", "fit", *sources]
     for field in fields(Options):
         value = getattr(experiment.options, field.name)
-        if value != field.default:
-            words.append(f"--{field.name.replace('_', '-')}")
-            words += [] if value is True else [str(value)]
+        for entry in value if isinstance(value, tuple) else [value]:
+            if entry != field.default:
+                words.append(f"--{field.name.replace('_', '-')}")
+                words += [] if entry is True else [str(entry)]
+    chosen = [word for choice in experiment.options.select for word in ("--select", choice)]
     model = "report/model.safetensors"
     return [
         shlex.join([*words, "--out", "report"]),
         shlex.join(["relaxon", "explain", model]),
-        shlex.join(["relaxon", "predict", model, source, "--out", "forecast.npz"]),
+        shlex.join(["relaxon", "predict", model, *sources, *chosen, "--out", "forecast.npz"]),
     ]
 
 
