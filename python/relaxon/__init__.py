@@ -6,6 +6,8 @@ from . import datasets
 from ._config import show_config
 from .ends import Lift, Readout
 from .files import FileFormatError, load, save
+from .forecasting.checks import check_leads
+from .forecasting.comparison import Comparison
 from .gradient_check import GradientCheck, check_gradient
 from .grid import Dirichlet, Grid
 from .model import Relaxation
@@ -28,6 +30,7 @@ __all__ = [
     "Adam",
     "Banded",
     "CallbackError",
+    "Comparison",
     "CosineDecay",
     "CrossEntropy",
     "Dense",
@@ -52,6 +55,7 @@ __all__ = [
     "Status",
     "SteepestDescent",
     "check_gradient",
+    "check_leads",
     "datasets",
     "explain",
     "fit",

@@ -226,6 +226,21 @@ def _make_app() -> "Typer":
                 f"[default: {LOCAL_SMOOTHNESS:g} with --space local, else 0]"
             ),
         ] = Options.smoothness,
+        check_leads: Annotated[
+            str | None,
+            Option(
+                help="Leads, as in 1,3,5: the same fit at each, depth in proportion; coefficients "
+                "that move with the lead are marked."
+            ),
+        ] = Options.check_leads,
+        check_depth: Annotated[
+            bool,
+            Option(
+                "--check-depth",
+                help="The same fit with twice the layers and half of omega; coefficients that move "
+                "are marked.",
+            ),
+        ] = Options.check_depth,
         memory: Annotated[
             str | None, Option(help="Memory for a gradient, as '512 MiB'. [default: no limit]")
         ] = Options.memory,

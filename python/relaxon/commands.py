@@ -46,6 +46,7 @@ def info() -> int:
 def fit(names: tuple[str, ...], out: Path, options: Options) -> int:
     """Run an experiment and leave its report in a folder."""
     from .datasets.source import Source
+    from .forecasting.checks import plan_checks, run_checks
     from .forecasting.experiment import Experiment
     from .report.folder import write_report
     from .report.terminal import print_result
@@ -54,6 +55,7 @@ def fit(names: tuple[str, ...], out: Path, options: Options) -> int:
     with _bad_input(), _warnings():
         source = Source(names, options.variable, options.select)
         experiment = Experiment(options, source.read())
+        checks = plan_checks(experiment)
     model = experiment.model
     n_bytes = sum(value.nbytes for value in model.params.values())
     if model.scaling is not None:
@@ -65,6 +67,7 @@ def fit(names: tuple[str, ...], out: Path, options: Options) -> int:
         try:
             with _bad_input():
                 result = experiment.run(progress=sys.stderr.isatty())
+                result = run_checks(checks, experiment, result, progress=sys.stderr.isatty())
         except DivergenceError as error:
             raise Failure(str(error), code=1) from None
         try:

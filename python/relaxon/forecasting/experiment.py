@@ -24,6 +24,7 @@ from ..training.losses import SquaredDistance
 from ..training.penalties import Smoothness
 from .baselines import fit_baselines
 from .bounds import find_bounds, move_into, parse_bounds, remarks_at_bounds
+from .comparison import Comparison
 from .options import DataTraits, Options, parse_boundary, parse_condition
 from .split import split_samples, split_series
 
@@ -51,7 +52,8 @@ class Row:
 class Result:
     """What an experiment has found; ``prediction`` belongs to the held-out part.
 
-    ``depth_profile`` is the held-out error of every state z_0..z_L, taken as the prediction.
+    ``depth_profile`` is the held-out error of every state z_0..z_L, taken as the prediction;
+    ``comparisons`` puts fits at other leads and depths beside this one, where they were asked for.
     """
 
     rows: tuple[Row, ...]
@@ -60,6 +62,7 @@ class Result:
     prediction: Fields
     validation_error: float | None
     depth_profile: tuple[float, ...]
+    comparisons: tuple[Comparison, ...] = ()
 
     @property
     def better_baselines(self) -> tuple[Row, ...]:
@@ -157,6 +160,22 @@ class Experiment:
             numbers += f", {len(split.validation)} to validate on"
         return [f"{numbers}, {len(split.held_out)} held out, {cells}", *lines]
 
+    def learn(self, progress: bool = False) -> tuple[Fit, Explanation]:
+        """Fit the model and read its physics; the held-out part is not looked at.
+
+        Parameters
+        ----------
+        progress : bool, default False
+            Whether to show a bar on stderr.
+
+        Returns
+        -------
+        tuple of Fit and Explanation
+            With standard errors where there are clusters enough.
+        """
+        fitted = self._fit(progress)
+        return fitted, self._explain(fitted.model)
+
     def run(self, progress: bool = False) -> Result:
         """Fit the baselines and the model, then look at the held-out part, once.
 
@@ -171,7 +190,7 @@ class Experiment:
             Table rows, the fit, and the physics of its model.
         """
         split = self.split
-        fitted = self._fit(progress)
+        fitted, explanation = self.learn(progress)
         model = fitted.model
 
         def predict(x: Fields) -> Fields:
@@ -195,7 +214,7 @@ class Experiment:
         return Result(
             rows=tuple(rows),
             fit=fitted,
-            explanation=self._explain(model),
+            explanation=explanation,
             prediction=prediction,
             validation_error=None
             if split.validation is None

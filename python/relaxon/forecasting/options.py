@@ -74,6 +74,8 @@ class Options:
     patience: int | None = None
     validation: float | None = None
     smoothness: float | None = None
+    check_leads: str | None = None
+    check_depth: bool = False
     memory: str | None = None
     threads: int | None = None
     dtype: str = "float64"
@@ -222,6 +224,10 @@ _EFFECTS: dict[str, _Effect] = {
         nothing=(),
     ),
     "lead": _Effect(
+        lambda options, data: data.has_time,
+        "no value for pairs, which have no time",
+    ),
+    "check_leads": _Effect(
         lambda options, data: data.has_time,
         "no value for pairs, which have no time",
     ),

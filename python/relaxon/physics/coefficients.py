@@ -74,6 +74,20 @@ class Process:
         """Whether the values differ between cells."""
         return self.values.ndim > self.is_layered
 
+    @property
+    def typical_value(self) -> float:
+        """One number for all: the mean over layers, the median over cells, where they differ."""
+        values = self.values.mean(axis=0) if self.is_layered else self.values
+        return float(np.nanmedian(values))
+
+    @property
+    def typical_error(self) -> float | None:
+        """The standard error of that number; None without one."""
+        if self.standard_error is None:
+            return None
+        error = self.mean_standard_error if self.is_layered else self.standard_error
+        return None if error is None else float(error)
+
 
 def read_processes(lattice: Lattice, slope: float) -> list[Process]:
     """The processes of a model.

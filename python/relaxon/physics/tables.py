@@ -15,7 +15,7 @@ from .stability import format_percent
 if TYPE_CHECKING:
     from .explain import Explanation, Row
 
-__all__ = ["format_csv", "format_explanation", "readable_rows"]
+__all__ = ["align", "format_csv", "format_explanation", "readable_rows"]
 
 
 def format_explanation(explanation: Explanation) -> str:
@@ -38,12 +38,12 @@ def format_explanation(explanation: Explanation) -> str:
     if coefficients:
         texts, marks = number_remarks(explanation.remarks)
         marked = {p.name: marks.get((p.symbol, p.axes), "") for p in explanation.processes}
-        lines = [_align(_coefficient_lines(coefficients, marked))]
+        lines = [align(_coefficient_lines(coefficients, marked))]
         lines += [f"[{number}] {text}" for number, text in enumerate(texts, start=1)]
         parts.append("\n".join(lines))
     if explanation.stability is not None:
         numbers = [row for row in rows if row.bound is not None]
-        parts.append(f"{_align(_stability_lines(numbers))}\n{explanation.stability}")
+        parts.append(f"{align(_stability_lines(numbers))}\n{explanation.stability}")
     notes = [explanation.note] if explanation.note else []
     if explanation.standard_errors is not None:
         notes.append(str(explanation.standard_errors))
@@ -115,7 +115,8 @@ def _stability_lines(rows: Sequence[Row]) -> list[list[str]]:
     return lines
 
 
-def _align(lines: list[list[str]]) -> str:
+def align(lines: list[list[str]]) -> str:
+    """Columns of one width each, with a rule below the first line."""
     widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
     texts = ["  ".join(c.ljust(w) for c, w in zip(line, widths, strict=True)) for line in lines]
     texts.insert(1, "  ".join("-" * width for width in widths))

@@ -210,6 +210,7 @@ class _Page:
         note = self._summary["explanation"]["note"]
         parts += [f"<p>{html.escape(_sentence(line))}.</p>" for line in note.splitlines()]
         parts.append(self._standard_errors())
+        parts += [self._comparison(c) for c in range(len(self._summary["comparisons"]))]
         return "\n".join(part for part in parts if part)
 
     def _coefficients(self, rows: list[tuple[int, Any]]) -> str:
@@ -313,6 +314,25 @@ class _Page:
                 f"</summary><ul>{items}</ul></details>"
             )
         return text
+
+    def _comparison(self, c: int) -> str:
+        """The same fit at several leads or depths."""
+        comparison, place = self._summary["comparisons"][c], ("comparisons", c, "coefficients")
+        body = []
+        for i, row in enumerate(comparison["coefficients"]):
+            cells = []
+            for k in range(len(comparison["heads"])):
+                at = (*place, i)
+                value, error = self.measured((*at, "values", k), (*at, "standard_errors", k))
+                mark = "*" if row["text"] and k == row["farthest"] else ""
+                cells.append(f"{value} ± {error}{mark}" if error else f"{value}{mark}")
+            body.append([html.escape(row["process"]), *cells, _unit(row["unit"])])
+        caption = f"The same fit with another {comparison['kind']}, and standard errors."
+        moved = (
+            f"* {row['process']} {row['text']}" for row in comparison["coefficients"] if row["text"]
+        )
+        lines = (f"<p>{html.escape(line)}.</p>" for line in (*moved, *comparison["notes"]))
+        return _table(["process", *comparison["heads"], "unit"], body, caption) + "".join(lines)
 
     def depth_table(self) -> str:
         errors = self._summary["depth_profile"]

@@ -11,9 +11,8 @@ from dataclasses import asdict, fields
 from importlib.metadata import version
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from ..datasets.scaling import Scaling
+from ..forecasting.comparison import Comparison
 from ..forecasting.experiment import Experiment, Result
 from ..forecasting.options import Options
 from ..physics.explain import Explanation, Process
@@ -50,6 +49,7 @@ def summary_of(experiment: Experiment, result: Result) -> dict[str, Any]:
         },
         "physics": physics_of(result.explanation, fitted.model.scaling),
         "explanation": _explanation(result.explanation),
+        "comparisons": [_comparison(comparison) for comparison in result.comparisons],
         "fit": {
             "status": fitted.status.name.lower(),
             "message": fitted.message,
@@ -133,7 +133,7 @@ def physics_of(explanation: Explanation, scaling: Scaling | None = None) -> dict
     def summarise(chosen: list[Process]) -> tuple[list[float], list[float | str | None], Any]:
         units = [process.unit for process in chosen]
         return (
-            [_one_number(p) for p in chosen],
+            [p.typical_value for p in chosen],
             [_one_error(p) for p in chosen],
             units[0] if len(set(units)) == 1 else units,
         )
@@ -155,7 +155,7 @@ def physics_of(explanation: Explanation, scaling: Scaling | None = None) -> dict
         if isinstance(physics["diffusivity"]["unit"], list) and mixed:
             physics["diffusivity"]["mixed_unit"] = unit
     physics["rate"] = {
-        "value": _one_number(reaction) * length,
+        "value": reaction.typical_value * length,
         "standard_error": _one_error(reaction, length),
         "unit": f"1/{name}" if name else reaction.unit,
     }
@@ -262,6 +262,18 @@ def _explanation(explanation: Explanation) -> dict[str, Any]:
     }
 
 
+def _comparison(comparison: Comparison) -> dict[str, Any]:
+    """The same fit at several leads or depths."""
+    coefficients = []
+    for c in comparison.coefficients:
+        errors = [None if error is None else _finite(error) for error in c.standard_errors]
+        text = comparison.describe(c) if c.is_moved else ""
+        coefficients.append(
+            asdict(c) | {"standard_errors": errors, "n_errors": _finite(c.n_errors), "text": text}
+        )
+    return asdict(comparison) | {"heads": list(comparison.heads), "coefficients": coefficients}
+
+
 def _commands(experiment: Experiment) -> list[str]:
     """What to type for the same experiment, with the options that differ from their defaults."""
     sources = getattr(experiment.data, "files", ()) or (experiment.data.source,)
@@ -281,16 +293,9 @@ def _commands(experiment: Experiment) -> list[str]:
     ]
 
 
-def _one_number(process: Process) -> float:
-    values = process.values.mean(axis=0) if process.is_layered else process.values
-    return float(np.nanmedian(values))
-
-
 def _one_error(process: Process, factor: float = 1.0) -> float | str | None:
-    if process.standard_error is None:
-        return None
-    error = process.mean_standard_error if process.is_layered else process.standard_error
-    return None if error is None else _finite(float(error) * factor)
+    error = process.typical_error
+    return None if error is None else _finite(error * factor)
 
 
 def _plain(row: dict[str, Any]) -> dict[str, Any]:

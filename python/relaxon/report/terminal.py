@@ -54,6 +54,8 @@ def print_result(experiment: Experiment, result: Result) -> None:
     if skill:
         print(f"\n{skill}")
     print("\n" + _physics_text(result.explanation))
+    for comparison in result.comparisons:
+        print(f"\n{comparison}")
     errors = result.explanation.standard_errors
     if errors is not None:
         print(f"\n{errors}")
