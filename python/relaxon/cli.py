@@ -140,6 +140,13 @@ def _make_app() -> "Typer":
         holdout: Annotated[
             float, Option(help="Share of the times, the last ones, kept for testing.")
         ] = Options.holdout,
+        weights: Annotated[
+            str | None,
+            Option(
+                help="area: losses and errors count cells by their area on the sphere. "
+                "[default: all alike]"
+            ),
+        ] = Options.weights,
         operator: Annotated[
             str, Option(help=f"{', '.join(OPERATORS)}; moments and banded in one dimension.")
         ] = Options.operator,

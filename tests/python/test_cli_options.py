@@ -120,7 +120,8 @@ def test_settings_without_effect_are_not_listed(given: dict[str, Any], absent: s
     experiment = Experiment(Options(**given), Samples(LINE[:-1], LINE[1:]))
     known = {field.name for field in dataclasses.fields(Options)}
     # Pairs have no time and no name, these no mask.
-    absent = absent | {"variable", "select", "lead", "check_leads", "anomaly", "mask_boundary"}
+    absent = absent | {"variable", "select", "lead", "check_leads"}
+    absent = absent | {"anomaly", "weights", "mask_boundary"}
     assert experiment.config.keys() == {"data"} | known - absent
     for name in DEFAULTS.keys() - absent:
         assert experiment.config[name] == given.get(name, DEFAULTS[name])

@@ -267,6 +267,27 @@ class Coordinates:
                     return np.reshape(cosine / np.cos(np.deg2rad(other.values.mean())), shape)
         return np.ones(shape)
 
+    def areas(self) -> NDArray[np.float64] | None:
+        """Areas of the cells on the sphere, over that of the largest.
+
+        sin(phi + h / 2) - sin(phi - h / 2) of a row of height h at the latitude phi, which is
+        proportional to cos(phi); rows end at the poles.
+
+        Returns
+        -------
+        ndarray of float64, or None
+            Its shape broadcasts against the grid's. None where no axis is a latitude in degrees.
+        """
+        for a, axis in enumerate(self.axes):
+            if axis.is_latitude:
+                edges = axis.values[:, np.newaxis] + axis.step * np.array([-0.5, 0.5])
+                sines = np.sin(np.deg2rad(np.clip(edges, -90.0, 90.0)))
+                shape = [1] * len(self.axes)
+                shape[a] = len(axis.values)
+                bands = sines[:, 1] - sines[:, 0]
+                return np.reshape(bands / bands.max(), shape)
+        return None
+
     def flip(self, values: NDArray[Any]) -> NDArray[Any]:
         """Turn fields from the data's directions to ascending axes, or back.
 

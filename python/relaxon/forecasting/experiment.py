@@ -26,7 +26,7 @@ from .baselines import fit_baselines
 from .bounds import find_bounds, move_into, parse_bounds, remarks_at_bounds
 from .comparison import Comparison
 from .options import DataTraits, Options, parse_boundary, parse_condition
-from .split import split_samples, split_series
+from .split import split_samples, split_series, weigh_by_area
 
 __all__ = ["Experiment", "Result", "Row"]
 
@@ -114,6 +114,8 @@ class Experiment:
             self.split = split_series(data, options.value("lead"), self._period, *parts)
         else:
             self.split = split_samples(data, *parts)
+        if options.weights == "area":
+            self.split = weigh_by_area(self.split)
         # Again: only the split knows the mask.
         options.check_effects(self._traits)
         self.model = self._build_model()

@@ -20,6 +20,7 @@ __all__ = ["DEFAULTS", "DataTraits", "Options", "parse_boundary", "parse_conditi
 LOCAL_SMOOTHNESS = 10.0
 LOCAL_PATIENCE = 100
 HOLDOUT = 0.25
+WEIGHTS = ("area",)
 OPERATORS: dict[str, type[Operator]] = {
     "adr": ADR,
     "moments": Moments,
@@ -53,6 +54,7 @@ class Options:
     lead: int | None = None
     anomaly: str | None = None
     holdout: float = HOLDOUT
+    weights: str | None = None
     operator: str = "adr"
     order: int | None = None
     radius: int | None = None
@@ -136,6 +138,8 @@ class Options:
         """
         check_choice("operator", self.operator, tuple(OPERATORS))
         check_choice("optimizer", self.optimizer, tuple(OPTIMIZERS))
+        if self.weights is not None:
+            check_choice("weights", self.weights, WEIGHTS)
         for name, effect in _EFFECTS.items():
             given = getattr(self, name)
             if given in (None, effect.nothing) or effect.is_there(self, data):
@@ -235,6 +239,10 @@ _EFFECTS: dict[str, _Effect] = {
         lambda options, data: data.has_time,
         "no value for pairs, which have no time",
         nothing="none",
+    ),
+    "weights": _Effect(
+        lambda options, data: data.has_time,
+        "no value for pairs, which know no latitude; an array 'weights' beside x and y is read",
     ),
     "order": _only_with("moments"),
     "radius": _only_with("banded"),

@@ -7,7 +7,7 @@ pair reaches across two parts, and climatology and scale come from what is train
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -22,7 +22,7 @@ from ..datasets.scaling import MOST, Scaling, share_of_means
 from ..datasets.series import Series
 from ..datasets.time_axis import PERIODS, slot_text
 
-__all__ = ["Split", "split_samples", "split_series"]
+__all__ = ["Split", "split_samples", "split_series", "weigh_by_area"]
 
 Fields = NDArray[Any]
 
@@ -272,6 +272,45 @@ def split_samples(
     )
     _check_pairs(split)
     return split
+
+
+def weigh_by_area(split: Split) -> Split:
+    """The same parts, with errors and losses that count cells by their area on the sphere.
+
+    Parameters
+    ----------
+    split : Split
+        Of a field with a latitude.
+
+    Returns
+    -------
+    Split
+        The weights of its samples are multiplied with the areas of cells; what is missing keeps the
+        weight 0.
+
+    Raises
+    ------
+    ValueError
+        If no axis is a latitude in degrees.
+    """
+    areas = split.coordinates.areas()
+    if areas is None:
+        axes = ", ".join(split.coordinates.names)
+        refuse("weights", "'area' for fields with a latitude in degrees", f"the axes {axes}")
+
+    def weighted(samples: Samples) -> Samples:
+        given = np.ones(samples.x.shape, bool) if samples.weights is None else samples.weights
+        return replace(samples, weights=(given * areas).astype(samples.x.dtype))
+
+    validation = split.validation
+    weighed = replace(
+        split,
+        training=weighted(split.training),
+        validation=None if validation is None else weighted(validation),
+        held_out=weighted(split.held_out),
+    )
+    _check_pairs(weighed)
+    return weighed
 
 
 def _share(argument: str, share: float, total: int) -> int:

@@ -100,14 +100,15 @@ def prediction_figure(experiment: Experiment, result: Result) -> Figure:
     scale = 1.0 if scaling is None else scaling.scale
     truth = held_out.y.astype(np.float64) * scale
     prediction = result.prediction.astype(np.float64) * scale
-    exists = mask & np.isfinite(truth)
+    weights = (mask & np.isfinite(truth)).astype(np.float64)
     if held_out.weights is not None:
-        exists &= held_out.weights > 0
-    squares = np.where(exists, prediction - truth, 0.0) ** 2
-    counts = exists.reshape(len(exists), -1).sum(axis=1)
-    errors = squares.reshape(len(exists), -1).sum(axis=1) / np.maximum(counts, 1)
+        weights = np.where(weights > 0.0, held_out.weights, 0.0)
+    exists = weights > 0.0
+    squares = weights * np.where(exists, prediction - truth, 0.0) ** 2
+    totals = weights.reshape(len(weights), -1).sum(axis=1)
+    errors = squares.reshape(len(weights), -1).sum(axis=1) / np.where(totals > 0.0, totals, 1.0)
     # A sample without targets has no error.
-    ascending = [i for i in np.argsort(errors) if counts[i]]
+    ascending = [i for i in np.argsort(errors) if totals[i] > 0.0]
     chosen = int(ascending[len(ascending) // 2])
     fields = [truth[chosen], prediction[chosen], prediction[chosen] - truth[chosen]]
     limit = float(max(np.abs(field[exists[chosen]]).max() for field in fields)) or 1.0

@@ -156,9 +156,11 @@ class _Page:
         if samples["validation"]:
             parts.append(f"{self.number('samples', 'validation', form=',')} to validate on")
         parts.append(f"{self.number('samples', 'held_out', form=',')} held out")
+        is_weighted = self._summary["config"].get("weights") == "area"
+        weighted = ", weighted by cell area" if is_weighted else ""
         caption = (
-            "Mean squared errors over existing cells, in units of the variance of y. Pairs: "
-            f"{', '.join(parts)}; {self.number('samples', 'cells', form=',')} cells."
+            f"Mean squared errors over existing cells{weighted}, in units of the variance of y. "
+            f"Pairs: {', '.join(parts)}; {self.number('samples', 'cells', form=',')} cells."
         )
         return _table(head, body, caption, strong=len(body) - 1)
 

@@ -47,7 +47,11 @@ def print_result(experiment: Experiment, result: Result) -> None:
     console = Console(width=None if sys.stdout.isatty() else 100)
     console.print(table)
     domain = getattr(experiment.data, "domain", "") or "existing cells"
-    print(f"training, held out: mean squared error over {domain}, in units of the variance of y")
+    weighted = ", weighted by cell area" if experiment.options.weights == "area" else ""
+    print(
+        f"training, held out: mean squared error over {domain}{weighted}, in units of the variance "
+        f"of y"
+    )
     fitted = result.fit
     print(f"fit: {fitted.message} ({len(fitted.history.loss)} steps)")
     skill = skill_text(experiment, result)
