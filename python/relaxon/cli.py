@@ -137,6 +137,17 @@ def _make_app() -> "Typer":
                 "variance, else none]"
             ),
         ] = Options.anomaly,
+        spacing: Annotated[
+            str | None,
+            Option(
+                help="Of the cells of a .npz file: one length for all axes, or one for each, "
+                "separated by commas, with units as in '5 km'. [default: lattice units]"
+            ),
+        ] = Options.spacing,
+        time_step: Annotated[
+            str | None,
+            Option(help="From x to y of a .npz file, with its unit, as in '3 h'. [default: 1]"),
+        ] = Options.time_step,
         holdout: Annotated[
             float, Option(help="Share of the times, the last ones, kept for testing.")
         ] = Options.holdout,

@@ -107,6 +107,7 @@ PYTHON_LAYERS = [
     {
         "forecasting/baselines",
         "forecasting/comparison",
+        "forecasting/lengths",
         "forecasting/bounds",
         "forecasting/split",
         "forecasting/options",

@@ -191,12 +191,28 @@ class Coordinates:
         )
 
     @classmethod
-    def lattice(cls, shape: tuple[int, ...]) -> Coordinates:
-        """Coordinates of arrays that come without any: cell numbers."""
+    def lattice(
+        cls, shape: tuple[int, ...], lengths: Sequence[tuple[float, str]] | None = None
+    ) -> Coordinates:
+        """Coordinates of arrays that come without any: cell numbers, times lengths and their units.
+
+        Parameters
+        ----------
+        shape : tuple of int
+            Numbers of cells.
+        lengths : sequence of (float, str), optional
+            Spacing and its unit along each axis; default 1 without unit.
+
+        Returns
+        -------
+        Coordinates
+            The first cell at 0.
+        """
+        lengths = lengths or [(1.0, "")] * len(shape)
         return cls(
             tuple(
-                Axis(f"axis {a}", read_only(np.arange(float(n))), "", 1.0, "")
-                for a, n in enumerate(shape)
+                Axis(f"axis {a}", read_only(h * np.arange(float(n))), unit, h, unit)
+                for a, (n, (h, unit)) in enumerate(zip(shape, lengths, strict=True))
             )
         )
 

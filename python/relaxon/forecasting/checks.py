@@ -9,6 +9,7 @@ layers, and the error of their step, with the depth.
 from __future__ import annotations
 
 import dataclasses
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -96,7 +97,7 @@ def plan_checks(experiment: Experiment) -> tuple[CheckPlan, ...]:
             if k != plan.own:
                 # Whatever is wrong with it is said before anything is trained.
                 try:
-                    Experiment(variant, experiment.data)
+                    _build(variant, experiment)
                 except (TypeError, ValueError) as error:
                     name = _name(plan.kind, variant)
                     raise type(error)(
@@ -138,7 +139,7 @@ def run_checks(
                 continue
             else:
                 try:
-                    fitted, explanation = Experiment(variant, experiment.data).learn(progress)
+                    fitted, explanation = _build(variant, experiment).learn(progress)
                 except DivergenceError as error:
                     notes.append(f"{_name(plan.kind, variant)}: left out, {error}")
                     continue
@@ -286,6 +287,13 @@ def _fit_one(model: Relaxation, data: Series, **settings: Any) -> tuple[Fit, Exp
         return fitted, explain(fitted.model)
     pairs = (samples.x, samples.y)
     return fitted, explain(fitted.model, pairs, loss, settings["threads"], samples.groups)
+
+
+def _build(variant: Options, experiment: Experiment) -> Experiment:
+    """An experiment on the same data, whose warnings have been given."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        return Experiment(variant, experiment.data)
 
 
 def _parse_leads(text: str) -> list[int]:

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._validate import check_dtype, check_number
+from ..datasets.coordinates import Coordinates
 from ..datasets.samples import Samples
 from ..datasets.series import Series
 from ..grid import Dirichlet
@@ -25,6 +26,7 @@ from ..training.penalties import Smoothness
 from .baselines import fit_baselines
 from .bounds import find_bounds, move_into, parse_bounds, remarks_at_bounds
 from .comparison import Comparison
+from .lengths import parse_spacing, parse_time_step
 from .options import DataTraits, Options, parse_boundary, parse_condition
 from .split import split_samples, split_series, weigh_by_area
 
@@ -114,6 +116,10 @@ class Experiment:
             self.split = split_series(data, options.value("lead"), self._period, *parts)
         else:
             self.split = split_samples(data, *parts)
+            if options.spacing is not None:
+                shape, names = self.split.coordinates.shape, self.split.coordinates.names
+                coordinates = Coordinates.lattice(shape, parse_spacing(options.spacing, names))
+                self.split = replace(self.split, coordinates=coordinates)
         if options.weights == "area":
             self.split = weigh_by_area(self.split)
         # Again: only the split knows the mask.
@@ -137,10 +143,13 @@ class Experiment:
 
     def describe(self) -> list[str]:
         """Lines on what was read and how it is cut."""
-        split, lines = self.split, []
+        split = self.split
+        lines: list[str] = []
         cells = f"{int(split.mask.sum())} cells"
         if not isinstance(self.data, Series):
             kind = "pairs"
+            if self.options.spacing is not None:
+                lines += split.coordinates.describe()
             n_masked = int((~split.mask).sum())
             n_missing = int(np.isnan(self.data.y[:, split.mask]).sum())
             if n_masked:
@@ -349,6 +358,11 @@ class Experiment:
             "bias": options.bias,
             "dtype": options.dtype,
         }
+        length, unit = 1.0, ""
+        if scaling is not None:
+            length, unit = scaling.lead_time, scaling.step.unit
+        elif options.time_step is not None:
+            length, unit = parse_time_step(options.time_step)
         model = Relaxation(
             options.build_operator(grid),
             depth=options.depth,
@@ -356,8 +370,8 @@ class Experiment:
             beta=options.beta,
             trainable_omega=options.trainable_omega,
             # A depth of zero is for the model to refuse, not for this division.
-            dt=(1.0 if scaling is None else scaling.lead_time) / max(options.depth, 1),
-            time_unit="" if scaling is None else scaling.step.unit,
+            dt=length / max(options.depth, 1),
+            time_unit=unit,
             seed=options.seed,
             **settings,
         )

@@ -53,6 +53,8 @@ class Options:
     select: tuple[str, ...] = ()
     lead: int | None = None
     anomaly: str | None = None
+    spacing: str | None = None
+    time_step: str | None = None
     holdout: float = HOLDOUT
     weights: str | None = None
     operator: str = "adr"
@@ -230,6 +232,14 @@ _EFFECTS: dict[str, _Effect] = {
     "lead": _Effect(
         lambda options, data: data.has_time,
         "no value for pairs, which have no time",
+    ),
+    "spacing": _Effect(
+        lambda options, data: not data.has_time,
+        "no value for data that bring coordinates of their own",
+    ),
+    "time_step": _Effect(
+        lambda options, data: not data.has_time,
+        "no value for data that bring times of their own",
     ),
     "check_leads": _Effect(
         lambda options, data: data.has_time,
