@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
@@ -71,6 +72,13 @@ class Operator:
 
     def start_values(self, name: str) -> dict[int, float]:
         """What the components of a parameter start from where that is not zero."""
+        return {}
+
+    def derivatives(self) -> dict[str, list[tuple[int, ...]]]:
+        """The axes along which each component of a parameter differentiates, by name.
+
+        Empty where entries are free and belong to no derivative.
+        """
         return {}
 
     def _core_network(
@@ -348,6 +356,12 @@ class ADR(Operator):
         """A little diffusion along every axis."""
         return dict.fromkeys(self.diagonal(), START_DIFFUSIVITY) if name == "D" else {}
 
+    def derivatives(self) -> dict[str, list[tuple[int, ...]]]:
+        """None for R, one axis for U, two for D."""
+        axes = range(self.grid.ndim)
+        pairs = list(itertools.combinations_with_replacement(axes, 2))
+        return {"R": [()], "U": [(a,) for a in axes], "D": pairs}
+
     def diagonal(self) -> list[int]:
         """The components of D that belong to one axis each."""
         ndim = self.grid.ndim
@@ -434,6 +448,10 @@ class Moments(Operator):
     def start_values(self, name: str) -> dict[int, float]:
         """The identity."""
         return {0: 1.0}
+
+    def derivatives(self) -> dict[str, list[tuple[int, ...]]]:
+        """The k-th derivative for the moment k."""
+        return {"moments": [(0,) * k for k in range(self.order + 1)]}
 
     def _check(self) -> None:
         check_integer("order", self.order, 1, 8)
