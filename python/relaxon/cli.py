@@ -1,4 +1,4 @@
-"""The command line: ``relaxon fit``, ``predict``, ``explain`` and ``info``."""
+"""The command line: ``relaxon fit``, ``inspect``, ``predict``, ``explain`` and ``info``."""
 
 # No `from __future__ import annotations`: typer reads the annotations of functions made inside
 # _make_app, where the names in them are local.
@@ -276,6 +276,17 @@ def _make_app() -> "Typer":
         }
         options = Options(**{field.name: given[field.name] for field in fields(Options)})
         return lambda: commands.fit(tuple(data), out, options)
+
+    @app.command("inspect")
+    def inspect_command(
+        data: Annotated[list[str], typer.Argument(metavar="DATA...", help="As for fit.")],
+        variable: Annotated[
+            str | None, Option(help="Variable of the file. [default: the first field of it]")
+        ] = None,
+        select: Annotated[list[str] | None, select_option] = None,
+    ) -> Callable[[], int]:
+        """Show what fit would take from data, what it would refuse, and options for it."""
+        return lambda: commands.inspect(tuple(data), variable, tuple(select or ()))
 
     @app.command("predict")
     def predict_command(

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from .forecasting.options import Options
     from .model import Relaxation
 
-__all__ = ["PROGRAM", "Failure", "explain", "fit", "info", "predict"]
+__all__ = ["PROGRAM", "Failure", "explain", "fit", "info", "inspect", "predict"]
 
 PROGRAM = "relaxon"
 EXIT_BAD_INPUT = 2
@@ -160,6 +160,16 @@ def explain(model_path: Path, out: Path | None) -> int:
         )
     if out is not None:
         print(f"\nwritten to {out}: {', '.join(contents)}")
+    return 0
+
+
+def inspect(names: tuple[str, ...], variable: str | None, select: tuple[str, ...]) -> int:
+    """Print what a fit would take from data, and what to type for it."""
+    from .datasets.source import Source
+    from .forecasting.inspection import inspect_data
+
+    with _bad_input():
+        print(_for_files(str(inspect_data(Source(names, variable, select)))))
     return 0
 
 

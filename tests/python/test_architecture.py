@@ -113,7 +113,7 @@ PYTHON_LAYERS = [
         "forecasting/options",
     },
     {"forecasting/experiment"},
-    {"forecasting/checks"},
+    {"forecasting/checks", "forecasting/inspection"},
     {"report/figures", "report/summary", "report/page"},
     {"report/folder", "report/terminal"},
     {"commands"},

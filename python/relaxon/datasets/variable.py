@@ -13,9 +13,9 @@ from .decoding import decode_times
 from .missing import mask_invalid
 
 if TYPE_CHECKING:
-    from xarray import DataArray
+    from xarray import DataArray, Dataset
 
-__all__ = ["open_variable"]
+__all__ = ["open_dataset", "open_variable"]
 
 
 def open_variable(path: str | os.PathLike[str], variable: str | None = None) -> DataArray:
@@ -41,25 +41,8 @@ def open_variable(path: str | os.PathLike[str], variable: str | None = None) -> 
     ImportError
         If xarray or the package for this format is not installed.
     """
-    where = os.fspath(path)
-    if not os.path.exists(where):
-        raise FileNotFoundError(f"argument 'DATA': expected a file, got {where}: there is none")
-    try:
-        import netCDF4  # noqa: F401
-        import xarray
-    except ImportError as error:
-        raise ImportError(
-            f"reading {where} needs {error.name}; install it with: pip install 'relaxon[data]'"
-        ) from None
-    # netCDF4 reads zeros where a classic file is cut off; SciPy says so.
-    engine = "scipy" if _has_magic(where, b"CDF\x01", b"CDF\x02") else None
-    with _readable(where, engine):
-        # Times are decoded on their own, so that what is wrong with them can be told; durations
-        # are numbers with a unit.
-        dataset = xarray.open_dataset(
-            where, engine=engine, decode_times=False, decode_timedelta=False
-        )
-    with dataset:
+    where, engine = os.fspath(path), _engine(path)
+    with open_dataset(where) as dataset:
         names = candidates_of(dataset)
         if variable is None:
             if len(names) != 1:
@@ -82,6 +65,51 @@ def open_variable(path: str | os.PathLike[str], variable: str | None = None) -> 
         with _readable(where, engine, variable):
             loaded: DataArray = with_positions(dataset)[variable].load()
     return mask_invalid(decode_times(loaded))
+
+
+@contextmanager
+def open_dataset(path: str | os.PathLike[str]) -> Iterator[Dataset]:
+    """All variables of a file that xarray opens, their times as the numbers they are.
+
+    Parameters
+    ----------
+    path : path-like
+        The file; closed at the end of the context.
+
+    Yields
+    ------
+    xarray.Dataset
+        Not loaded.
+
+    Raises
+    ------
+    FileNotFoundError, ValueError, ImportError
+        As :func:`open_variable`.
+    """
+    where = os.fspath(path)
+    if not os.path.exists(where):
+        raise FileNotFoundError(f"argument 'DATA': expected a file, got {where}: there is none")
+    try:
+        import netCDF4  # noqa: F401
+        import xarray
+    except ImportError as error:
+        raise ImportError(
+            f"reading {where} needs {error.name}; install it with: pip install 'relaxon[data]'"
+        ) from None
+    engine = _engine(where)
+    with _readable(where, engine):
+        # Times are decoded on their own, so that what is wrong with them can be told; durations
+        # are numbers with a unit.
+        dataset = xarray.open_dataset(
+            where, engine=engine, decode_times=False, decode_timedelta=False
+        )
+    with dataset:
+        yield dataset
+
+
+def _engine(path: str | os.PathLike[str]) -> Any:
+    """netCDF4 reads zeros where a classic file is cut off; SciPy says so."""
+    return "scipy" if _has_magic(os.fspath(path), b"CDF\x01", b"CDF\x02") else None
 
 
 @contextmanager
