@@ -173,7 +173,9 @@ def check_array(argument: str, value: object, dtype: np.dtype[Any]) -> Array:
     _check_unmasked(argument, value)
     array = np.asarray(value)
     if array.dtype != dtype:
-        fix = f"convert it with .astype('{dtype}')" if array.dtype.kind in "fiu" else ""
+        # Types such as bfloat16 are void to NumPy.
+        is_number = array.dtype.kind in "fiu" or "float" in array.dtype.name
+        fix = f"convert it with .astype('{dtype}')" if is_number else ""
         refuse(argument, f"an array of {dtype}", f"one of {array.dtype}", TypeError, fix)
     flags = array.flags
     if not (flags.c_contiguous and flags.aligned):

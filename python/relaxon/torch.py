@@ -135,7 +135,9 @@ class RelaxationLayer(torch.nn.Module):
         if x.device.type != "cpu":
             refuse("x", "a tensor on the CPU", f"one on {x.device}", fix="call x.cpu()")
         dtype = self._model.dtype
-        fix = f"convert it with .to(torch.{dtype}), or the layer with .to({x.dtype})"
+        fix = f"convert it with .to(torch.{dtype})"
+        if x.dtype in (torch.float32, torch.float64):
+            fix += f", or the layer with .to({x.dtype})"
         refuse("x", f"a tensor of torch.{dtype}", f"one of {x.dtype}", TypeError, fix)
 
     def _states(self, x: Any) -> Any:

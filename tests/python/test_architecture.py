@@ -73,7 +73,7 @@ PYTHON_LAYERS = [
     {"_validate"},
     {"_config"},
     {"grid", "activations"},
-    {"datasets/coordinates", "datasets/dates", "datasets/time_axis"},
+    {"datasets/coordinates", "datasets/dates", "datasets/time_axis", "datasets/units"},
     {"datasets/decoding", "datasets/missing", "datasets/samples"},
     {"datasets/scaling"},
     {"datasets/roles"},

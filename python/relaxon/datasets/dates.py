@@ -41,7 +41,7 @@ def time_text(time: Any, unit: str = "") -> str:
 
 def has_cftime(times: NDArray[Any]) -> bool:
     """Whether all are dates of the package cftime."""
-    return times.dtype.kind == "O" and all(hasattr(t, "calendar") for t in times)
+    return times.dtype.kind == "O" and all(hasattr(t, "calendar") for t in times.ravel())
 
 
 def pack_times(times: NDArray[Any]) -> dict[str, NDArray[Any]]:

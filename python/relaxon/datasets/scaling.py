@@ -18,6 +18,7 @@ from .._validate import refuse
 from .coordinates import JITTER, Axis, Coordinates
 from .dates import time_text
 from .time_axis import PERIODS, Step, slot_text, slots_of
+from .units import is_same_unit
 
 __all__ = ["MOST", "Scaling", "share_of_means"]
 
@@ -148,14 +149,16 @@ class Scaling:
         Raises
         ------
         ValueError
-            If names, lengths or positions of an axis differ, the step of time, or the unit.
+            If names, lengths or positions of an axis differ, the step of time, or the unit; other
+            spellings and names of a unit are the same.
         """
         own = self.coordinates
         if coordinates.names != own.names or coordinates.shape != own.shape:
             refuse("da", f"axes {own.text}, those of the scaling", coordinates.text)
         for mine, other in zip(own.axes, coordinates.axes, strict=True):
             distance = np.abs(mine.values - other.values)
-            if distance.max() > 2.0 * JITTER * mine.step or mine.unit != other.unit:
+            is_same = is_same_unit(mine.unit, other.unit)
+            if distance.max() > 2.0 * JITTER * mine.step or not is_same:
                 i = int(distance.argmax())
                 refuse(
                     "da",
@@ -163,10 +166,14 @@ class Scaling:
                     f"index {i}",
                     f"{other.values[i]:g} {other.unit}",
                 )
-        if step.unit != self.step.unit or abs(step.length / self.step.length - 1.0) > JITTER:
+        is_same = is_same_unit(step.unit, self.step.unit)
+        if not is_same or abs(step.length / self.step.length - 1.0) > JITTER:
             refuse("da", f"a time step of {self.step.text(1)}", step.text(1))
-        if unit and self.unit and unit != self.unit:
-            fix = "convert the values, and set the attribute units"
+        if unit and self.unit and not is_same_unit(unit, self.unit):
+            fix = (
+                f"where both are names of one unit, set da.attrs['units'] = {self.unit!r} alone; "
+                f"else convert the values first"
+            )
             refuse("da", f"values in {self.unit!r}, the unit of the scaling", repr(unit), fix=fix)
 
     def check_times(self, argument: str, times: NDArray[Any], kind: str = "times") -> None:

@@ -394,4 +394,5 @@ def _warn_of_planes(da: DataArray, coordinates: Coordinates) -> None:
 def _number_fix(dtype: np.dtype[Any]) -> str:
     if dtype.kind == "m":
         return "open the file with decode_timedelta=False: then they are numbers with a unit"
-    return "convert it with da.astype('float64')" if dtype.kind in "iub" else ""
+    is_number = dtype.kind in "iub" or "float" in dtype.name
+    return "convert it with da.astype('float64')" if is_number else ""
