@@ -95,6 +95,10 @@ def _make_app() -> "Typer":
         # None is what typer sees: whether an option was given is for Options to know.
         return f"[default: {DEFAULTS[name]}]"
 
+    missing_option = Option(
+        help="A value that stands for gaps, as -999; once for each. [default: those that the "
+        "file declares]"
+    )
     select_option = Option(
         metavar="NAME=VALUE",
         help="One entry of an axis that is neither time nor space, or a part of space, as "
@@ -126,6 +130,7 @@ def _make_app() -> "Typer":
             str | None, Option(help="Variable of the file. [default: the only one]")
         ] = Options.variable,
         select: Annotated[list[str] | None, select_option] = None,
+        missing: Annotated[list[float] | None, missing_option] = None,
         lead: Annotated[
             int | None, Option(help=f"Steps of time ahead. {default('lead')}")
         ] = Options.lead,
@@ -272,6 +277,7 @@ def _make_app() -> "Typer":
         given = {
             **locals(),
             "select": tuple(select or ()),
+            "missing": tuple(missing or ()),
             "bounds": ",".join(bounds) if bounds else None,
         }
         options = Options(**{field.name: given[field.name] for field in fields(Options)})
@@ -311,9 +317,15 @@ def _make_app() -> "Typer":
                 help="One entry of an axis, as for fit. [default: as in the fit]",
             ),
         ] = None,
+        missing: Annotated[
+            list[float] | None,
+            Option(help="A value that stands for gaps, beside those of the fit; once for each."),
+        ] = None,
     ) -> Callable[[], int]:
         """Apply a model to data; scaling and climatology of the fit are undone and redone."""
-        return lambda: commands.predict(model, tuple(data), out, variable, tuple(select or ()))
+        return lambda: commands.predict(
+            model, tuple(data), out, variable, tuple(select or ()), tuple(missing or ())
+        )
 
     @app.command("explain")
     def explain_command(

@@ -53,7 +53,7 @@ def fit(names: tuple[str, ...], out: Path, options: Options) -> int:
     from .training.fit import DivergenceError, Status
 
     with _bad_input(), _warnings():
-        source = Source(names, options.variable, options.select)
+        source = Source(names, options.variable, options.select, options.missing)
         experiment = Experiment(options, source.read())
         checks = plan_checks(experiment)
     model = experiment.model
@@ -90,16 +90,17 @@ def predict(
     out: Path,
     variable: str | None,
     select: tuple[str, ...],
+    missing: tuple[float, ...],
 ) -> int:
     """Apply a saved model to data and write the forecast."""
-    from .datasets.prediction import forecast_archive
+    from .datasets.prediction import forecast, forecast_archive
     from .datasets.source import Source
     from .files import write_atomic
 
     if out.suffix not in (".npz", ".nc"):
         raise Failure(f"argument '--out': expected a name that ends in .npz or .nc, got {out}")
     with _bad_input():
-        source = Source(names, variable, select)
+        source = Source(names, variable, select, missing)
     if source.is_archive and out.suffix == ".nc":
         raise Failure(f"argument '--out': expected .npz, as for the data, got {out}")
     if not out.parent.is_dir():
@@ -110,12 +111,14 @@ def predict(
             f"argument 'DATA': expected a .npz file with an array x, as this model was made from "
             f"pairs without times and coordinates, got {source}"
         )
+    missing = tuple(dict.fromkeys((*extra.get("missing", ()), *missing)))
     with _bad_input(), _warnings():
         if source.is_archive:
-            content = _npz(forecast_archive(model, names[0]))
+            content = _npz(forecast_archive(model, names[0], missing))
         else:
             known = None if model.scaling is None else model.scaling.name
-            later = model.predict_xarray(source.open(known, tuple(extra.get("select", ()))))
+            data = source.open(known, tuple(extra.get("select", ())))
+            later = forecast(model, data, missing=missing)
             content = _encode(later, out.suffix)
     try:
         write_atomic(out, content)
@@ -190,6 +193,10 @@ def _npz(arrays: dict[str, Any]) -> bytes:
 
     import numpy as np
 
+    from .datasets.dates import pack_times
+
+    if "time" in arrays:
+        arrays = arrays | pack_times(arrays["time"])
     content = io.BytesIO()
     np.savez(content, **arrays)
     return content.getvalue()
@@ -223,7 +230,7 @@ def _bad_input() -> Iterator[None]:
 def _for_files(message: str) -> str:
     """What the library says of an array, said of the file that holds it."""
     message = message.replace("argument 'da'", "argument 'DATA'")
-    if re.search(r"\bda\.\w", message) and "--select" not in message:
+    if re.search(r"\bda\.\w", message) and not re.search("--(select|missing)", message):
         message += " (da: the variable as xarray opens it; da.to_netcdf writes a new file)"
     return message
 

@@ -119,8 +119,8 @@ def test_options_with_an_effect_are_taken_and_listed(given: dict[str, Any]) -> N
 def test_settings_without_effect_are_not_listed(given: dict[str, Any], absent: set[str]) -> None:
     experiment = Experiment(Options(**given), Samples(LINE[:-1], LINE[1:]))
     known = {field.name for field in dataclasses.fields(Options)}
-    # Pairs have no time and no name, these no mask.
-    absent = absent | {"variable", "select", "lead", "check_leads"}
+    # Pairs have no time and no name, these no mask and no gaps.
+    absent = absent | {"variable", "select", "missing", "lead", "check_leads"}
     absent = absent | {"anomaly", "weights", "mask_boundary"}
     assert experiment.config.keys() == {"data"} | known - absent
     for name in DEFAULTS.keys() - absent:

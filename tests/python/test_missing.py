@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 
 import relaxon as rx
+from relaxon import cli
 from relaxon.datasets.missing import find_stand_ins
 from relaxon.datasets.prediction import forecast, forecast_archive
 from relaxon.datasets.samples import read_samples
@@ -213,3 +215,63 @@ def test_archives(tmp_path: Path) -> None:
     np.savez(tmp_path / "b.npz", x=y)
     with pytest.raises(ValueError, match=r"'x': .*got -999 in 3 of 110 values"):
         forecast_archive(model, tmp_path / "b.npz")
+
+
+def run(*arguments: Any) -> int:
+    return cli.main([str(argument) for argument in arguments])
+
+
+def test_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    raw = with_gaps(speeds(), -999.9, "f4")
+    raw[5:, 4] = 1e20
+    path, out = file_of(tmp_path / "a.nc", raw), tmp_path / "report"
+    fit = ["fit", path, "--out", out, "--steps", 2, "--depth", 2]
+    assert run(*fit) == 2
+    line = capsys.readouterr().err
+    assert "got 1e+20 in 7 of 120 values, far outside the others (1" in line
+    assert "and -999.9 in 3 of 120 values" in line
+    assert "declare it missing with --missing 1e+20 --missing -999.9, or mask it with da" in line
+    assert not out.exists()
+    assert run(*fit, "--missing", "-999.9", "--missing", "1e20", "--missing", 77) == 0
+    printed = capsys.readouterr()
+    assert printed.err == ""
+    assert "3 values are -999.9, which is declared missing" in printed.out
+    assert "7 values are 1e+20, which is declared missing" in printed.out
+    assert "0 values are 77, which is declared missing" in printed.out
+    summary = json.loads((out / "summary.json").read_text())
+    assert "--missing -999.9 --missing 1e+20 --missing 77.0" in summary["commands"][0]
+    assert summary["config"]["missing"] == "-999.9, 1e+20, 77"
+    # The model knows them; another one can be added.
+    model, forecast_path = out / "model.safetensors", tmp_path / "f.nc"
+    assert run("predict", model, path, "--out", forecast_path) == 0
+    assert float(np.abs(open_variable(forecast_path)).max()) < 100
+    raw[3, 5] = -8888
+    path = file_of(tmp_path / "b.nc", raw)
+    assert run("predict", model, path, "--out", forecast_path) == 2
+    assert "--missing -8888" in capsys.readouterr().err
+    assert run("predict", model, path, "--out", forecast_path, "--missing", "-8888") == 0
+
+
+def test_command_line_of_archives(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    data, out = tmp_path / "a.npz", tmp_path / "report"
+    y = np.where(GAPS, -999.0, speeds())
+    x = speeds()
+    x[:, 6] = -999.0
+    np.savez(data, x=x, y=y)
+    fit = ["fit", data, "--out", out, "--steps", 2, "--depth", 2]
+    assert run(*fit) == 2
+    assert "argument 'x': expected values among which none stands" in capsys.readouterr().err
+    assert run(*fit, "--missing", "-999") == 0
+    assert "9 cells" in capsys.readouterr().out
+    model, forecast_path = out / "model.safetensors", tmp_path / "f.npz"
+    assert run("predict", model, data, "--out", forecast_path) == 0
+    with np.load(forecast_path) as archive:
+        assert np.nanmax(np.abs(archive["y"])) < 100
+
+
+def test_what_cannot_be_missing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("fit", "sst", "--missing", "-999", "--out", tmp_path / "report") == 2
+    assert "'missing': expected no value for the shipped data" in capsys.readouterr().err
+    path = file_of(tmp_path / "a.nc", speeds())
+    assert run("fit", path, "--missing", "nan", "--out", tmp_path / "report") == 2
+    assert "'missing': expected a finite number, got nan" in capsys.readouterr().err

@@ -118,7 +118,8 @@ def elapsed(times: NDArray[Any]) -> NDArray[np.float64]:
     if times.dtype.kind in "mM":
         # Nanoseconds between two dates they can write may be more than they can count.
         whole = times.astype(f"{times.dtype.kind}8[s]")
-        return np.asarray((whole - whole[0]) / SECOND + (times - whole) / SECOND)
+        rest = (times - whole) / SECOND
+        return np.asarray((whole - whole[0]) / SECOND + (rest - rest[0]))
     return np.array([duration.total_seconds() for duration in times - times[0]])
 
 
@@ -165,13 +166,13 @@ def _with_whole_ticks(times: NDArray[Any], length: float) -> tuple[NDArray[Any],
     return _cast(times, np.dtype(f"{times.dtype.kind}8[{n_units}{unit}]")), round(ticks)
 
 
-def _cast(times: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
-    """Dates in another unit; NumPy wraps those that do not fit."""
+def _cast(times: NDArray[Any], dtype: np.dtype[Any], origins: Any = None) -> NDArray[Any]:
+    """Dates in another unit, where NumPy wraps those that do not fit; `origins` are named then."""
     unit, count = np.datetime_data(dtype)
     most_days = LARGEST * count * _seconds(unit) / 86400.0 - 1.0
     wrong = np.abs(times.astype(f"{dtype.kind}8[D]").astype(np.int64)) > most_days
     if wrong.any():
-        _refuse_overflow(times[np.argmax(wrong)], str(dtype))
+        _refuse_overflow((times if origins is None else origins)[np.argmax(wrong)], str(dtype))
     return times.astype(dtype)
 
 
@@ -226,7 +227,7 @@ def _datetimes_later(times: NDArray[Any], n_months: int) -> NDArray[Any]:
     later_days = np.where(days == last_day, later_last_day, later_begin + day)
     if unit == "W":
         return later_days
-    return np.asarray(_cast(later_days, times.dtype) + (times - days.astype(times.dtype)))
+    return np.asarray(_cast(later_days, times.dtype, times) + (times - days.astype(times.dtype)))
 
 
 def _month_of_days(days: NDArray[Any], n_months: int) -> tuple[NDArray[Any], NDArray[Any]]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import numbers
 import warnings
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
@@ -16,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .._validate import refuse
+from .._validate import check_number, refuse
 
 if TYPE_CHECKING:
     from xarray import DataArray
@@ -173,18 +172,13 @@ def check_stand_ins(name: str, values: NDArray[Any]) -> None:
         )
 
 
-def check_missing(missing: Sequence[float]) -> tuple[float, ...]:
-    """Values that stand for gaps, as numbers.
+def check_missing(missing: Sequence[float]) -> None:
+    """Refuse what cannot stand for gaps.
 
     Parameters
     ----------
     missing : sequence of float
         The values.
-
-    Returns
-    -------
-    tuple of float
-        The same.
 
     Raises
     ------
@@ -192,12 +186,7 @@ def check_missing(missing: Sequence[float]) -> tuple[float, ...]:
         If one is no finite number.
     """
     for value in missing:
-        if isinstance(value, bool) or not isinstance(value, numbers.Real):
-            refuse("missing", "numbers", repr(value), TypeError)
-        if not math.isfinite(value):
-            fix = "NaN is missing without a word, infinite values are never right"
-            refuse("missing", "finite numbers", repr(value), fix=fix)
-    return tuple(map(float, missing))
+        check_number("missing", value)
 
 
 def mask_values(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from .._validate import refuse
 from .collection import expand_names, open_files
+from .missing import check_missing
 from .pairs import sst
 from .samples import Samples, read_samples
 from .series import Series
@@ -31,16 +32,20 @@ class Source:
         Of the files.
     select : tuple of str
         Entries of axes, each "NAME=VALUE".
+    missing : tuple of float
+        Values that stand for gaps.
 
     Raises
     ------
-    ValueError
-        If kinds are mixed, or variable or select say nothing about data of this kind.
+    TypeError, ValueError
+        If kinds are mixed, variable, select or missing say nothing about data of this kind, or a
+        value that stands for gaps is no finite number.
     """
 
     names: tuple[str, ...]
     variable: str | None = None
     select: tuple[str, ...] = ()
+    missing: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
         for name in self.names:
@@ -55,6 +60,10 @@ class Source:
         if self.select and (self.is_archive or self.is_shipped):
             kind = "arrays of a .npz file" if self.is_archive else "the shipped data"
             refuse("select", f"no value for {kind}", self.select[0], fix="leave it out")
+        check_missing(self.missing)
+        if self.missing and self.is_shipped:
+            rule = "no value for the shipped data, whose gaps are known"
+            refuse("missing", rule, self.missing[0], fix="leave it out")
 
     @property
     def is_shipped(self) -> bool:
@@ -75,8 +84,8 @@ class Source:
         if self.is_shipped:
             return sst().series()
         if self.is_archive:
-            return read_samples(self.names[0])
-        return Series.read(self.open(), str(self), files=self.names)
+            return read_samples(self.names[0], self.missing)
+        return Series.read(self.open(), str(self), files=self.names, missing=self.missing)
 
     def open(self, name: str | None = None, select: tuple[str, ...] = ()) -> DataArray:
         """The labelled array; not of an archive.

@@ -12,8 +12,8 @@ __all__ = ["is_same_unit"]
 
 # One spelling, the symbol, for each unit that has several.
 _SYNONYMS = {
-    "degC": "celsius degree_celsius degrees_celsius deg_celsius degreec degreesc degree_c degrees_c "
-    "deg_c degc °c °celsius ℃",
+    "degC": "celsius degree_celsius degrees_celsius deg_celsius degreec degreesc degree_c "
+    "degrees_c deg_c degc °c °celsius ℃",
     "degF": "fahrenheit degree_fahrenheit degrees_fahrenheit degreef degree_f degrees_f deg_f degf "
     "°f ℉",
     "K": "kelvin kelvins degk deg_k degree_k degrees_k degree_kelvin degrees_kelvin °k",

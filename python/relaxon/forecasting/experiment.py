@@ -294,6 +294,8 @@ class Experiment:
             settings |= {"anomaly": self.split.scaling.period, "variable": self.data.name}
         if "select" in settings:
             settings["select"] = ", ".join(self.options.select)
+        if "missing" in settings:
+            settings["missing"] = ", ".join(f"{value:.9g}" for value in self.options.missing)
         return {"data": self.data.source, **settings}
 
     def _fit(self, progress: bool) -> Fit:

@@ -51,6 +51,7 @@ class Options:
 
     variable: str | None = None
     select: tuple[str, ...] = ()
+    missing: tuple[float, ...] = ()
     lead: int | None = None
     anomaly: str | None = None
     spacing: str | None = None
@@ -224,6 +225,7 @@ def _sees_sides(options: Options, data: DataTraits) -> bool:
 
 _EFFECTS: dict[str, _Effect] = {
     "variable": _Effect(lambda options, data: data.has_time, "no value for pairs"),
+    "missing": _Effect(lambda options, data: bool(options.missing), "values", nothing=()),
     "select": _Effect(
         lambda options, data: data.has_time and bool(options.select),
         "no value for pairs, which have no named axes",

@@ -47,7 +47,9 @@ def write_report(folder: Path, experiment: Experiment, result: Result) -> list[P
         If a figure cannot be drawn: it is left out, and the page says so.
     """
     model_path = folder / "model.safetensors"
-    extra = {"data": experiment.data.source, "select": list(experiment.options.select)}
+    # What applies to other data of this kind, too.
+    kept = {name: list(getattr(experiment.options, name)) for name in ("select", "missing")}
+    extra = {"data": experiment.data.source, **kept}
     save(result.fit.model, model_path, extra=extra)
     summary = summary_of(experiment, result)
     drawings = {
