@@ -33,9 +33,12 @@ __all__ = ["Inspection", "inspect_data"]
 T = TypeVar("T")
 # Entries of an axis that are written out.
 MOST_ENTRIES = 6
-# A month or an hour of the day is worth a mean of its own where it comes back so often.
+# A month or an hour of the day is worth a mean of its own where it comes back so often; a month of
+# many times in fewer years.
 FEWEST_RETURNS = 3
+FEWEST_YEARS = 2
 DAY = 86400.0
+SHORTEST_YEAR = 360.0 * DAY
 
 
 @dataclass
@@ -308,10 +311,11 @@ def _periods(data: Series | Samples) -> list[str]:
         return []
     if data.anomaly is not None:
         return []
-    step, n_times = data.time.step.length, len(data)
-    if step <= DAY / 2:
-        return ["hour"] if n_times * step >= FEWEST_RETURNS * DAY else []
-    return ["month"] if n_times * step >= FEWEST_RETURNS * 365.0 * DAY else []
+    step, length = data.time.step, len(data) * data.time.step.length
+    n_years = FEWEST_RETURNS if step.n_months else FEWEST_YEARS
+    if length >= n_years * SHORTEST_YEAR:
+        return ["month"]
+    return ["hour"] if step.length <= DAY / 2 and length >= FEWEST_RETURNS * DAY else []
 
 
 def _few(entries: Sequence[str], prefix: str = "") -> str:
