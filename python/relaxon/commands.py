@@ -50,7 +50,7 @@ def fit(names: tuple[str, ...], out: Path, options: Options) -> int:
     from .forecasting.experiment import Experiment
     from .report.folder import write_report
     from .report.terminal import print_result
-    from .training.fit import DivergenceError, Status
+    from .training.fit import DivergenceError
 
     with _bad_input(), _warnings():
         source = Source(names, options.variable, options.select, options.missing)
@@ -78,7 +78,7 @@ def fit(names: tuple[str, ...], out: Path, options: Options) -> int:
     # After writing: whoever reads the output may have left.
     print_result(experiment, result)
     print(f"\nwritten to {out}: {', '.join(path.name for path in written)}")
-    if result.fit.status is Status.INTERRUPTED:
+    if result.is_interrupted:
         print(f"{PROGRAM}: interrupted, the best model so far was kept", file=sys.stderr)
         return EXIT_INTERRUPTED
     return 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 from pathlib import Path
@@ -267,3 +268,44 @@ def test_all_leads_have_the_same_training_times_and_the_same_time_of_a_layer() -
     assert first is not None
     assert second is not None
     assert np.array_equal(first.climatology, second.climatology)
+
+
+def test_an_interrupted_check_is_the_last_and_marks_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    series = Series.read(labelled(driven(noise=0.2)))
+    options = Options(check_leads="1,5,9", depth=2, optimizer="lbfgs", boundary="periodic")
+    experiment = Experiment(options, series)
+    (plan,) = plan_checks(experiment)
+    result = experiment.run()
+    assert not result.is_interrupted
+    learn = Experiment.learn
+
+    def interrupted(self: Experiment, progress: bool = False) -> tuple[rx.Fit, rx.Explanation]:
+        fitted, explanation = learn(self, progress)
+        return dataclasses.replace(fitted, status=rx.Status.INTERRUPTED, message="m"), explanation
+
+    monkeypatch.setattr(Experiment, "learn", interrupted)
+    after = run_checks((plan,), experiment, result)
+    assert after.is_interrupted
+    assert after.comparisons[0].leads == (1, 5)
+    assert after.comparisons[0].notes == (
+        "lead 5: m",
+        "lead 9: not fitted, the run was interrupted",
+    )
+    assert after.explanation.remarks == result.explanation.remarks
+
+
+def test_a_check_that_diverges_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    series = Series.read(labelled(driven(n_times=60)))
+    experiment = Experiment(Options(check_depth=True, depth=2, steps=2), series)
+    (plan,) = plan_checks(experiment)
+    result = experiment.run()
+
+    def diverge(self: Experiment, progress: bool = False) -> None:
+        raise rx.DivergenceError("it overflows", 1, 0, (), experiment.model)
+
+    monkeypatch.setattr(Experiment, "learn", diverge)
+    (comparison,) = run_checks((plan,), experiment, result).comparisons
+    assert comparison.heads == ("2 layers",)
+    assert "4 layers: left out, it overflows" in str(comparison)

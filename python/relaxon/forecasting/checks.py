@@ -126,30 +126,30 @@ def run_checks(
     -------
     Result
         With the comparisons, and with remarks beside the coefficients that move. A fit that
-        diverges is left out, which a note says; an interrupted one ends the checks.
+        diverges is left out, an interrupted one is the last: notes say so.
     """
     comparisons, remarks = [], list(result.explanation.remarks)
+    is_interrupted = result.fit.status is Status.INTERRUPTED
+    has_time = isinstance(experiment.data, Series)
     for plan in plans:
         found: list[tuple[Options, Explanation]] = []
         notes: list[str] = []
         for k, variant in enumerate(plan.variants):
+            name = _name(plan.kind, variant)
             if k == plan.own:
                 fitted, explanation = result.fit, result.explanation
-            elif result.fit.status is Status.INTERRUPTED:
+            elif is_interrupted:
+                notes.append(f"{name}: not fitted, the run was interrupted")
                 continue
             else:
                 try:
                     fitted, explanation = _build(variant, experiment).learn(progress)
                 except DivergenceError as error:
-                    notes.append(f"{_name(plan.kind, variant)}: left out, {error}")
+                    notes.append(f"{name}: left out, {error}")
                     continue
-            notes += _about(fitted, _name(plan.kind, variant))
-            if fitted.status is Status.INTERRUPTED and k != plan.own:
-                break
+                is_interrupted = fitted.status is Status.INTERRUPTED
+            notes += _about(fitted, name)
             found.append((variant, explanation))
-        if len(found) < 2:
-            continue
-        has_time = isinstance(experiment.data, Series)
         comparison = compare(
             plan.kind,
             [variant.value("lead") if has_time else 0 for variant, _ in found],
@@ -158,9 +158,15 @@ def run_checks(
             notes,
         )
         comparisons.append(comparison)
-        remarks += comparison.remarks
+        # What an interrupted fit has read off tells nothing.
+        remarks += () if is_interrupted else comparison.remarks
     explanation = dataclasses.replace(result.explanation, remarks=tuple(remarks))
-    return dataclasses.replace(result, explanation=explanation, comparisons=tuple(comparisons))
+    return dataclasses.replace(
+        result,
+        explanation=explanation,
+        comparisons=tuple(comparisons),
+        is_interrupted=is_interrupted,
+    )
 
 
 def check_leads(

@@ -20,7 +20,7 @@ from ..datasets.series import Series
 from ..grid import Dirichlet
 from ..model import Relaxation
 from ..physics.explain import Explanation, explain
-from ..training.fit import Fit, fit
+from ..training.fit import Fit, Status, fit
 from ..training.losses import SquaredDistance
 from ..training.penalties import Smoothness
 from .baselines import fit_baselines
@@ -55,7 +55,8 @@ class Result:
     """What an experiment has found; ``prediction`` belongs to the held-out part.
 
     ``depth_profile`` is the held-out error of every state z_0..z_L, taken as the prediction;
-    ``comparisons`` puts fits at other leads and depths beside this one, where they were asked for.
+    ``comparisons`` puts fits at other leads and depths beside this one, where they were asked for;
+    ``is_interrupted`` tells whether Ctrl-C ended any of the fits.
     """
 
     rows: tuple[Row, ...]
@@ -65,6 +66,7 @@ class Result:
     validation_error: float | None
     depth_profile: tuple[float, ...]
     comparisons: tuple[Comparison, ...] = ()
+    is_interrupted: bool = False
 
     @property
     def better_baselines(self) -> tuple[Row, ...]:
@@ -231,6 +233,7 @@ class Experiment:
             if split.validation is None
             else split.error(predict(split.validation.x), split.validation),
             depth_profile=self._depth_profile(model),
+            is_interrupted=fitted.status is Status.INTERRUPTED,
         )
 
     def _explain(self, model: Relaxation) -> Explanation:
