@@ -359,7 +359,7 @@ class ADR(Operator):
     def derivatives(self) -> dict[str, list[tuple[int, ...]]]:
         """None for R, one axis for U, two for D."""
         axes = range(self.grid.ndim)
-        pairs = list(itertools.combinations_with_replacement(axes, 2))
+        pairs: list[tuple[int, ...]] = list(itertools.combinations_with_replacement(axes, 2))
         return {"R": [()], "U": [(a,) for a in axes], "D": pairs}
 
     def diagonal(self) -> list[int]:
