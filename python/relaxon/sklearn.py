@@ -111,7 +111,7 @@ class RelaxationRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
     Warns
     -----
     ConvergenceWarning
-        If `steps` did not suffice, or no parameter changes the output where training starts.
+        If `steps` did not suffice, or no parameter changes the output (any more).
 
     Notes
     -----

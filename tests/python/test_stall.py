@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import relaxon as rx
+from relaxon.training.stall import _distance, describe_stall
 
 OPTIMIZERS: dict[str, Any] = {
     "fixed": rx.SteepestDescent(rate=1e-3),
@@ -89,3 +90,27 @@ def test_labels_have_no_mean() -> None:
     labels = np.arange(20) % 3
     fit = rx.fit(model, x, labels, loss=rx.CrossEntropy(), optimizer=rx.LBFGS(), steps=3)
     assert fit.status is not rx.Status.STALLED
+
+
+@pytest.mark.parametrize("loss", [rx.AbsoluteDistance(0.1), rx.Huber(0.5)], ids=repr)
+def test_other_distances_have_means_too(loss: Any) -> None:
+    x = fields(290.0)
+    fit = rx.fit(tanh(), x, np.roll(x, 1, 1), loss=loss, optimizer=rx.LBFGS())
+    assert fit.status is rx.Status.STALLED
+    # The same loss of the mean as the core's, for a model that gives a constant.
+    y = fields(0.0)
+    constant = rx.Relaxation(rx.ADR(rx.Grid((8,))), depth=1, activation="tanh", omega=0.0)
+    assert _distance(loss, 0.3 - y).sum() / len(y) == pytest.approx(
+        constant.loss(np.full_like(y, 0.3), y, loss), rel=1e-12
+    )
+
+
+def test_it_says_whether_steps_were_taken() -> None:
+    model, x = tanh(), fields(290.0)
+    texts = [
+        describe_stall(model, x, x, rx.SquaredDistance(), list(model.params), n_steps, None)
+        for n_steps in (0, 7)
+    ]
+    assert "where training starts (tanh" in texts[0]
+    assert "where training ends (tanh" in texts[1]
+    assert describe_stall(model, fields(0.0), x, rx.SquaredDistance(), ["R"], 0, None) == ""

@@ -300,7 +300,7 @@ def fit(
     message = status.value
     if status is Status.CONVERGED:
         last = descent.model("parameters")
-        stall = describe_stall(last, x, y, loss, descent.trained_names, history, threads)
+        stall = describe_stall(last, x, y, loss, descent.trained_names, len(history), threads)
         if stall:
             status, message = Status.STALLED, stall
     best = descent.model("parameters" if validation is None else "best")

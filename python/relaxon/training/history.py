@@ -20,7 +20,7 @@ class Status(enum.Enum):
     """How a fit ended; the value is the message."""
 
     CONVERGED = "converged: the gradient is small enough, or no step lowers the loss any more"
-    STALLED = "stalled: no parameter changes the output where training starts"
+    STALLED = "stalled: no parameter changes the output"
     STEPS = "stopped after the number of steps that was asked for"
     PATIENCE = "stopped: the validation loss has not improved for `patience` steps"
     CALLBACK = "stopped by a callback"

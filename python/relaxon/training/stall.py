@@ -1,4 +1,4 @@
-"""Fits that cannot begin: no parameter changes the output where training starts.
+"""Fits that cannot go on: no parameter changes the output any more, or ever did.
 
 A gradient of zero is a minimum where the output answers to the parameters and the residual is
 orthogonal to all answers. Where the output does not answer at all (tanh at 290 K, relu of negative
@@ -14,16 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..model import Relaxation
-from .history import History
-from .losses import CrossEntropy, Distance
+from .losses import AbsoluteDistance, CrossEntropy, Distance, Huber
 
 __all__ = ["describe_stall"]
 
 Array = NDArray[Any]
 
-# Part of the loss that has to go for a step to count.
-LEAST_DECREASE = 1e-6
-# Answer of the output to parameters that change by about 1, over its distance from y.
+# Answer of the output to parameters that change by about 1, over the standard deviation of y.
 LEAST_ANSWER = 1e-6
 
 
@@ -33,7 +30,7 @@ def describe_stall(
     y: Array,
     loss: Distance,
     trained: Collection[str],
-    history: History,
+    n_steps: int,
     threads: int | None,
 ) -> str:
     """Why a fit that ended without a gradient has not converged.
@@ -48,36 +45,32 @@ def describe_stall(
         What was to be lowered.
     trained : collection of str
         Names of the trained parameters.
-    history : History
-        Of the fit.
+    n_steps : int
+        Steps that were taken.
     threads : int, optional
         As for a call of the model.
 
     Returns
     -------
     str
-        In words, with the scale of x and y; empty where the loss has fallen, where it is no larger
-        than that of the mean of y, where the output answers to the parameters, and for
-        CrossEntropy, whose targets have no mean.
+        In words, with the scale of x and y; empty where the loss is no larger than that of the mean
+        of y, where the output answers to the parameters, and for CrossEntropy, whose targets have
+        no mean.
 
     Notes
     -----
-    One forward pass and one tangent sweep along a random direction (seed 0), only if no step has
-    lowered the loss.
+    One forward pass and, if the loss is so large, one tangent sweep along a random direction
+    (seed 0).
     """
-    losses = history.loss + history.penalty
-    if isinstance(loss, CrossEntropy) or (
-        len(losses) and losses[-1] < (1.0 - LEAST_DECREASE) * losses[0]
-    ):
-        return ""
-    found = _predict(model, x, loss, threads)
-    if found is None:
+    if isinstance(loss, CrossEntropy):
         return ""
     weights = _weights(model, y, loss)
-    target = np.where(weights > 0.0, y, 0.0).astype(np.float64)
-    mean = float(np.sum(weights * target) / np.sum(weights))
-    misfit = float(np.sum(weights * (found - target) ** 2))
-    if not misfit > float(np.sum(weights * (mean - target) ** 2)):
+    values = y[weights > 0.0].astype(np.float64)
+    shares = weights[weights > 0.0]
+    mean = float(np.sum(shares * values) / np.sum(shares))
+    n_samples = model._batch(x)
+    loss_of_mean = float(np.sum(shares * _distance(loss, mean - values))) / n_samples
+    if not model.loss(x, y, loss, threads) > loss_of_mean:
         return ""
     random = np.random.default_rng(0)
     direction = {
@@ -86,27 +79,27 @@ def describe_stall(
         if name in trained
     }
     answer = model.jvp(x, direction, threads=threads).astype(np.float64)
-    if np.sqrt(np.mean(answer**2)) > LEAST_ANSWER * np.sqrt(misfit / np.sum(weights)):
+    if np.sqrt(np.mean(answer**2)) > LEAST_ANSWER * values.std():
         return ""
     exists = model.grid.mask if model.lift is None else None
     read = x if exists is None else x[..., exists]
-    values = y[np.broadcast_to(weights > 0.0, y.shape)]
     return (
-        f"stalled: no parameter changes the output where training starts ({model.activation} is "
-        f"flat there, or x is zero), and the mean of y is the better forecast; x is about "
-        f"{_scale(read)} and y {_scale(values)}: scale both to numbers of about 1"
+        f"stalled: no parameter changes the output where training {'ends' if n_steps else 'starts'}"
+        f" ({model.activation} is flat there, or x is zero), and the mean of y is the better "
+        f"forecast; x is about {_scale(read)} and y {_scale(values)}: scale both to numbers of "
+        f"about 1"
     )
 
 
-def _predict(model: Relaxation, x: Array, loss: Distance, threads: int | None) -> Array | None:
-    """What the loss compares with y, as float64; None for layers that are read out."""
-    if loss.at is None:
-        return model(x, threads=threads).astype(np.float64)
-    if model.readout is not None:
-        return None
-    states = model.trajectory(x, threads=threads)
-    layers = states.ndim - 1 - model.grid.ndim
-    return np.take(states, loss.at, axis=layers).astype(np.float64)
+def _distance(loss: Distance, residual: Array) -> Array:
+    """The loss of single residuals."""
+    if isinstance(loss, AbsoluteDistance):
+        return np.asarray(np.hypot(residual, loss.epsilon) - loss.epsilon)
+    if isinstance(loss, Huber):
+        size = np.abs(residual)
+        far = loss.delta * (size - loss.delta / 2.0)
+        return np.where(size <= loss.delta, residual**2 / 2.0, far)
+    return residual**2
 
 
 def _weights(model: Relaxation, y: Array, loss: Distance) -> Array:
