@@ -12,6 +12,7 @@ import pytest
 
 import relaxon as rx
 from relaxon import cli
+from relaxon.datasets.scaling import Scaling
 from relaxon.datasets.series import Series
 from relaxon.forecasting.experiment import Experiment
 from relaxon.forecasting.options import Options
@@ -147,6 +148,17 @@ def test_rotated_poles_have_a_north_of_their_own(
     model = rx.load(out / "model.safetensors")
     assert model.scaling is not None
     assert [axis.is_geographic for axis in model.scaling.coordinates.axes] == [False, False]
+
+
+def test_axes_saved_without_the_word_are_not_rotated() -> None:
+    """As in files of models from before there was one."""
+    scaling = rx.datasets.from_xarray(rotated_field()).scaling
+    plain, arrays = scaling.to_parts()
+    assert Scaling.from_parts(plain, arrays) == scaling
+    for axis in plain["axes"]:
+        assert axis.pop("is_rotated") is True
+    axes = Scaling.from_parts(plain, arrays).coordinates.axes
+    assert [axis.is_rotated for axis in axes] == [False, False]
 
 
 def test_ticks_of_rotated_axes_have_no_direction() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import re
 from typing import Any
 
 import numpy as np
@@ -92,6 +94,14 @@ def test_three_axes_show_their_middle() -> None:
     assert "Diffusion along height and longitude (height 2 km)" in titles(figure)
     assert len(titles(figure)) == 10
     encode_png(figure)
+
+
+def test_shares_have_no_unit() -> None:
+    """A unit of "1" is none."""
+    experiment, result = run(dataclasses.replace(series("latitude", "longitude"), unit="1"))
+    figure = prediction_figure(experiment, result)
+    assert re.fullmatch(r"Error: root mean square [\d.e-]+", titles(figure)[2])
+    assert labels(figure) <= {"", "latitude", "longitude"}
 
 
 def test_pairs_have_numbers_for_times() -> None:

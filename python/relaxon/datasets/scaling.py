@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._validate import refuse
-from .coordinates import JITTER, Axis, Coordinates
+from .coordinates import JITTER, Axis, Coordinates, unit_of
 from .dates import time_text
 from .time_axis import PERIODS, Step, slot_text, slots_of
 from .units import is_same_unit
@@ -128,6 +128,11 @@ class Scaling:
     def mask(self) -> NDArray[np.bool_]:
         """True where a cell had a value at any time."""
         return np.asarray(np.isfinite(self.climatology).any(axis=0))
+
+    @property
+    def unit_text(self) -> str:
+        """The unit to stand behind a number; "" where it says that there is none, as "1" does."""
+        return unit_of({"units": self.unit})
 
     @property
     def lead_time(self) -> float:

@@ -28,7 +28,7 @@ def describe_fixed_values(model: Relaxation) -> str:
     def text(condition: Dirichlet) -> str:
         if scaling is None or mean is None:
             return f"{condition.value:g}"
-        return f"{mean + scaling.scale * condition.value:.6g} {scaling.unit}".rstrip()
+        return f"{mean + scaling.scale * condition.value:.6g} {scaling.unit_text}".rstrip()
 
     places = []
     for name, (low, high) in zip(grid.names, grid.boundary, strict=True):

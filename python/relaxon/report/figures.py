@@ -112,7 +112,7 @@ def prediction_figure(experiment: Experiment, result: Result) -> Figure:
     chosen = int(ascending[len(ascending) // 2])
     fields = [truth[chosen], prediction[chosen], prediction[chosen] - truth[chosen]]
     limit = float(max(np.abs(field[exists[chosen]]).max() for field in fields)) or 1.0
-    unit = "" if scaling is None else scaling.unit
+    unit = "" if scaling is None else scaling.unit_text
     titles = [
         f"Truth, {_when(experiment, chosen)}",
         "Prediction" if scaling is None else f"Prediction, {scaling.step.text(scaling.lead)} ahead",
