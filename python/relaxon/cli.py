@@ -290,9 +290,12 @@ def _make_app() -> "Typer":
             str | None, Option(help="Variable of the file. [default: the first field of it]")
         ] = None,
         select: Annotated[list[str] | None, select_option] = None,
+        missing: Annotated[list[float] | None, missing_option] = None,
     ) -> Callable[[], int]:
         """Show what fit would take from data, what it would refuse, and options for it."""
-        return lambda: commands.inspect(tuple(data), variable, tuple(select or ()))
+        return lambda: commands.inspect(
+            tuple(data), variable, tuple(select or ()), tuple(missing or ())
+        )
 
     @app.command("predict")
     def predict_command(

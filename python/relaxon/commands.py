@@ -166,13 +166,18 @@ def explain(model_path: Path, out: Path | None) -> int:
     return 0
 
 
-def inspect(names: tuple[str, ...], variable: str | None, select: tuple[str, ...]) -> int:
+def inspect(
+    names: tuple[str, ...],
+    variable: str | None,
+    select: tuple[str, ...],
+    missing: tuple[float, ...],
+) -> int:
     """Print what a fit would take from data, and what to type for it."""
     from .datasets.source import Source
     from .forecasting.inspection import inspect_data
 
     with _bad_input():
-        print(_for_files(str(inspect_data(Source(names, variable, select)))))
+        print(_for_files(str(inspect_data(Source(names, variable, select, missing)))))
     return 0
 
 

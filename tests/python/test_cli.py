@@ -382,7 +382,7 @@ def test_interruption_before_training(
     def interrupt() -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(datasets, "sst", interrupt)
+    monkeypatch.setattr("relaxon.datasets.source.sst", interrupt)
     assert cli.main(["fit", "sst", "--out", str(tmp_path / "out")]) == 130
     assert one_line(capsys.readouterr().err) == "relaxon: interrupted"
     assert list(tmp_path.iterdir()) == []

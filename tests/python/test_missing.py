@@ -241,6 +241,11 @@ def test_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
     summary = json.loads((out / "summary.json").read_text())
     assert "--missing -999.9 --missing 1e+20 --missing 77.0" in summary["commands"][0]
     assert summary["config"]["missing"] == "-999.9, 1e+20, 77"
+    assert run("inspect", path, "--missing", "-999.9") == 0
+    printed = capsys.readouterr()
+    assert "declared    3 values are -999.9, which is declared missing" in printed.out
+    assert "suspicious  1e+20 in 7 of 117 values, far outside the others" in printed.out
+    assert "--missing -999.9 --missing 1e+20 --out" in printed.out
     # The model knows them; another one can be added.
     model, forecast_path = out / "model.safetensors", tmp_path / "f.nc"
     assert run("predict", model, path, "--out", forecast_path) == 0
@@ -261,6 +266,10 @@ def test_command_line_of_archives(tmp_path: Path, capsys: pytest.CaptureFixture[
     fit = ["fit", data, "--out", out, "--steps", 2, "--depth", 2]
     assert run(*fit) == 2
     assert "argument 'x': expected values among which none stands" in capsys.readouterr().err
+    assert run("inspect", data) == 0
+    printed = capsys.readouterr().out
+    assert "suspicious  x: -999 in 12 of 120 values" in printed
+    assert printed.count("--missing -999 --out") == 1
     assert run(*fit, "--missing", "-999") == 0
     assert "9 cells" in capsys.readouterr().out
     model, forecast_path = out / "model.safetensors", tmp_path / "f.npz"

@@ -83,8 +83,8 @@ def _decode(coordinate: DataArray) -> tuple[Any, ...]:
     dims = [f"{dim} of times" for dim in coordinate.dims]
     encoded = xarray.Dataset({"dates": (dims, coordinate.values, coordinate.attrs)})
     with warnings.catch_warnings():
-        # That dates are those of cftime where others cannot be.
-        warnings.simplefilter("ignore", xarray.SerializationWarning)
+        # That dates are those of cftime where others cannot be, and that NaN is none.
+        warnings.simplefilter("ignore", RuntimeWarning)
         decoded = xarray.decode_cf(encoded, decode_timedelta=False)["dates"].load()
     return coordinate.dims, decoded.values, decoded.attrs, decoded.encoding
 

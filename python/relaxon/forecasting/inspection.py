@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -15,7 +15,7 @@ from ..datasets.candidates import candidates_of
 from ..datasets.collection import expand_names
 from ..datasets.coordinates import Coordinates, kind_of
 from ..datasets.dates import has_cftime, time_text
-from ..datasets.missing import LIMITS, find_stand_ins
+from ..datasets.missing import LIMITS, find_stand_ins, mask_values
 from ..datasets.roles import entry_as_text, positions_of, read_roles
 from ..datasets.samples import Samples, read_archive
 from ..datasets.selection import select_entries
@@ -107,6 +107,8 @@ def inspect_data(source: Source) -> Inspection:
     Reads the data once more than a fit does, and trains nothing.
     """
     found = Inspection(source)
+    for value in source.missing:
+        found.options += ["--missing", f"{value:.9g}"]
     if source.is_archive:
         _look_at_archive(found)
     elif source.is_shipped:
@@ -137,7 +139,12 @@ def _look_at_archive(found: Inspection) -> None:
     arrays = read_archive(found.source.names[0])
     for name, array in arrays.items():
         found.add("array", f"{name}: shape {array.shape}, {array.dtype}")
-    samples = _attempt(found, found.source.read)
+    missing = list(found.source.missing)
+    for name in ("x", "y"):
+        if name in arrays and arrays[name].dtype.kind == "f":
+            values, _ = mask_values(arrays[name], missing)
+            missing += _suspect(found, values, f"{name}: ")
+    samples = _attempt(found, replace(found.source, missing=tuple(missing)).read)
     if isinstance(samples, Samples):
         _plan(found, samples)
 
@@ -242,13 +249,22 @@ def _is_even(dim: str, values: Any) -> bool:
 
 def _look_at_values(found: Inspection, da: DataArray) -> tuple[float, ...]:
     """Values that seem to stand for gaps, which are declared then."""
+    given = found.source.missing
     if da.dtype.kind != "f":
-        return ()
-    stand_ins = find_stand_ins(da.values)
+        return given
+    values, notes = mask_values(da.values, given)
+    for note in notes:
+        found.add("declared", note)
+    return (*given, *_suspect(found, values))
+
+
+def _suspect(found: Inspection, values: Any, where: str = "") -> list[float]:
+    """Values that seem to stand for gaps."""
+    stand_ins = find_stand_ins(values)
     for one in stand_ins:
-        found.add("suspicious", f"{one}; fit refuses it without --missing")
+        found.add("suspicious", f"{where}{one}; fit refuses it without --missing")
         found.options += ["--missing", one.number]
-    return tuple(one.value for one in stand_ins)
+    return [one.value for one in stand_ins]
 
 
 # -- fields -------------------------------------------------------------------------------------
