@@ -50,6 +50,20 @@ def test_negative_diffusivity_is_named_as_what_it_is() -> None:
     assert '--bounds "D>=0"' in note
 
 
+def test_antidiffusion_of_an_oblique_direction_is_found() -> None:
+    # D_xy^2 = 0.04 > D_xx D_yy = 0.01, and every component along an axis is positive.
+    explanation = rx.explain(adr((8, 9), {"D": np.array([0.1, 0.2, 0.1])}))
+    (remark,) = explanation.remarks
+    assert (remark.name, remark.symbol, remark.axes) == ("antidiffusion", "D", (0, 1))
+    assert remark.text.startswith("larger than the diffusivities along its axes allow: oblique")
+    assert rx.explain(adr((8, 9), {"D": np.array([0.1, 0.09, 0.1])})).remarks == ()
+    d = np.full((3, 8, 10), 0.1)
+    d[1, :4] = 0.2
+    d[1, 4:] = 0.05
+    (remark,) = rx.explain(adr((8, 10), {"D": d}, space="local")).remarks
+    assert "allow in 50 % of cells or layers" in remark.text
+
+
 def test_numerical_diffusion_counts() -> None:
     values = {"U": 0.5, "D": -0.1}
     # Upwind adds |u| / 2 = 0.25.

@@ -8,7 +8,7 @@ remarks=(*explanation.remarks, Remark(...)))``.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -110,6 +110,10 @@ def read_remarks(
                 if has_bounds:
                     text += ' (relaxon fit --bounds "D>=0" rules it out)'
                 remarks.append(Remark("antidiffusion", process.symbol, process.axes, text))
+        if process.symbol == "D" and len(set(process.axes)) == 2:
+            text = _oblique_antidiffusion(process, processes, added)
+            if text:
+                remarks.append(Remark("antidiffusion", process.symbol, process.axes, text))
     for process in processes:
         if process.symbol == "numerical D":
             continue
@@ -137,6 +141,31 @@ def _antidiffusion(process: Process, added: Process | None) -> str:
     if error is not None and abs(float(process.values)) < 2.0 * float(error):
         return f"negative, but within two standard errors of zero; if real, {ANTIDIFFUSION}"
     return f"negative: {ANTIDIFFUSION}"
+
+
+def _oblique_antidiffusion(
+    mixed: Process, processes: Sequence[Process], added: Mapping[tuple[int, ...], Process]
+) -> str:
+    """What is to be said of D_ab^2 > D_aa D_bb, which no sign of a component tells; else nothing.
+
+    Negative components along an axis have their own remark.
+    """
+    own = {p.axes: p.values for p in processes if p.symbol == "D"}
+    along = []
+    for a in mixed.axes:
+        extra = added.get((a, a))
+        along.append(own[a, a] if extra is None else own[a, a] + extra.values)
+    is_positive = (along[0] >= 0.0) & (along[1] >= 0.0)
+    excess = np.abs(mixed.values) - np.sqrt(np.where(is_positive, along[0] * along[1], np.inf))
+    error = mixed.standard_error
+    is_wrong = excess > (0.0 if error is None else 2.0 * error)
+    known = np.isfinite(mixed.values)
+    share = float(np.mean(is_wrong[known])) if known.any() else 0.0
+    is_one = not (mixed.is_field or mixed.is_layered)
+    if share <= (0.0 if is_one else LEAST_SHARE):
+        return ""
+    where = "" if is_one else f" in {format_percent(share)} of cells or layers"
+    return f"larger than the diffusivities along its axes allow{where}: oblique {ANTIDIFFUSION}"
 
 
 def _about_axis(

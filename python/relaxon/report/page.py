@@ -190,17 +190,19 @@ class _Page:
 
     def coefficients(self, figure: bytes | str | None) -> str:
         table = self._summary["explanation"]["table"]
+        has_units = any(row["unit"] != "1" for row in table)
+        units = "physical units" if has_units else "units of one cell and one lead"
         if any(row["low"] != row["high"] for row in table):
             return _figure(
                 figure,
                 "Learned coefficients over the grid",
-                "Learned coefficients in physical units; of maps, colours end at the 98th "
-                "percentile of the magnitude, and grey cells do not exist.",
+                f"Learned coefficients in {units}; of maps, colours end at the 98th percentile of "
+                f"the magnitude, and grey cells do not exist.",
             )
         return _figure(
             figure,
             "Learned coefficients with error bars",
-            "Learned coefficients in physical units, with standard errors where there are any.",
+            f"Learned coefficients in {units}, with standard errors where there are any.",
         )
 
     def explanation(self) -> str:
