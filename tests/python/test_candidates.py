@@ -71,6 +71,7 @@ HELPERS: dict[str, Any] = {
         "LAT", ("longitude",), np.zeros(36), units="degrees_north", standard_name="latitude"
     ),
     "a map without time": lambda: with_one("orog", ("longitude",), np.ones(36), units="m"),
+    "a number for each time": lambda: with_one("co2", ("time",), np.ones(N), units="1e-6"),
     "identifier": lambda: with_one("id", FULL, FLAGS, cf_role="timeseries_id"),
 }
 

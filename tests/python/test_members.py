@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -186,7 +187,10 @@ def test_an_ensemble_from_the_command_line(
     summary = json.loads((out / "summary.json").read_text())
     assert summary["physics"]["velocity"]["axes"] == ["longitude"]
     assert summary["physics"]["velocity"]["value"][0] == pytest.approx(DRIFT * CELL / 3600, rel=0.2)
-    assert "clustered by time" in (out / "report.html").read_text()
+    page = (out / "report.html").read_text()
+    assert "clustered by time" in page
+    assert summary["samples"]["members"] == 3
+    assert re.search(r"held out, of <data [^>]*>3</data> members; ", page)
     later = tmp_path / "later.nc"
     model = str(out / "model.safetensors")
     assert cli.main(["predict", model, str(path), "--out", str(later)]) == 0

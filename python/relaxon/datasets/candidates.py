@@ -40,7 +40,8 @@ def candidates_of(dataset: Dataset) -> tuple[str, ...]:
     tuple of str
         Variables of numbers with an axis that no other one names as its bounds, grid mapping, cell
         measure, ancillary variable, coordinate or the like, and that are no flags, no positions and
-        no times. Where some have an axis of time, these alone.
+        no times. Where some have an axis of time, those alone; of them,
+        those with another axis beside.
     """
     named = _named(dataset)
     found = [
@@ -49,7 +50,8 @@ def candidates_of(dataset: Dataset) -> tuple[str, ...]:
         if str(name) not in named and _is_field(dataset, str(name), data)
     ]
     with_time = [name for name in found if has_time(dataset[name])]
-    return tuple(with_time or found)
+    with_space = [name for name in with_time if dataset[name].ndim > 1]
+    return tuple(with_space or with_time or found)
 
 
 def with_positions(dataset: Dataset) -> Dataset:

@@ -156,6 +156,8 @@ class _Page:
         if samples["validation"]:
             parts.append(f"{self.number('samples', 'validation', form=',')} to validate on")
         parts.append(f"{self.number('samples', 'held_out', form=',')} held out")
+        if samples["members"] > 1:
+            parts[-1] += f", of {self.number('samples', 'members', form=',')} members"
         is_weighted = self._summary["config"].get("weights") == "area"
         weighted = ", weighted by cell area" if is_weighted else ""
         caption = (

@@ -41,6 +41,7 @@ def summary_of(experiment: Experiment, result: Result) -> dict[str, Any]:
     fitted = result.fit
     split = experiment.split
     validation = split.validation
+    members = getattr(experiment.data, "members", None)
     return {
         "rows": [asdict(row) for row in result.rows],
         "skill": {
@@ -63,6 +64,7 @@ def summary_of(experiment: Experiment, result: Result) -> dict[str, Any]:
             "validation": 0 if validation is None else len(validation),
             "held_out": len(split.held_out),
             "cells": int(split.mask.sum()),
+            "members": 1 if members is None else len(members),
         },
         "config": experiment.config,
         "commands": _commands(experiment),
