@@ -232,17 +232,17 @@ def test_the_command_repeats_the_settings(monkeypatch: pytest.MonkeyPatch) -> No
         steps=7, depth=3, space="local", trainable_omega=True, boundary="neumann,0:neumann"
     )
     experiment = Experiment(options, dataclasses.replace(series(), source="my data/a b.nc"))
-    given: list[tuple[str, Path, Options]] = []
+    given: list[tuple[tuple[str, ...], Path, Options]] = []
 
-    def remember(name: str, out: Path, chosen: Options) -> int:
-        given.append((name, out, chosen))
+    def remember(names: tuple[str, ...], out: Path, chosen: Options) -> int:
+        given.append((names, out, chosen))
         return 0
 
     monkeypatch.setattr(commands, "fit", remember)
     words = shlex.split(summary_of(experiment, experiment.run())["commands"][0])
     assert words[0] == "relaxon"
     assert main(words[1:]) == 0
-    assert given == [("my data/a b.nc", Path("report"), options)]
+    assert given == [(("my data/a b.nc",), Path("report"), options)]
     # Defaults are left out.
     assert "--seed" not in words
 
