@@ -47,7 +47,7 @@ template <class T>
 void Descent<T>::make_iterate(const DescentProblem<T>& problem) {
     Iterate<T>& it = iterate_;
     it.rates = options_.rates;
-    const std::size_t n_arrays = objective_.arrays().size();
+    const std::size_t n_arrays = objective_.n_arrays();
     for (std::size_t i = 0; i <= n_arrays; ++i) it.offsets.push_back(objective_.offset(i));
 
     const StepRule rule = options_.rule;
@@ -64,13 +64,19 @@ void Descent<T>::make_iterate(const DescentProblem<T>& problem) {
     for (T** values : wanted) *values = arena.take_zeroed<T>(it.size());
 
     const auto fill = [&](T* to, std::size_t i, const T* from) {
-        std::copy(from, from + objective_.arrays()[i].size(), to + it.offsets[i]);
+        std::copy(from, from + (it.offsets[i + 1] - it.offsets[i]), to + it.offsets[i]);
     };
-    for (std::size_t i = 0; i < n_arrays; ++i) {
+    for (std::size_t i = 0; i < problem.start.size(); ++i) {
         fill(it.parameters, i, problem.start[i]);
         if (problem.bounds.empty()) continue;
         fill(it.lower, i, problem.bounds[i].first);
         fill(it.upper, i, problem.bounds[i].second);
+    }
+    if (!problem.bounds.empty()) {
+        const std::int64_t inputs = it.offsets[problem.start.size()];
+        constexpr T kInfinity = std::numeric_limits<T>::infinity();
+        std::fill(it.lower + inputs, it.lower + it.size(), -kInfinity);
+        std::fill(it.upper + inputs, it.upper + it.size(), kInfinity);
     }
     std::copy(it.parameters, it.parameters + it.size(), it.previous);
     std::copy(it.parameters, it.parameters + it.size(), best_);

@@ -1,3 +1,5 @@
+#include <algorithm>
+
 #include "bind.hpp"
 #include "bound_network.hpp"
 #include "interrupt.hpp"
@@ -38,13 +40,13 @@ template <class T>
 class BoundDescent {
 public:
     BoundDescent(const BoundNetwork& network, const ArrayList& start, const py::object& bounds,
-                 const py::array& x, const Loss& loss, const py::array& y,
-                 const py::object& weights, const std::vector<std::int64_t>& at,
+                 const py::array& x, const py::object& input_errors, const Loss& loss,
+                 const py::array& y, const py::object& weights, const std::vector<std::int64_t>& at,
                  const py::object& validation, const std::vector<PyPenalty>& penalties,
                  std::int64_t batch_size, std::uint64_t seed, std::int64_t memory, int threads,
                  bool wants_omega, const DescentOptions& options)
         : network_(network), threads_(threads) {
-        held_ = py::make_tuple(x, y, weights, validation);
+        held_ = py::make_tuple(x, input_errors, y, weights, validation);
         const std::int64_t input_size = network.config.input_size();
         const auto n_at = static_cast<std::int64_t>(at.size());
         DescentProblem<T> problem;
@@ -59,6 +61,9 @@ public:
         objective.x = read_view<T>(x, objective.request.batch * input_size, "x");
         objective.target =
             read_target<T>(network, loss, y, weights, objective.request.batch * n_at);
+        if (!input_errors.is_none()) {
+            read_input_errors(input_errors, objective);
+        }
         for (const auto& [kind, strength, array] : penalties) {
             objective.penalties.push_back(
                 {kind == "l2" ? PenaltyKind::l2 : PenaltyKind::smoothness, strength, array});
@@ -129,7 +134,34 @@ public:
         descent_->copy_previous(write_parameters<T>(network_, arrays));
     }
 
+    // The inputs that belong to the present parameters, or to the best ones.
+    void copy_inputs(const py::array& x, bool is_best) const {
+        descent_->copy_inputs(write_view<T>(x, descent_->n_inputs(), "x"), is_best);
+    }
+
 private:
+    static void read_input_errors(const py::object& entries, ObjectiveProblem<T>& objective) {
+        const auto parts =
+            entries.cast<std::tuple<py::array, double, py::array, py::array, py::array>>();
+        const auto& [spread, strength, gaps, neighbours, factors] = parts;
+        InputErrors<T>& errors = objective.input_errors;
+        const std::int64_t n = objective.request.batch * objective.config.input_size();
+        errors.spread = read_view<T>(spread, n, "spread");
+        errors.strength = strength;
+        errors.n_gaps = static_cast<std::int64_t>(gaps.size());
+        errors.n_neighbours = errors.n_gaps ? static_cast<std::int64_t>(neighbours.shape(1)) : 0;
+        const std::int64_t n_links = errors.n_gaps * errors.n_neighbours;
+        errors.gaps = read_view<std::int64_t>(gaps, errors.n_gaps, "gaps");
+        errors.neighbours = read_view<std::int64_t>(neighbours, n_links, "neighbours");
+        errors.factors = read_view<T>(factors, n_links, "factors");
+        const auto is_input = [n](std::int64_t i) { return i >= 0 && i < n; };
+        const bool is_sound =
+            std::all_of(errors.gaps, errors.gaps + errors.n_gaps, is_input) &&
+            std::all_of(errors.neighbours, errors.neighbours + n_links,
+                        [&](std::int64_t i) { return i == -1 || is_input(i); });
+        if (!is_sound) throw py::value_error("input_errors: an index outside x");
+    }
+
     BoundNetwork network_;
     py::object held_;
     int threads_;
@@ -159,14 +191,15 @@ void bind_one(py::module_& module, const char* name) {
     using Bound = BoundDescent<T>;
     py::class_<Bound>(module, name)
         .def(py::init<const BoundNetwork&, const ArrayList&, const py::object&, const py::array&,
-                      const Loss&, const py::array&, const py::object&,
+                      const py::object&, const Loss&, const py::array&, const py::object&,
                       const std::vector<std::int64_t>&, const py::object&,
                       const std::vector<PyPenalty>&, std::int64_t, std::uint64_t, std::int64_t, int,
                       bool, const DescentOptions&>(),
-             py::arg("network"), py::arg("start"), py::arg("bounds"), py::arg("x"), py::arg("loss"),
-             py::arg("y"), py::arg("weights"), py::arg("at"), py::arg("validation"),
-             py::arg("penalties"), py::arg("batch_size"), py::arg("seed"), py::arg("memory"),
-             py::arg("threads"), py::arg("wants_omega"), py::arg("options"))
+             py::arg("network"), py::arg("start"), py::arg("bounds"), py::arg("x"),
+             py::arg("input_errors"), py::arg("loss"), py::arg("y"), py::arg("weights"),
+             py::arg("at"), py::arg("validation"), py::arg("penalties"), py::arg("batch_size"),
+             py::arg("seed"), py::arg("memory"), py::arg("threads"), py::arg("wants_omega"),
+             py::arg("options"))
         .def("advance", &Bound::advance, py::arg("max_steps"), py::arg("seconds"))
         .def("judge", &Bound::judge)
         .def("evaluate", &Bound::evaluate, py::arg("point"), py::arg("gradient"))
@@ -175,7 +208,8 @@ void bind_one(py::module_& module, const char* name) {
         .def_property_readonly("step", &Bound::step)
         .def("copy_parameters", &Bound::copy_parameters, py::arg("arrays"))
         .def("copy_best", &Bound::copy_best, py::arg("arrays"))
-        .def("copy_previous", &Bound::copy_previous, py::arg("arrays"));
+        .def("copy_previous", &Bound::copy_previous, py::arg("arrays"))
+        .def("copy_inputs", &Bound::copy_inputs, py::arg("x"), py::arg("is_best"));
 }
 
 }  // namespace

@@ -220,8 +220,11 @@ def _make_app() -> "Typer":
             ),
         ] = None,
         optimizer: Annotated[
-            str,
-            Option(help=f"{', '.join(OPTIMIZERS)}."),
+            str | None,
+            Option(
+                help=f"{', '.join(OPTIMIZERS)}. [default: lbfgs with --inputs fill or estimate, "
+                "else barzilai-borwein]"
+            ),
         ] = Options.optimizer,
         rate: Annotated[
             float | None,
@@ -272,6 +275,28 @@ def _make_app() -> "Typer":
         ] = Options.threads,
         dtype: Annotated[str, Option(help="float64 or float32.")] = Options.dtype,
         seed: Annotated[int, Option(help="Seed of the initial values.")] = Options.seed,
+        inputs: Annotated[
+            str,
+            Option(
+                help="Gaps and errors of the inputs: drop (targets near a gap do not count), given "
+                "(gaps are refused), fill (gaps are unknowns), estimate (all inputs are unknowns)."
+            ),
+        ] = Options.inputs,
+        input_error: Annotated[
+            float | None,
+            Option(
+                help="Standard deviation of the errors of the inputs, in the unit of the data; "
+                "--inputs estimate needs it."
+            ),
+        ] = Options.input_error,
+        target_error: Annotated[
+            float | None,
+            Option(
+                help="Standard deviation of the targets' errors and of what the equation leaves "
+                "out, in the unit of the data, with --inputs fill or estimate. [default: from the "
+                "residuals]"
+            ),
+        ] = Options.target_error,
     ) -> Callable[[], int]:
         """Train a model, compare it with persistence on held-out times, and read its physics."""
         given = {

@@ -65,7 +65,7 @@ def fit(names: tuple[str, ...], out: Path, options: Options) -> int:
         # What is known of the shipped data stands in their documentation.
         print("\n".join(lines[:1] if source.is_shipped else lines), flush=True)
         try:
-            with _bad_input():
+            with _bad_input(), _warnings():
                 result = experiment.run(progress=sys.stderr.isatty())
                 result = run_checks(checks, experiment, result, progress=sys.stderr.isatty())
         except DivergenceError as error:

@@ -81,15 +81,25 @@ PYTHON_LAYERS = [
     {"datasets/variable"},
     {"datasets/collection"},
     {"datasets/series"},
-    {"datasets/pairs", "datasets/prediction"},
-    {"datasets/source"},
+    {"datasets/pairs"},
     {"datasets"},
-    {"operators", "ends", "training/losses", "training/penalties", "training/schedules"},
+    {
+        "operators",
+        "ends",
+        "training/losses",
+        "training/penalties",
+        "training/schedules",
+        "training/background",
+    },
     {"training/optimizers"},
     {"network"},
     {"model"},
     {"physics/lattice", "physics/numbers"},
+    {"training/gaps", "training/input_errors"},
+    {"datasets/prediction"},
+    {"datasets/source"},
     {"physics/stability", "training/history", "training/constraints"},
+    {"training/inputs"},
     {"training/progress", "training/descent"},
     {"training/divergence", "training/quasi_newton", "training/stall"},
     {"training/fit", "files", "plan", "gradient_check"},
@@ -98,9 +108,10 @@ PYTHON_LAYERS = [
     {
         "physics/matrix_moments",
         "physics/coefficients",
-        "physics/standard_error",
+        "physics/profiled_error",
         "physics/plots",
     },
+    {"physics/standard_error"},
     {"physics/remarks", "physics/conditions"},
     {"physics/limits"},
     {"physics/explain", "physics/explanation_figure", "physics/labelled", "physics/tables"},
@@ -112,6 +123,7 @@ PYTHON_LAYERS = [
         "forecasting/split",
         "forecasting/options",
     },
+    {"forecasting/scores"},
     {"forecasting/experiment"},
     {"forecasting/checks", "forecasting/inspection"},
     {"report/figures", "report/summary", "report/page"},
@@ -123,9 +135,9 @@ PYTHON_LAYERS = [
 # Folders whose own file holds no more than a docstring. That of `datasets` is a public catalogue.
 PLAIN_FOLDERS = {"forecasting", "physics", "report", "training"}
 
-# A model saves itself: the one look upwards, from inside a method. `model.save(path)` is
-# `save(model, path)` written from the other end.
-UPWARD = {("model", "files")}
+# A model saves itself and applies itself to labelled data: the looks upwards, from inside a method.
+# `model.save(path)` is `save(model, path)` written from the other end.
+UPWARD = {("model", "files"), ("model", "datasets/prediction")}
 
 # Modules that are there for one optional package, loaded with it: nothing else imports them.
 OPTIONAL = {"torch", "jax", "sklearn"}

@@ -72,11 +72,6 @@ BAD_DATA: dict[str, tuple[Callable[[Path], str], list[str], str]] = {
     "integers": (lambda p: write(p / "a.npz", x=X.astype(int), y=X), [], "save it as x.astype"),
     "half precision": (lambda p: write(p / "a.npz", x=X.astype("f2"), y=X), [], "'x'.*float16"),
     "infinite": (lambda p: write(p / "a.npz", x=X + np.inf, y=X), [], "'x'.*infinite"),
-    "gaps in x": (
-        lambda p: write(p / "a.npz", x=np.where(X + np.eye(8, 6), np.nan, 1.0), y=X),
-        [],
-        "'x'.*6 missing",
-    ),
     "all missing": (lambda p: write(p / "a.npz", x=X * np.nan, y=X), [], "all values are missing"),
     "y missing": (lambda p: write(p / "a.npz", x=X, y=X * np.nan), [], "'y'.*all are missing"),
     "weights": (lambda p: write(p / "a.npz", x=X, y=X, weights=X[:3]), [], "'weights'.*(3, 6)"),

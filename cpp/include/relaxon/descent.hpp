@@ -43,7 +43,7 @@ struct StepRecord {
 template <class T>
 struct DescentProblem {
     ObjectiveProblem<T> objective;
-    Parameters<T> start;                                // copied
+    Parameters<T> start;                                // copied; deviations of inputs start at 0
     std::vector<std::pair<const T*, const T*>> bounds;  // low and high, copied; empty: none
     std::int64_t n_validation = 0;                      // samples, 0: no validation
     const T* x_validation = nullptr;
@@ -52,7 +52,7 @@ struct DescentProblem {
 
 struct DescentOptions {
     StepRule rule = StepRule::fixed;
-    std::vector<double> rates;    // per parameter array; 0: kept as it is
+    std::vector<double> rates;    // per array of the objective; 0: kept as it is
     std::vector<double> factors;  // t of every step (fixed, adam); empty: 1
     double momentum = 0.0;        // fixed
     AdamDecay decay;              // adam
@@ -86,6 +86,11 @@ public:
     void copy_best(const std::vector<T*>& arrays) const { copy(best_, arrays); }
     // Those before the step that diverged, or the start.
     void copy_previous(const std::vector<T*>& arrays) const { copy(iterate_.previous, arrays); }
+    // Numbers of all inputs, and the inputs x + spread xi of the present or the best parameters.
+    std::int64_t n_inputs() const { return objective_.n_inputs(); }
+    void copy_inputs(T* x, bool is_best) const {
+        objective_.move_inputs(is_best ? best_ : iterate_.parameters, x);
+    }
     const Plan& plan() const { return objective_.plan(); }
 
 private:

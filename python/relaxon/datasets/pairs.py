@@ -173,8 +173,8 @@ class Pairs:
     Attributes
     ----------
     x, y : ndarray of float64, shape (pairs, *grid.shape)
-        Anomalies in units of `scaling.scale`, the later ones in y. NaN on masked cells; a missing
-        x is 0, a missing y is NaN.
+        Anomalies in units of `scaling.scale`, the later ones in y. NaN on masked cells and where
+        missing.
     weights : ndarray of bool or None
         False where y is missing, for ``SquaredDistance(weights=)``; None where none is.
     time : ndarray, shape (pairs,)
@@ -204,6 +204,14 @@ class Pairs:
 
     def __len__(self) -> int:
         return len(self.x)
+
+    @property
+    def missing(self) -> NDArray[np.bool_] | None:
+        """Where an existing cell has no x; None where all have one."""
+        is_missing = np.isnan(self.x)
+        if self.grid.mask is not None:
+            is_missing &= self.grid.mask
+        return is_missing if is_missing.any() else None
 
 
 def from_xarray(
@@ -257,7 +265,8 @@ def from_xarray(
 
     Notes
     -----
-    Evenness is checked to 1e-3 of the spacing. A missing x is replaced by its climatology.
+    Evenness is checked to 1e-3 of the spacing. :func:`relaxon.fit` leaves out targets that read a
+    missing x, or estimates it.
 
     Examples
     --------

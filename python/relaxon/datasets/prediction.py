@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._validate import refuse
+from ..training.gaps import answer
 from .dates import unpack_times
 from .missing import check_stand_ins
 from .samples import check_field, read_archive
@@ -65,7 +66,8 @@ def forecast(
 
     Notes
     -----
-    A missing value is replaced by its climatology.
+    What has a missing value within reach is NaN: the operator's radius around it, or
+    lead |U| + sqrt(2 D lead) where that is larger.
     """
     scaling = model.scaling
     if scaling is None:
@@ -114,7 +116,7 @@ def forecast_archive(
     if x.shape[1:] != model.grid.shape or not len(x):
         refuse("x", f"shape (samples, {', '.join(map(str, model.grid.shape))})", x.shape)
     if scaling is None:
-        return {"y": model(x.astype(model.dtype))}
+        return {"y": answer(model, x.astype(model.dtype))}
     if "time" not in arrays:
         times = np.arange(len(x)) * scaling.step.length
         axis = TimeAxis("time", times, dataclasses.replace(scaling.step, has_dates=False))
@@ -140,7 +142,6 @@ def _ahead(
     scaling.check_times(time.name, now[has_values])
     kind = f"times whose forecasts, {scaling.step.text(scaling.lead)} ahead, are at times"
     scaling.check_times(time.name, then[has_values], kind)
-    anomaly = scaling.apply(fields, now)
-    anomaly[np.isnan(anomaly)] = 0.0
-    y = scaling.undo(model(anomaly.astype(model.dtype), threads=threads), then)
+    anomaly = scaling.apply(fields, now).astype(model.dtype)
+    y = scaling.undo(answer(model, anomaly, threads=threads), then)
     return y.reshape(values.shape), later

@@ -26,7 +26,7 @@ class Samples:
     Attributes
     ----------
     x : ndarray, shape (samples, *grid.shape)
-        Inputs, finite where cells exist.
+        Inputs; NaN where missing.
     y : ndarray, shape (samples, *grid.shape)
         Targets; NaN where missing.
     weights : ndarray, shape (samples, *grid.shape), optional
@@ -50,18 +50,28 @@ class Samples:
         return len(self.x)
 
     def has_pair(self, mask: NDArray[np.bool_]) -> bool:
-        """Whether any sample has both an anomaly other than 0 and a target that counts.
+        """Whether any sample has both an input other than 0 and a target that counts.
 
         Parameters
         ----------
         mask : ndarray of bool, shape (*grid.shape)
             True where a cell exists.
         """
-        # A missing input has become 0.
-        is_usable = (self.x[:, mask] != 0).any(axis=1)
+        is_usable = (np.nan_to_num(self.x[:, mask]) != 0).any(axis=1)
         if self.weights is not None:
             is_usable &= (self.weights[:, mask] > 0).any(axis=1)
         return bool(is_usable.any())
+
+    def without(self, near: NDArray[np.bool_]) -> Samples:
+        """The same with weight 0 where a target has a gap in its input within reach.
+
+        Parameters
+        ----------
+        near : ndarray of bool, shape (samples, *grid.shape)
+            Where that is.
+        """
+        weights = np.ones((), np.bool_) if self.weights is None else self.weights
+        return dataclasses.replace(self, weights=np.where(near, weights.dtype.type(0), weights))
 
 
 def read_archive(path: str | os.PathLike[str]) -> dict[str, NDArray[Any]]:
@@ -126,14 +136,14 @@ def read_samples(path: str | os.PathLike[str], missing: Sequence[float] = ()) ->
     Returns
     -------
     Samples
-        The numbers as they are. Cells whose x is missing (NaN) in all samples are left missing,
-        for the mask; a missing y has the weight 0.
+        The numbers as they are. Cells whose x is missing (NaN) in all samples are for the mask,
+        other missing x are gaps; a missing y has the weight 0.
 
     Raises
     ------
     FileNotFoundError, TypeError, ValueError
         If the file is missing or unreadable, an array is missing or of the wrong type or shape,
-        weights are negative, an x is missing here and there, or a value seems to stand for gaps.
+        weights are negative, or a value seems to stand for gaps.
     """
     arrays = read_archive(path)
     for name in ("x", "y"):
@@ -147,15 +157,6 @@ def read_samples(path: str | os.PathLike[str], missing: Sequence[float] = ()) ->
     exists = ~np.isnan(x).all(axis=0)
     if not exists.any():
         refuse("x", "at least one value", "none: all values are missing")
-    is_missing = np.isnan(x) & exists
-    if is_missing.any():
-        index = tuple(int(i) for i in np.argwhere(is_missing)[0])
-        refuse(
-            "x",
-            "values in all samples or, for the mask, in none",
-            f"{is_missing.sum()} missing ones, the first at index {index}",
-            fix="fill them, with a mean for instance; missing y are no problem",
-        )
     is_missing = np.isnan(y) & exists
     weights = None
     if "weights" in arrays:

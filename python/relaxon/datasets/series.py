@@ -280,10 +280,9 @@ class Series:
         Returns
         -------
         Samples
-            Those pairs of the time axis that lie within the part. A missing input is replaced by
-            the climatology (an anomaly of 0), a missing target has the weight 0. Those of an
-            ensemble follow each other by time and member, and the members of one time are one
-            group.
+            Those pairs of the time axis that lie within the part. Missing values are NaN; a
+            missing target has the weight 0. Those of an ensemble follow each other by time and
+            member, and the members of one time are one group.
         """
         times, mask = self.time.values[begin:end], scaling.mask
         anomaly = scaling.apply(*self.fields(begin, end)).astype(dtype)
@@ -295,7 +294,6 @@ class Series:
             anomaly.reshape(len(times), n_members, *mask.shape)[k].reshape(-1, *mask.shape)
             for k in (i, j)
         )
-        x[np.isnan(x) & mask] = 0.0
         is_missing = np.isnan(y) & mask
         weights = ~is_missing if is_missing.any() else None
         later = self.repeat(times[j])
@@ -372,7 +370,7 @@ class Series:
             share = n_missing / (len(values) * int(mask.sum()))
             lines.append(
                 f"{n_missing} values ({share:.2%}) of the other cells are missing: weight 0 as "
-                f"targets, replaced by the climatology as inputs"
+                f"targets, gaps as inputs"
             )
         return lines
 

@@ -21,6 +21,7 @@ from ..grid import Dirichlet
 from ..model import Relaxation
 from ..physics.explain import Explanation, explain
 from ..training.fit import Fit, Status, fit
+from ..training.gaps import answer, fill_means
 from ..training.losses import SquaredDistance
 from ..training.penalties import Smoothness
 from .baselines import fit_baselines
@@ -28,6 +29,7 @@ from .bounds import find_bounds, move_into, parse_bounds, remarks_at_bounds
 from .comparison import Comparison
 from .lengths import parse_spacing, parse_time_step
 from .options import DataTraits, Options, parse_boundary, parse_condition
+from .scores import Scores
 from .split import split_samples, split_series, weigh_by_area
 
 __all__ = ["Experiment", "Result", "Row"]
@@ -142,6 +144,8 @@ class Experiment:
         self.optimizer = options.build_optimizer()
         strength = check_number("smoothness", options.smoothness_used, 0.0)
         self.penalties = (Smoothness(strength),) if strength else ()
+        self._scores = Scores(self.split, self.model)
+        self._scores.check(options.inputs)
 
     def describe(self) -> list[str]:
         """Lines on what was read and how it is cut."""
@@ -205,46 +209,57 @@ class Experiment:
         split = self.split
         fitted, explanation = self.learn(progress)
         model = fitted.model
+        reach = self._scores.reach(model)
+        training, held_out = (
+            self._scores.counted(part, reach) for part in (split.training, split.held_out)
+        )
 
         def predict(x: Fields) -> Fields:
-            return model(x, threads=self.options.threads)
+            return answer(model, x, reach, self.options.threads)
 
-        prediction = predict(split.held_out.x)
+        def row(name: str, n_parameters: int, seconds: float, *fields: Fields) -> Row:
+            errors = [split.error(*pair) for pair in zip(fields, (training, held_out), strict=True)]
+            return Row(name, n_parameters, self.dense_parameters, errors[0], errors[1], seconds)
+
+        prediction = predict(held_out.x)
         rows = [
-            self._row(
+            row(
                 baseline.name,
                 baseline.n_parameters,
                 baseline.seconds,
-                baseline.factor * split.training.x,
-                baseline.factor * split.held_out.x,
+                baseline.factor * training.x,
+                baseline.factor * held_out.x,
             )
-            for baseline in fit_baselines(split.training, split.mask)
+            for baseline in fit_baselines(training, split.mask)
         ]
-        fitted_training = predict(split.training.x)
-        rows.append(
-            self._row("model", model.n_parameters, fitted.seconds, fitted_training, prediction)
-        )
+        fields = (predict(training.x), prediction)
+        rows.append(row("model", model.n_parameters, fitted.seconds, *fields))
+        validation_error = None
+        if split.validation is not None:
+            validation = self._scores.counted(split.validation, reach)
+            validation_error = split.error(predict(validation.x), validation)
         return Result(
             rows=tuple(rows),
             fit=fitted,
             explanation=explanation,
             prediction=prediction,
-            validation_error=None
-            if split.validation is None
-            else split.error(predict(split.validation.x), split.validation),
-            depth_profile=self._depth_profile(model),
+            validation_error=validation_error,
+            depth_profile=self._depth_profile(model, held_out),
             is_interrupted=fitted.status is Status.INTERRUPTED,
         )
 
-    def _explain(self, model: Relaxation) -> Explanation:
+    def _explain(self, fitted: Fit) -> Explanation:
         """With standard errors where there are clusters enough."""
-        training = self.split.training
+        training, model = self.split.training, fitted.model
         groups = training.groups
+        if self.options.inputs in ("fill", "estimate"):
+            groups = self._scores.blocks(training)
         if (len(training) if groups is None else len(np.unique(groups))) < 2:
             explanation = explain(model)
         else:
             data = (training.x, training.y)
-            explanation = explain(model, data, self._loss, self.options.threads, groups)
+            loss, threads = self._loss, self.options.threads
+            explanation = explain(model, data, loss, threads, groups, fitted.inputs)
         errors = explanation.standard_errors
         if errors is not None and getattr(self.data, "members", None) is not None:
             explanation = replace(explanation, standard_errors=replace(errors, cluster="time"))
@@ -253,9 +268,11 @@ class Experiment:
         remarks = remarks_at_bounds(model, explanation, self.bounds)
         return replace(explanation, remarks=(*explanation.remarks, *remarks))
 
-    def _depth_profile(self, model: Relaxation) -> tuple[float, ...]:
-        held_out = self.split.held_out
-        states = model.trajectory(held_out.x, threads=self.options.threads)
+    def _depth_profile(self, model: Relaxation, held_out: Samples) -> tuple[float, ...]:
+        x, gaps = held_out.x, self._scores.gaps(held_out)
+        if gaps.any():
+            x = fill_means(x, gaps, model.grid)
+        states = model.trajectory(x, threads=self.options.threads)
         return tuple(
             self.split.error(states[:, layer], held_out) for layer in range(model.depth + 1)
         )
@@ -317,25 +334,21 @@ class Experiment:
             threads=options.threads,
             progress=progress,
             bounds=self.bounds,
+            inputs=options.inputs,
+            input_error=self._in_scale(options.input_error),
+            target_error=self._in_scale(options.target_error),
         )
+
+    def _in_scale(self, error: float | None) -> float | None:
+        """An error in the unit of the data, in the numbers of the model."""
+        scaling = self.split.scaling
+        return error if error is None or scaling is None else error / scaling.scale
 
     def _validation(self) -> tuple[Fields, Fields, Fields] | None:
         part = self.split.validation
         if part is None:
             return None
         return (part.x, part.y, self.split.loss_weights(part))
-
-    def _row(
-        self, name: str, n_parameters: int, seconds: float, fitted: Fields, forecast: Fields
-    ) -> Row:
-        return Row(
-            name=name,
-            parameters=n_parameters,
-            dense_parameters=self.dense_parameters,
-            training_error=self.split.error(fitted, self.split.training),
-            held_out_error=self.split.error(forecast, self.split.held_out),
-            seconds=seconds,
-        )
 
     def _build_model(self) -> Relaxation:
         options, split, scaling = self.options, self.split, self.split.scaling

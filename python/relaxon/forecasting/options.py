@@ -11,6 +11,7 @@ from typing import Any
 from .._validate import check_choice, refuse
 from ..grid import CONDITIONS, Dirichlet, Grid
 from ..operators import ADR, Banded, Dense, Moments, Operator
+from ..training.inputs import MODES
 from ..training.optimizers import LBFGS, Adam, Optimizer, SteepestDescent
 
 __all__ = ["DEFAULTS", "DataTraits", "Options", "parse_boundary", "parse_condition"]
@@ -44,9 +45,10 @@ class Options:
     An option that has an effect only beside certain others, or with certain data, is None where it
     is not given. It stands for its entry in ``DEFAULTS``, if there is one, or for what the space
     needs (``smoothness`` and ``patience``: with local coefficients 10 and 100, with homogeneous
-    ones neither) or the data suggest (``anomaly``: "month" for the shipped data, "mean" where the
-    means of the cells hold more than half of the variance, and else "none"; ``boundary``: periodic
-    where an axis closes and else neumann).
+    ones neither), what unknown inputs ask for (``optimizer``: "lbfgs", else "barzilai-borwein") or
+    what the data suggest (``anomaly``: "month" for the shipped data, "mean" where the means of the
+    cells hold more than half of the variance, and else "none"; ``boundary``: periodic where an axis
+    closes and else neumann).
     """
 
     variable: str | None = None
@@ -73,7 +75,7 @@ class Options:
     beta: float = 0.0
     trainable_omega: bool = False
     bounds: str | None = None
-    optimizer: str = "barzilai-borwein"
+    optimizer: str | None = None
     rate: float | None = None
     steps: int = 500
     patience: int | None = None
@@ -85,6 +87,9 @@ class Options:
     threads: int | None = None
     dtype: str = "float64"
     seed: int = 0
+    inputs: str = "drop"
+    input_error: float | None = None
+    target_error: float | None = None
 
     @property
     def is_local(self) -> bool:
@@ -116,6 +121,13 @@ class Options:
         """The share of training times to validate on; None without patience."""
         return None if self.patience_used is None else self.value("validation")
 
+    @property
+    def optimizer_used(self) -> str:
+        """The optimizer; unknown inputs take L-BFGS."""
+        if self.optimizer is not None:
+            return self.optimizer
+        return "lbfgs" if self.inputs in ("fill", "estimate") else "barzilai-borwein"
+
     def value(self, name: str) -> Any:
         """What was given, or else the default."""
         given = getattr(self, name)
@@ -140,7 +152,8 @@ class Options:
             or optimizer are misspelt.
         """
         check_choice("operator", self.operator, tuple(OPERATORS))
-        check_choice("optimizer", self.optimizer, tuple(OPTIMIZERS))
+        check_choice("optimizer", self.optimizer_used, tuple(OPTIMIZERS))
+        check_choice("inputs", self.inputs, MODES)
         if self.weights is not None:
             check_choice("weights", self.weights, WEIGHTS)
         for name, effect in _EFFECTS.items():
@@ -161,7 +174,7 @@ class Options:
         }
         if "smoothness" in chosen:
             chosen["smoothness"] = self.smoothness_used
-        return chosen | {"patience": self.patience_used}
+        return chosen | {"optimizer": self.optimizer_used, "patience": self.patience_used}
 
     def build_operator(self, grid: Grid) -> Operator:
         """The operator on a grid."""
@@ -177,7 +190,7 @@ class Options:
 
     def build_optimizer(self) -> Optimizer:
         """The optimizer."""
-        return OPTIMIZERS[self.optimizer](self.value("rate"))
+        return OPTIMIZERS[self.optimizer_used](self.value("rate"))
 
 
 @dataclass(frozen=True)
@@ -280,9 +293,21 @@ _EFFECTS: dict[str, _Effect] = {
         beside="operator",
     ),
     "rate": _Effect(
-        lambda options, data: options.optimizer != "lbfgs",
+        lambda options, data: options.optimizer_used != "lbfgs",
         "no value with --optimizer lbfgs, whose line search finds the step lengths",
         " or choose another optimizer",
+    ),
+    "input_error": _Effect(
+        lambda options, data: options.inputs == "estimate",
+        "no value unless --inputs is estimate",
+        " or choose --inputs estimate",
+        beside="inputs",
+    ),
+    "target_error": _Effect(
+        lambda options, data: options.inputs in ("estimate", "fill"),
+        "no value unless --inputs is estimate or fill",
+        " or choose one of them",
+        beside="inputs",
     ),
     "validation": _Effect(
         lambda options, data: options.patience_used is not None,

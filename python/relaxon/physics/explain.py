@@ -17,6 +17,7 @@ from ..datasets.scaling import Scaling
 from ..grid import Grid
 from ..model import Relaxation
 from ..operators import ADR, Moments
+from ..training.inputs import Inputs
 from ..training.losses import Distance, SquaredDistance
 from .coefficients import Process, read_processes
 from .conditions import describe_fixed_values
@@ -296,6 +297,7 @@ def explain(
     loss: Distance = SquaredDistance(),  # noqa: B008 (immutable)
     threads: int | None = None,
     groups: NDArray[Any] | None = None,
+    inputs: Inputs | None = None,
 ) -> Explanation:
     """Read a model's weights as advection, diffusion and reaction in physical units.
 
@@ -319,6 +321,9 @@ def explain(
     groups : ndarray of int, shape (samples,), optional
         Samples of equal number are one cluster of the standard errors, such as the members of an
         ensemble at one time; only read with `data`. Default: each sample is its own.
+    inputs : Inputs, optional
+        ``fit.inputs`` of the fit, where x has gaps or its errors were estimated: standard errors
+        then are those of that fit. Without it, targets near gaps in x do not count.
 
     Returns
     -------
@@ -406,7 +411,7 @@ def explain(
             check_data(model, data, loss)
             notes.append(f"no standard errors: {reason}")
         else:
-            errors = estimate_standard_errors(model, data, loss, threads, groups)
+            errors = estimate_standard_errors(model, data, loss, threads, groups, inputs)
     if model.beta:
         notes.append("without the soft normalisation (beta)")
     fixed = describe_fixed_values(model)

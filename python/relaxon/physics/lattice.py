@@ -16,7 +16,7 @@ from ..grid import Grid
 from ..model import Relaxation
 from ..operators import ADR, Banded, Dense, Moments
 
-__all__ = ["Lattice", "is_field", "is_layered"]
+__all__ = ["Lattice", "cut_layers", "first_layers", "is_field", "is_layered"]
 
 Array = NDArray[Any]
 
@@ -132,6 +132,34 @@ def is_field(model: Relaxation, name: str) -> bool:
 def is_layered(model: Relaxation, name: str) -> bool:
     """Whether a parameter has a value per layer."""
     return model._omega_kind == "layer" if name == "omega" else model.operator.is_layered
+
+
+def first_layers(model: Relaxation, n_layers: int) -> Relaxation:
+    """The network of the first layers alone."""
+    # Where omega is trained, the value to start from: it is within the bounds of the constructor.
+    omega = cut_layers(model, "omega", model._omega, n_layers)
+    if model._omega_kind == "cell" and model.grid.ndim == 1:
+        # As (1, N): a plain (N,) would be read per layer where N is the number of layers.
+        omega = omega.reshape(1, -1)
+    shallow = Relaxation(
+        model.operator,
+        depth=n_layers,
+        activation=model.activation,
+        omega=omega,
+        bias=model.bias,
+        beta=model.beta,
+        trainable_omega=model.trainable_omega,
+        dtype=model.dtype,
+    )
+    params = {
+        name: cut_layers(model, name, array, n_layers) for name, array in model.params.items()
+    }
+    return shallow.with_params(params)
+
+
+def cut_layers(model: Relaxation, name: str, array: Array, n_layers: int) -> Array:
+    """The part of a parameter that belongs to the first layers."""
+    return np.ascontiguousarray(array[:n_layers]) if is_layered(model, name) else array
 
 
 def _wide(values: Array) -> Array:

@@ -29,9 +29,11 @@ from numpy.typing import NDArray
 from .._validate import check_instance, check_shape, read_array, refuse
 from ..model import Relaxation
 from ..operators import Dense
+from ..training.inputs import Inputs, known_inputs
 from ..training.losses import Distance, SquaredDistance
-from .lattice import is_field, is_layered
+from .lattice import cut_layers, first_layers, is_field, is_layered
 from .matrix_moments import axis_pairs
+from .profiled_error import profile
 
 __all__ = ["StandardErrors", "estimate_standard_errors", "why_no_standard_errors"]
 
@@ -42,6 +44,8 @@ JACOBIAN_BYTES = 64 * 2**20
 # Of combinations that stay open; a layered model can have as many as parameters.
 MOST_LINES = 4
 LEAST_PART = 1e-3
+# Of Hessians by differences, in their largest eigenvalue.
+DIFFERENCE_ROUNDING = 1e-9
 # Far below rounding: derivatives by a step along the imaginary axis have no cancellation.
 COMPLEX_STEP = 1e-30
 
@@ -148,6 +152,7 @@ def estimate_standard_errors(
     loss: Distance,
     threads: int | None = None,
     groups: Array | None = None,
+    inputs: Inputs | None = None,
 ) -> StandardErrors:
     """Standard errors of homogeneous parameters.
 
@@ -164,6 +169,9 @@ def estimate_standard_errors(
     groups : ndarray of int, shape (samples,), optional
         Samples of equal number are one cluster: those that share what is not in the model, such as
         the members of an ensemble at one time. Default: each sample is its own.
+    inputs : Inputs, optional
+        Of the fit, where x has gaps or errors: ``fit.inputs``. Without it, targets near gaps in x
+        do not count.
 
     Returns
     -------
@@ -180,9 +188,12 @@ def estimate_standard_errors(
     Notes
     -----
     One tangent sweep per parameter and layer with targets, in blocks of samples of at most 64 MiB;
-    p^2 numbers are kept for each cluster.
+    p^2 numbers are kept for each cluster. Where inputs were unknowns, the score is the profiled one
+    and the Hessian its derivative, by differences (`profiled_error`).
     """
     check_instance("loss", loss, SquaredDistance)
+    data, loss = known_inputs(model, data, loss, inputs)
+    unknowns = None if inputs is None else inputs.errors
     x, y, weights, at = check_data(model, data, loss)
     if x.ndim == model.grid.ndim or len(x) < 2:
         refuse("data", "at least 2 samples, the clusters of the errors", "1 sample")
@@ -193,14 +204,18 @@ def estimate_standard_errors(
     scores = np.zeros((n_clusters, len(labels)))
     is_counted = np.zeros(n_clusters, dtype=bool)
     n_values = begin = 0
-    for jacobian, residual, weight in _blocks(model, x, y, weights, at, threads):
-        weighted = jacobian * weight[:, :, np.newaxis]
-        own = clusters[begin : begin + len(weight)]
-        begin += len(weight)
-        np.add.at(grams, own, np.matmul(weighted.transpose(0, 2, 1), jacobian))
-        np.add.at(scores, own, np.einsum("nkp,nk->np", weighted, residual))
-        is_counted[own] |= weight.any(axis=1)
-        n_values += np.count_nonzero(weight)
+    parts = (
+        _gauss_newton(model, x, y, weights, at, threads)
+        if unknowns is None
+        else iter([profile(model, y, loss, unknowns, threads)])
+    )
+    for gram, score, has_weight, n in parts:
+        own = clusters[begin : begin + len(gram)]
+        begin += len(gram)
+        np.add.at(grams, own, gram)
+        np.add.at(scores, own, score)
+        is_counted[own] |= has_weight
+        n_values += n
     n_samples = int(is_counted.sum())
     if n_samples < 2:
         refuse(
@@ -211,7 +226,10 @@ def estimate_standard_errors(
     estimate = _Estimate(
         grams,
         scores,
-        n_values * np.finfo(np.float64).eps + (model.depth * float(np.finfo(model.dtype).eps)) ** 2,
+        n_values * np.finfo(np.float64).eps
+        + (model.depth * float(np.finfo(model.dtype).eps)) ** 2
+        + (0.0 if unknowns is None else DIFFERENCE_ROUNDING),
+        unknowns is not None,
     )
     values = {name: np.asarray(value) for name, value in model.params.items()}
     errors = estimate.standard_error(np.eye(len(labels)))
@@ -232,6 +250,25 @@ def estimate_standard_errors(
     )
 
 
+def _gauss_newton(
+    model: Relaxation,
+    x: Array,
+    y: Array,
+    weights: Array | None,
+    at: list[int],
+    threads: int | None,
+) -> Iterator[tuple[Field, Field, NDArray[np.bool_], int]]:
+    """J^T w J and J^T w r of samples, which have a weight above 0, and the number of these."""
+    for jacobian, residual, weight in _blocks(model, x, y, weights, at, threads):
+        weighted = jacobian * weight[:, :, np.newaxis]
+        yield (
+            np.matmul(weighted.transpose(0, 2, 1), jacobian),
+            np.einsum("nkp,nk->np", weighted, residual),
+            np.asarray(weight.any(axis=1)),
+            int(np.count_nonzero(weight)),
+        )
+
+
 def _check_groups(groups: Array | None, n_samples: int) -> tuple[NDArray[np.int64], str]:
     """A number from 0 on for the cluster of each sample, and what one cluster is called."""
     if groups is None:
@@ -247,10 +284,13 @@ class _Estimate:
     """Covariance in the directions that the data determine.
 
     Parameters are scaled to a unit diagonal of H, and whitened by the eigenvectors of the scaled H
-    with eigenvalues above the rounding of its sums and of the sweeps.
+    with eigenvalues above the rounding of its sums and of the sweeps. With `is_scaled`, H is in
+    units of stated errors: no variance is smaller than that of H^-1.
     """
 
-    def __init__(self, grams: Field, scores: Field, rounding: float) -> None:
+    def __init__(
+        self, grams: Field, scores: Field, rounding: float, is_scaled: bool = False
+    ) -> None:
         hessian = grams.sum(axis=0)
         diagonal = np.diag(hessian)
         self._is_seen = diagonal > 0.0
@@ -274,6 +314,9 @@ class _Estimate:
         turned = np.einsum("nij,ni->nj", directions, white_scores) * factors
         adjusted = np.einsum("nij,nj->ni", directions, turned)
         self._covariance = adjusted.T @ adjusted
+        if is_scaled:
+            variances, axes = np.linalg.eigh(self._covariance)
+            self._covariance = (axes * np.maximum(variances, 1.0)) @ axes.T
         self._step = -to_white @ white_scores.sum(axis=0)
         self.covariance: Field = to_white @ self._covariance @ to_white.T
 
@@ -376,7 +419,7 @@ def _blocks(
     n_values = int(np.prod(shape[1:]))
     size = max(1, JACOBIAN_BYTES // (8 * n_values * len(tangents)))
     parts = {
-        layer: model if layer == model.depth else _first_layers(model, layer)
+        layer: model if layer == model.depth else first_layers(model, layer)
         for layer in at
         if layer > 0
     }
@@ -394,7 +437,7 @@ def _blocks(
             for i, (name, index) in enumerate(tangents):
                 direction = np.zeros(model.params[name].shape, model.dtype)
                 direction[index] = 1
-                direction = _cut(model, name, direction, layer)
+                direction = cut_layers(model, name, direction, layer)
                 if direction.any():
                     jacobian[:, k, ..., i] = network.jvp(part, {name: direction}, threads=threads)
         chosen = slice(begin, begin + n)
@@ -407,32 +450,6 @@ def _blocks(
             residual.reshape(n, n_values),
             np.asarray(weight[chosen], np.float64).reshape(n, n_values),
         )
-
-
-def _first_layers(model: Relaxation, n_layers: int) -> Relaxation:
-    """The network of the first layers alone."""
-    # Where omega is trained, the value to start from: it is within the bounds of the constructor.
-    omega = _cut(model, "omega", model._omega, n_layers)
-    if model._omega_kind == "cell" and model.grid.ndim == 1:
-        # As (1, N): a plain (N,) would be read per layer where N is the number of layers.
-        omega = omega.reshape(1, -1)
-    shallow = Relaxation(
-        model.operator,
-        depth=n_layers,
-        activation=model.activation,
-        omega=omega,
-        bias=model.bias,
-        beta=model.beta,
-        trainable_omega=model.trainable_omega,
-        dtype=model.dtype,
-    )
-    params = {name: _cut(model, name, array, n_layers) for name, array in model.params.items()}
-    return shallow.with_params(params)
-
-
-def _cut(model: Relaxation, name: str, array: Array, n_layers: int) -> Array:
-    """The part of a parameter that belongs to the first layers."""
-    return np.ascontiguousarray(array[:n_layers]) if is_layered(model, name) else array
 
 
 def _labels(model: Relaxation, name: str) -> Iterator[str]:

@@ -209,8 +209,8 @@ def physics_lines(physics: Mapping[str, Any]) -> list[Line]:
             places = (key, "value", a), (key, "standard_error", a)
             lines.append(Line(f"{label} along {name}", symbol, axes, *places, unit))
         n_mixed = len(entry.get("mixed", ()))
-        units = _each(entry.get("mixed_unit", entry["unit"]), n_mixed)[:n_mixed]
         # Numerical diffusivity has no mixed components.
+        units = _each(entry.get("mixed_unit", entry["unit"]), n_mixed) if n_mixed else []
         pairs = list(itertools.combinations(range(len(names)), 2))[:n_mixed]
         for i, (axes, unit) in enumerate(zip(pairs, units, strict=True)):
             # There is one in a plane; in space they bear the names of their axes.

@@ -20,6 +20,7 @@ from ..model import Relaxation
 from ..physics.lattice import is_field
 from .constraints import Bounds, check_bounds, check_trainable
 from .history import History
+from .input_errors import InputErrors, parameter_scales
 from .losses import Distance
 from .optimizers import LBFGS, Adam, Optimizer, SteepestDescent
 from .penalties import L2, Penalty, Smoothness
@@ -48,6 +49,9 @@ class Descent:
         Which of these are trained.
     trained_names : list of str
         Names of the trained parameters.
+    scales : float64 array, or None
+        Lengths of the trained ones at which their curvatures are alike, where inputs are unknowns;
+        those of the inputs' deviations are 1.
     """
 
     def __init__(
@@ -57,18 +61,28 @@ class Descent:
         x: Array,
         bounds: tuple[list[Array], list[Array]] | None,
         is_trained: list[bool],
+        n_threads: int,
+        scales: NDArray[np.float64] | None,
     ) -> None:
         self.start = start
         self._core = core
         self._x = x
+        self._n_threads = n_threads
         self._records: list[NDArray[np.float64]] = []
         sizes = [array.size for array in start._arrays()]
         names = [name for name in start.params if name != "omega"]
-        self.trained = np.repeat(is_trained, sizes)
         self.trained_names = [
             name for name, chosen in zip([*names, "omega"], is_trained, strict=True) if chosen
         ]
-        self.bounds = None if bounds is None else (_flat(bounds[0]), _flat(bounds[1]))
+        trained = np.repeat(is_trained, sizes)
+        self._n_unknown = 0 if scales is None else x.size
+        self.trained = np.concatenate([trained, np.ones(self._n_unknown, np.bool_)])
+        self.scales = None if scales is None else _wide(scales[trained], self._n_unknown, 1.0)
+        self.bounds = None
+        if bounds is not None:
+            low, high = (_flat(side) for side in bounds)
+            n = self._n_unknown
+            self.bounds = (_wide(low, n, -np.inf), _wide(high, n, np.inf))
 
     @property
     def step(self) -> int:
@@ -118,15 +132,23 @@ class Descent:
         arrays = self.arrays(which)
         return self.start.with_params({name: arrays[name] for name in self.start.params})
 
-    def point(self) -> NDArray[np.float64]:
-        """The present parameters, one array behind the other."""
-        return _flat(list(self.arrays("parameters").values()))
+    def inputs(self, which: str) -> Array:
+        """The inputs that belong to the present "parameters" or the "best" ones."""
+        if not self._n_unknown:
+            return self._x
+        moved = np.empty_like(self._x)
+        self._core.copy_inputs(moved, which == "best")
+        return moved
 
-    def find_extreme(self, threads: int | None) -> _core.Extreme:
+    def point(self) -> NDArray[np.float64]:
+        """The start, one array behind the other; unknown inputs have no deviations yet."""
+        return _wide(_flat(list(self.arrays("parameters").values())), self._n_unknown, 0.0)
+
+    def find_extreme(self) -> _core.Extreme:
         """Where the forward pass with the present parameters leaves the finite numbers."""
         present = list(self.arrays("parameters").values())
-        n_threads = self.start._n_threads(threads, self.start._batch(self._x))
-        return self.start._network.find_extreme(present, self._x, n_threads)
+        inputs = self.inputs("parameters")
+        return self.start._network.find_extreme(present, inputs, self._n_threads)
 
     def history(self) -> History:
         """The records of all steps."""
@@ -152,6 +174,7 @@ def start_descent(
     threads: int | None,
     trainable: Mapping[str, bool] | None,
     bounds: Bounds | None,
+    input_errors: InputErrors | None,
 ) -> Descent:
     """Everything checked and handed to the core."""
     check_instance("optimizer", optimizer, (SteepestDescent, Adam, LBFGS))
@@ -172,6 +195,14 @@ def start_descent(
             refuse("patience", "None without validation data", patience, fix="give validation=")
     n_samples = model._batch(states)
     batch = _check_batch_size(batch_size, n_samples, optimizer)
+    n_threads = model._n_threads(threads, batch or n_samples)
+    scales = unknowns = None
+    if input_errors is not None:
+        if not isinstance(optimizer, LBFGS):
+            refuse("optimizer", "LBFGS() where inputs are unknowns", repr(optimizer), TypeError)
+        links = (input_errors.gaps, input_errors.neighbours, input_errors.factors)
+        unknowns = (input_errors.spread, input_errors.strength, *links)
+        scales = parameter_scales(model, states, y, loss, input_errors.strength)
     options = _core.DescentOptions(
         rule=optimizer._rule,
         rates=used,
@@ -187,6 +218,7 @@ def start_descent(
         start=model._arrays(),
         bounds=limits,
         x=states,
+        input_errors=unknowns,
         loss=loss._core_loss,
         y=target,
         weights=weights,
@@ -196,11 +228,15 @@ def start_descent(
         batch_size=batch,
         seed=check_integer("seed", seed, 0, 2**64 - 1),
         memory=check_memory(memory),
-        threads=model._n_threads(threads, batch or n_samples),
+        threads=n_threads,
         wants_omega=model.trainable_omega,
         options=options,
     )
-    return Descent(model, core, states, limits, [rate > 0.0 for rate in used])
+    return Descent(model, core, states, limits, [rate > 0.0 for rate in used], n_threads, scales)
+
+
+def _wide(values: NDArray[np.float64], n_more: int, value: float) -> NDArray[np.float64]:
+    return np.concatenate([values, np.full(n_more, value)])
 
 
 def _flat(arrays: list[Array]) -> NDArray[np.float64]:

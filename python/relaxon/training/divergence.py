@@ -44,10 +44,10 @@ class DivergenceError(ArithmeticError):
         return type(self), (str(self), self.step, self.layer, self.cell, self.model)
 
 
-def diverge(descent: Descent, optimizer: Optimizer, threads: int | None) -> NoReturn:
+def diverge(descent: Descent, optimizer: Optimizer) -> NoReturn:
     """Find where the numbers ran away, and say which bound was exceeded and what helps."""
     model = descent.model("previous")
-    place = descent.find_extreme(threads)
+    place = descent.find_extreme()
     cell = tuple(int(i) for i in np.unravel_index(place.cell, model.grid.shape))
     step = descent.step + 1
     what = "the state is"

@@ -17,6 +17,8 @@ from .constraints import Bounds
 from .descent import MOST_STEPS, STRETCH_SECONDS, Descent, Validation, start_descent
 from .divergence import DivergenceError, diverge
 from .history import History, State, Status
+from .input_errors import InputErrors
+from .inputs import Inputs, fit_inputs
 from .losses import Distance, SquaredDistance
 from .optimizers import LBFGS, Optimizer, SteepestDescent
 from .penalties import Penalty
@@ -47,6 +49,8 @@ class Fit:
         The same in words; where it has stalled, with the scale of x and y.
     seconds : float
         Wall time.
+    inputs : Inputs or None
+        What became of gaps and errors in x.
     """
 
     model: Relaxation
@@ -54,6 +58,7 @@ class Fit:
     status: Status
     message: str
     seconds: float
+    inputs: Inputs | None = None
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Fit):
@@ -109,7 +114,7 @@ class _Follower:
         progress: Progress | None,
     ) -> None:
         self._descent = descent
-        self._steps = steps
+        self.n_steps = steps
         self._begin = begin
         self._callbacks = callbacks
         self._progress = progress
@@ -119,13 +124,15 @@ class _Follower:
     @property
     def stride(self) -> int:
         """Most steps from one call to the next."""
-        return 1 if self._callbacks else self._steps + 1
+        return 1 if self._callbacks else self.n_steps + 1
 
     def _state(self) -> State:
         last = self._descent.last_record
         seconds = time.perf_counter() - self._begin
         loss, validation_loss = float(last[0]), float(last[2])
-        return State(self._descent.step, self._steps, loss, validation_loss, seconds, self._descent)
+        return State(
+            self._descent.step, self.n_steps, loss, validation_loss, seconds, self._descent
+        )
 
     def __call__(self) -> bool:
         """Show and call; whether to stop."""
@@ -150,10 +157,6 @@ class _Follower:
         progress(self._state())
         self._shown_at = time.perf_counter()
 
-    def close(self) -> None:
-        if self._progress:
-            self._progress.close()
-
 
 def fit(
     model: Relaxation,
@@ -174,6 +177,9 @@ def fit(
     progress: bool | Callable[[State], object] = False,
     trainable: Mapping[str, bool] | None = None,
     bounds: Bounds | None = None,
+    inputs: str = "drop",
+    input_error: float | Array | None = None,
+    target_error: float | Sequence[float] | None = None,
 ) -> Fit:
     """Train a model: lower loss + penalties as a function of its parameters.
 
@@ -182,7 +188,7 @@ def fit(
     model : Relaxation
         Where to start; it is not changed.
     x, y : array of the model's type
-        Inputs and targets, as in :meth:`Relaxation.loss`.
+        Inputs and targets, as in :meth:`Relaxation.loss`. NaN in x marks a gap, see `inputs`.
     loss : SquaredDistance, AbsoluteDistance, Huber or CrossEntropy
         What to lower.
     optimizer : SteepestDescent, Adam or LBFGS
@@ -238,6 +244,11 @@ def fit(
     CallbackError
         If a callback or the progress function raises; the fit until then is on the exception.
 
+    Warns
+    -----
+    UserWarning
+        If gaps leave less than a quarter of the targets.
+
     Notes
     -----
     The loop over steps runs in the core (LBFGS: in SciPy). Runs repeat bit by bit, for any number
@@ -264,48 +275,76 @@ def fit(
     check_instance("model", model, Relaxation)
     check_integer("steps", steps, 1, MOST_STEPS)
     follow = _check_callbacks(callbacks)
-    descent = start_descent(
-        model,
-        x,
-        y,
-        loss=loss,
-        optimizer=optimizer,
-        steps=steps,
-        batch_size=batch_size,
-        seed=seed,
-        penalties=penalties,
-        validation=validation,
-        patience=patience,
-        tolerance=tolerance,
-        memory=memory,
-        threads=threads,
-        trainable=trainable,
-        bounds=bounds,
-    )
-    follower = _Follower(descent, steps, begin, follow, make_progress(progress))
+    show = make_progress(progress)
+    settings: dict[str, Any] = {
+        "optimizer": optimizer,
+        "steps": steps,
+        "batch_size": batch_size,
+        "seed": seed,
+        "penalties": penalties,
+        "patience": patience,
+        "tolerance": tolerance,
+        "memory": memory,
+        "threads": threads,
+        "trainable": trainable,
+        "bounds": bounds,
+    }
+
+    def run(
+        start: Relaxation,
+        x: Array,
+        y: Array,
+        loss: Distance,
+        validation: Validation | None,
+        errors: InputErrors | None,
+    ) -> tuple[Fit, Array]:
+        descent = start_descent(
+            start, x, y, loss=loss, validation=validation, input_errors=errors, **settings
+        )
+        follower = _Follower(descent, steps, begin, follow, show)
+        best = "parameters" if validation is None else "best"
+
+        def why_stalled(last: Relaxation, names: list[str], n_steps: int) -> str:
+            return describe_stall(last, x, y, loss, names, n_steps, threads)
+
+        return _run_descent(descent, follower, optimizer, best, begin, why_stalled)
+
+    try:
+        return fit_inputs(run, model, x, y, loss, validation, inputs, input_error, target_error)
+    finally:
+        if show:
+            show.close()
+
+
+def _run_descent(
+    descent: Descent,
+    follower: _Follower,
+    optimizer: Optimizer,
+    best: str,
+    begin: float,
+    why_stalled: Callable[[Relaxation, list[str], int], str],
+) -> tuple[Fit, Array]:
+    """Steps until the end; the fit, and the inputs that belong to its model."""
     try:
         if isinstance(optimizer, LBFGS):
-            found = run_lbfgs(descent, optimizer, steps, follower)
+            found = run_lbfgs(descent, optimizer, follower.n_steps, follower)
         else:
             found = _run_core(descent, follower)
         follower.finish()
     except KeyboardInterrupt:
         descent.collect()
         found = "interrupted"
-    finally:
-        follower.close()
     if found == "diverged":
-        diverge(descent, optimizer, threads)
+        diverge(descent, optimizer)
     status, history = Status[found.upper()], descent.history()
     message = status.value
     if status is Status.CONVERGED:
-        last = descent.model("parameters")
-        stall = describe_stall(last, x, y, loss, descent.trained_names, len(history), threads)
+        names, n_steps = descent.trained_names, len(history)
+        stall = why_stalled(descent.model("parameters"), names, n_steps)
         if stall:
             status, message = Status.STALLED, stall
-    best = descent.model("parameters" if validation is None else "best")
     seconds = time.perf_counter() - begin
-    result = Fit(best, history, status, message, seconds)
+    result = Fit(descent.model(best), history, status, message, seconds)
     if follower.error is not None:
         error = follower.error
         raise CallbackError(
@@ -313,7 +352,7 @@ def fit(
             "the model so far is in the attribute 'fit'",
             result,
         ) from error
-    return result
+    return result, descent.inputs(best)
 
 
 def _run_core(descent: Descent, follower: _Follower) -> str:

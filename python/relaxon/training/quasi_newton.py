@@ -26,13 +26,14 @@ class _Stop(Exception):
 
 
 class _Search:
-    """The function that SciPy lowers, of the trained parameters alone."""
+    """The function that SciPy lowers, of the trained parameters in units of their scales."""
 
     def __init__(self, descent: Descent, on_step: Callable[[], bool]) -> None:
         self._descent = descent
         self._on_step = on_step
         self._point = descent.point()
-        self._here = self._tried = self._try(self._point[descent.trained])
+        start = self._point[descent.trained]
+        self._here = self._tried = self._try(_scaled(start, descent.scales, inverse=True))
         self.n_trials = self.n_finite = 0
 
     @property
@@ -40,10 +41,11 @@ class _Search:
         return self._here[0]
 
     def _try(self, v: Vector) -> tuple[Vector, float, Vector]:
-        self._point[self._descent.trained] = v
+        scales = self._descent.scales
+        self._point[self._descent.trained] = _scaled(v, scales)
         gradient = np.empty_like(self._point)
         value = self._descent.evaluate(self._point, gradient)
-        return v.copy(), value, gradient[self._descent.trained]
+        return v.copy(), value, _scaled(gradient[self._descent.trained], scales)
 
     def value_and_gradient(self, v: Vector) -> tuple[float, Vector]:
         if np.array_equal(v, self._here[0]):
@@ -82,7 +84,8 @@ def run_lbfgs(descent: Descent, optimizer: LBFGS, steps: int, on_step: Callable[
     search = _Search(descent, on_step)
     limits: Any = None
     if descent.bounds is not None:
-        limits = Bounds(*(side[descent.trained] for side in descent.bounds))
+        sides = (side[descent.trained] for side in descent.bounds)
+        limits = Bounds(*(_scaled(side, descent.scales, inverse=True) for side in sides))
     try:
         with _single_threaded_blas():
             minimize(
@@ -105,6 +108,12 @@ def run_lbfgs(descent: Descent, optimizer: LBFGS, steps: int, on_step: Callable[
     except _Stop as stop:
         return stop.status
     return "diverged" if search.n_trials and not search.n_finite else "converged"
+
+
+def _scaled(values: Vector, scales: Vector | None, inverse: bool = False) -> Vector:
+    if scales is None:
+        return values
+    return values / scales if inverse else values * scales
 
 
 def _single_threaded_blas() -> AbstractContextManager[object]:

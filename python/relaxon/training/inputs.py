@@ -1,0 +1,421 @@
+"""Fits to inputs with gaps and errors.
+
+Errors of x bias what is learned, at any number of samples: a target far from W x pulls the weights
+towards whatever makes x matter less. Four ways to treat them:
+
+    given      x is taken as it is
+    drop       targets within reach of a gap do not count
+    fill       gaps are unknowns beside the parameters
+    estimate   all inputs are unknowns beside the parameters
+
+How unknown inputs are weighed against the targets stands in `input_errors`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import warnings
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .._validate import check_choice, check_instance, check_number, read_array, refuse
+from ..model import Relaxation
+from .background import Prediction, predict_gaps
+from .gaps import Reach, check_gaps, find_gaps, model_reach, near_gaps, stencil_reach
+from .history import Status
+from .input_errors import InputErrors, balance, find_target_errors
+from .losses import Distance, SquaredDistance
+
+if TYPE_CHECKING:
+    from .fit import Fit
+
+__all__ = ["MODES", "Inputs", "drop_targets", "fit_inputs", "known_inputs"]
+
+Array = NDArray[Any]
+Data = tuple[Any, ...]
+
+MODES = ("drop", "given", "fill", "estimate")
+# Below this share of targets that are left, dropping is a poor choice.
+LEAST_SHARE = 0.25
+# Of the spread of a gap: its smallest standard deviation, in those of all inputs.
+LEAST_SPREAD = 1e-6
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Inputs:
+    """What became of the inputs of a fit.
+
+    Attributes
+    ----------
+    mode : {"drop", "given", "fill", "estimate"}
+        As given to :func:`relaxon.fit`.
+    n_gaps : int
+        Missing inputs of existing cells.
+    n_targets, n_left : int
+        Targets that count in the loss as given, and those of them that do not read a gap.
+    reach : tuple of (int, int), or None
+        Cells on the low and the high side of each axis that a target reads; None without gaps.
+    x : ndarray
+        The inputs as the model saw them: gaps filled, errors estimated.
+    input_error : float or ndarray, or None
+        Standard deviation of observed inputs, in the unit of x.
+    target_error : tuple of float, or None
+        Standard deviation of targets, per layer with targets.
+    is_target_error_given : bool
+        False where it was found from the residuals.
+    errors : InputErrors or None
+        The unknowns, for standard errors.
+    """
+
+    mode: str
+    n_gaps: int = 0
+    n_targets: int = 0
+    n_left: int = 0
+    reach: Reach | None = None
+    x: Array | None = dataclasses.field(default=None, repr=False)
+    input_error: float | Array | None = None
+    target_error: tuple[float, ...] | None = None
+    is_target_error_given: bool = False
+    errors: InputErrors | None = dataclasses.field(default=None, repr=False)
+
+    def __str__(self) -> str:
+        lines = []
+        if self.n_gaps:
+            verb = "count" if self.mode == "drop" else "read none"
+            lines.append(
+                f"{self.n_gaps} inputs are missing; {self.n_left} of {self.n_targets} targets "
+                f"({self.n_left / self.n_targets:.1%}) {verb}: the others have one within reach"
+            )
+        if self.target_error is not None:
+            origin = "as given" if self.is_target_error_given else "from the residuals"
+            parts = [f"targets {_numbers(self.target_error)} ({origin})"]
+            if self.input_error is not None:
+                parts.insert(0, f"inputs {_numbers(self.input_error)} (as given)")
+            lines.append(
+                f"unknown inputs were found beside the coefficients; errors: {', '.join(parts)}. "
+                "Their ratio decides what is read as noise, and pairs do not tell it"
+            )
+        return "\n".join(lines)
+
+
+Run = Callable[[Relaxation, Array, Any, Distance, Any, InputErrors | None], "tuple[Fit, Array]"]
+
+
+def fit_inputs(
+    run: Run,
+    model: Relaxation,
+    x: Any,
+    y: Any,
+    loss: Distance,
+    validation: Data | None,
+    mode: str,
+    input_error: Any,
+    target_error: Any,
+) -> Fit:
+    """Fit to inputs treated in one of the four ways.
+
+    Parameters
+    ----------
+    run : function
+        One descent: (model, x, y, loss, validation, errors) to the fit and the inputs it ended
+        with.
+    model, x, y, loss, validation, mode, input_error, target_error
+        As for :func:`relaxon.fit`.
+
+    Returns
+    -------
+    Fit
+        That of the last descent, with its `inputs`.
+    """
+    check_choice("inputs", mode, MODES)
+    _check_errors(mode, input_error, target_error, loss)
+    gaps = find_gaps(model, x)
+    if gaps is not None and mode == "given":
+        first = tuple(int(i) for i in np.argwhere(gaps)[0])
+        refuse(
+            "x",
+            "no gaps (NaN) with inputs='given'",
+            f"{np.count_nonzero(gaps)}, the first at index {first}",
+            fix="inputs='drop' leaves out targets that read one",
+        )
+    if validation is not None and mode != "given":
+        validation = _drop_validation(model, validation, loss)
+    if gaps is None:
+        fitted, states = run(model, x, y, loss, validation, None)
+        inputs = Inputs(mode, x=states)
+    else:
+        check_gaps(model)
+        filled, _ = _fill(model, x, gaps)
+        fitted, inputs = _fit_dropped(run, model, filled, gaps, y, loss, validation, mode)
+    is_free = mode == "estimate" or (mode == "fill" and gaps is not None)
+    if is_free and fitted.status not in (Status.INTERRUPTED, Status.CALLBACK):
+        fitted, inputs = _fit_free(
+            run, fitted, inputs, x, y, loss, validation, gaps, input_error, target_error
+        )
+    return dataclasses.replace(fitted, inputs=inputs)
+
+
+def known_inputs(
+    model: Relaxation, data: tuple[Any, Any], loss: Distance, inputs: Inputs | None
+) -> tuple[tuple[Any, Any], Distance]:
+    """Data and loss that a fit has seen: gaps filled or left out, inputs as they are known.
+
+    Parameters
+    ----------
+    model : Relaxation
+        The fitted model.
+    data : (x, y)
+        As given to the fit.
+    loss : Distance
+        As given to the fit.
+    inputs : Inputs, optional
+        Of the fit; without it, targets with a gap within the model's reach do not count.
+
+    Returns
+    -------
+    data, loss
+        Without gaps.
+    """
+    if inputs is not None:
+        check_instance("inputs", inputs, Inputs)
+    if not isinstance(data, tuple | list) or len(data) != 2:
+        return data, loss
+    x, y = data
+    if inputs is not None and inputs.errors is not None:
+        assert inputs.target_error is not None
+        known = inputs.errors.x
+        if np.shape(x) != known.shape:
+            refuse("inputs", "those of a fit to these data", f"{known.shape}, x {np.shape(x)}")
+        return (known, y), balance(model, known, y, loss, inputs.target_error)[0]
+    gaps = find_gaps(model, x)
+    if gaps is None or (inputs is not None and inputs.mode == "given"):
+        return data, loss
+    check_gaps(model)
+    reach = model_reach(model) if inputs is None or inputs.reach is None else inputs.reach
+    return (_fill(model, x, gaps)[0], y), drop_targets(model, gaps, y, loss, reach)[0]
+
+
+def drop_targets(
+    model: Relaxation, gaps: NDArray[np.bool_], y: Any, loss: Distance, reach: Reach
+) -> tuple[Distance, int, int]:
+    """A loss that leaves out targets with a gap within reach.
+
+    Parameters
+    ----------
+    model : Relaxation
+        Its grid.
+    gaps : ndarray of bool
+        Where inputs are missing, of x's shape.
+    y : array
+        Targets.
+    loss : Distance
+        The loss as given.
+    reach : tuple of (int, int)
+        Per axis.
+
+    Returns
+    -------
+    loss : Distance
+        With weights of y's shape; those that are left have the sum that all had, so that loss and
+        penalties keep their proportion.
+    n_targets, n_left : int
+        Targets of existing cells that counted before, and those left.
+    """
+    grid, shape = model.grid, np.shape(y)
+    near = near_gaps(gaps, reach, grid)
+    if loss.at is not None:
+        near = np.expand_dims(near, near.ndim - grid.ndim)
+    given = np.ones((), np.bool_) if loss.weights is None else loss.weights
+    if not _broadcasts(given.shape, shape) or not _broadcasts(near.shape, shape):
+        # Not of one shape: the descent says so.
+        return loss, 0, 0
+    weights = np.where(np.broadcast_to(near, shape), given.dtype.type(0), given)
+    counts = np.broadcast_to(given > 0, shape)
+    exists = np.ones(grid.shape, np.bool_) if grid.mask is None else grid.mask
+    n_targets = int(np.count_nonzero(counts & exists))
+    n_left = int(np.count_nonzero((weights > 0) & exists))
+    if n_targets and not n_left:
+        refuse(
+            "x",
+            "targets without a gap within reach",
+            f"none of {n_targets}",
+            fix="use inputs='estimate' or 'fill', which need none, or fill the gaps",
+        )
+    if n_left == n_targets:
+        return loss, n_targets, n_left
+    total = np.sum(np.broadcast_to(given, shape), where=exists, dtype=np.float64)
+    kept = np.sum(weights, where=exists, dtype=np.float64)
+    return loss.with_weights((weights * (total / kept)).astype(model.dtype)), n_targets, n_left
+
+
+def _broadcasts(shape: tuple[int, ...], target: tuple[int, ...]) -> bool:
+    return len(shape) <= len(target) and all(
+        n in (1, m) for n, m in zip(shape[::-1], target[::-1], strict=False)
+    )
+
+
+def _check_errors(mode: str, input_error: Any, target_error: Any, loss: Distance) -> None:
+    if mode == "estimate" and input_error is None:
+        refuse(
+            "input_error",
+            "the standard deviation of the errors of x with inputs='estimate'",
+            "None",
+            fix="pairs do not tell it; take that of the instrument, in the unit of x",
+        )
+    for name, value, modes in (
+        ("input_error", input_error, ("estimate",)),
+        ("target_error", target_error, ("estimate", "fill")),
+    ):
+        if value is not None and mode not in modes:
+            wanted = " or ".join(map(repr, modes))
+            refuse(name, f"None unless inputs is {wanted}", repr(value), fix="leave it out")
+    if mode in ("estimate", "fill") and not isinstance(loss, SquaredDistance):
+        refuse("loss", f"a SquaredDistance with inputs={mode!r}", repr(loss), TypeError)
+
+
+def _fill(
+    model: Relaxation, x: Any, gaps: NDArray[np.bool_], error: float = 0.0
+) -> tuple[Array, Prediction]:
+    """Inputs with predicted gaps, of the model's type, and the prediction."""
+    array = np.asarray(x)
+    is_read = ~gaps if model.grid.mask is None else ~gaps & model.grid.mask
+    if not is_read.any():
+        refuse("x", "at least one value", "none: all values are missing")
+    known = model._check_input(np.where(is_read, array, array.dtype.type(0)))
+    shape = (-1, *model.grid.shape)
+    prediction = predict_gaps(known.reshape(shape), gaps.reshape(shape), model.grid, error)
+    return prediction.filled.astype(model.dtype).reshape(array.shape), prediction
+
+
+def _fit_dropped(
+    run: Run,
+    model: Relaxation,
+    x: Array,
+    gaps: NDArray[np.bool_],
+    y: Any,
+    loss: Distance,
+    validation: Data | None,
+    mode: str,
+) -> tuple[Fit, Inputs]:
+    """Once with the reach of the stencil and, where the model's is larger, once more with that."""
+    reach = stencil_reach(model)
+    for _ in range(2):
+        own, n_targets, n_left = drop_targets(model, gaps, y, loss, reach)
+        fitted, states = run(model, x, y, own, validation, None)
+        inputs = Inputs(mode, int(np.count_nonzero(gaps)), n_targets, n_left, reach, states)
+        wider = model_reach(fitted.model)
+        if wider == reach or fitted.status in (Status.INTERRUPTED, Status.CALLBACK):
+            break
+        reach, model = wider, fitted.model
+    if mode == "drop" and n_left < LEAST_SHARE * n_targets:
+        warnings.warn(
+            f"argument 'x': {n_left} of {n_targets} targets ({n_left / n_targets:.1%}) are left, "
+            f"as the others read one of {inputs.n_gaps} gaps; inputs='estimate' or 'fill' use all",
+            UserWarning,
+            stacklevel=4,
+        )
+    return fitted, inputs
+
+
+def _drop_validation(model: Relaxation, validation: Data, loss: Distance) -> Data:
+    """Validation data whose targets near gaps do not count; its inputs are never estimated."""
+    gaps = find_gaps(model, validation[0]) if len(validation) in (2, 3) else None
+    if gaps is None:
+        return validation
+    check_gaps(model, "validation")
+    filled, _ = _fill(model, validation[0], gaps)
+    shared = loss.weights is not None and loss.weights.shape == model.output_shape
+    weights = validation[2] if len(validation) == 3 else loss.weights if shared else None
+    own = loss.with_weights(weights)
+    dropped, _, _ = drop_targets(model, gaps, validation[1], own, stencil_reach(model))
+    return filled, validation[1], dropped.weights
+
+
+def _fit_free(
+    run: Run,
+    base: Fit,
+    inputs: Inputs,
+    x: Any,
+    y: Any,
+    loss: Distance,
+    validation: Data | None,
+    gaps: NDArray[np.bool_] | None,
+    input_error: Any,
+    target_error: Any,
+) -> tuple[Fit, Inputs]:
+    """Parameters and unknown inputs together, from a fit without targets near gaps."""
+    model = base.model
+    error = None if input_error is None else _check_input_error(input_error, np.shape(x))
+    x, spread, links = _know_inputs(model, x, gaps, error)
+    n_layers = 1 if loss.at is None else len(loss.at)
+    given = None if target_error is None else _check_target_error(target_error, n_layers)
+    errors = given
+    if errors is None:
+        near = loss
+        if gaps is not None:
+            assert inputs.reach is not None
+            near = drop_targets(model, gaps, y, loss, inputs.reach)[0]
+        errors = find_target_errors(model, x, y, near, spread)
+    own, strength = balance(model, x, y, loss, errors)
+    unknowns = InputErrors(x, spread, strength, *links)
+    fitted, states = run(model, x, y, own, validation, unknowns)
+    return fitted, dataclasses.replace(
+        inputs,
+        x=states,
+        input_error=error,
+        target_error=errors,
+        is_target_error_given=given is not None,
+        errors=unknowns,
+    )
+
+
+def _know_inputs(
+    model: Relaxation, x: Any, gaps: NDArray[np.bool_] | None, error: float | Array | None
+) -> tuple[Array, Array, tuple[NDArray[np.int64], NDArray[np.int64], Array]]:
+    """What is known of the inputs, its standard deviation, and how gaps move with neighbours."""
+    links = (np.empty(0, np.int64), np.empty((0, 0), np.int64), np.empty((0, 0), model.dtype))
+    known = np.zeros(np.shape(x)) if error is None else np.broadcast_to(error, np.shape(x))
+    spread = np.array(known, np.float64)
+    if gaps is None:
+        x = model._check_input(x)
+    else:
+        x, found = _fill(model, x, gaps, float(np.sqrt(np.mean(spread**2))))
+        least = LEAST_SPREAD * float(np.std(x, where=_exists(model, x), dtype=np.float64))
+        spread.ravel()[found.gaps] = np.maximum(np.sqrt(found.variance), least)
+        if error is not None:
+            links = (found.gaps, found.neighbours, found.factors.astype(model.dtype))
+    return x, np.where(_exists(model, x), spread, 0.0).astype(model.dtype), links
+
+
+def _exists(model: Relaxation, x: Array) -> NDArray[np.bool_]:
+    mask = model.grid.mask if model.lift is None else None
+    return np.broadcast_to(np.ones((), np.bool_) if mask is None else mask, x.shape)
+
+
+def _check_input_error(value: Any, shape: tuple[int, ...]) -> float | Array:
+    if np.ndim(value) == 0 and not isinstance(value, np.ndarray):
+        return check_number("input_error", value, 0.0, is_open=True)
+    error = read_array("input_error", value).astype(np.float64)
+    if not _broadcasts(error.shape, shape):
+        refuse("input_error", f"one number, or an array that broadcasts to {shape}", error.shape)
+    if not (np.isfinite(error) & (error > 0.0)).all():
+        wrong = error[~(np.isfinite(error) & (error > 0.0))][0]
+        refuse("input_error", "finite numbers above 0", wrong)
+    return error
+
+
+def _check_target_error(value: Any, n_layers: int) -> tuple[float, ...]:
+    values = value if isinstance(value, tuple | list | np.ndarray) else [value] * n_layers
+    if len(values) != n_layers:
+        refuse("target_error", f"one number, or {n_layers}, one per layer of `at`", repr(value))
+    return tuple(check_number("target_error", float(v), 0.0, is_open=True) for v in values)
+
+
+def _numbers(value: Any) -> str:
+    values = np.unique(np.asarray(value, np.float64))
+    if len(values) > 3:
+        return f"{values[0]:.4g} to {values[-1]:.4g}"
+    return ", ".join(f"{v:.4g}" for v in np.ravel(value))
