@@ -191,7 +191,7 @@ class Experiment:
             With standard errors where there are clusters enough.
         """
         fitted = self._fit(progress)
-        return fitted, self._explain(fitted.model)
+        return fitted, self._explain(fitted)
 
     def run(self, progress: bool = False) -> Result:
         """Fit the baselines and the model, then look at the held-out part, once.

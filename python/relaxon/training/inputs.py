@@ -222,7 +222,8 @@ def drop_targets(
         With weights of y's shape; those that are left have the sum that all had, so that loss and
         penalties keep their proportion.
     n_targets, n_left : int
-        Targets of existing cells that counted before, and those left.
+        Targets of existing cells that counted before, and those left; where none are, the loss is
+        as given.
     """
     grid, shape = model.grid, np.shape(y)
     near = near_gaps(gaps, reach, grid)
@@ -237,14 +238,7 @@ def drop_targets(
     exists = np.ones(grid.shape, np.bool_) if grid.mask is None else grid.mask
     n_targets = int(np.count_nonzero(counts & exists))
     n_left = int(np.count_nonzero((weights > 0) & exists))
-    if n_targets and not n_left:
-        refuse(
-            "x",
-            "targets without a gap within reach",
-            f"none of {n_targets}",
-            fix="use inputs='estimate' or 'fill', which need none, or fill the gaps",
-        )
-    if n_left == n_targets:
+    if n_left in (0, n_targets):
         return loss, n_targets, n_left
     total = np.sum(np.broadcast_to(given, shape), where=exists, dtype=np.float64)
     kept = np.sum(weights, where=exists, dtype=np.float64)
@@ -301,15 +295,27 @@ def _fit_dropped(
     mode: str,
 ) -> tuple[Fit, Inputs]:
     """Once with the reach of the stencil and, where the model's is larger, once more with that."""
-    reach = stencil_reach(model)
-    for _ in range(2):
+    n_gaps = int(np.count_nonzero(gaps))
+
+    def run_within(reach: Reach, start: Relaxation) -> tuple[Fit, Inputs]:
         own, n_targets, n_left = drop_targets(model, gaps, y, loss, reach)
-        fitted, states = run(model, x, y, own, validation, None)
-        inputs = Inputs(mode, int(np.count_nonzero(gaps)), n_targets, n_left, reach, states)
-        wider = model_reach(fitted.model)
-        if wider == reach or fitted.status in (Status.INTERRUPTED, Status.CALLBACK):
-            break
-        reach, model = wider, fitted.model
+        if n_targets and not n_left and mode == "drop":
+            refuse(
+                "x",
+                "targets without a gap within reach",
+                f"none of {n_targets}",
+                fix="use inputs='estimate' or 'fill', which need none, or fill the gaps",
+            )
+        fitted, states = run(start, x, y, own, validation, None)
+        return fitted, Inputs(mode, n_gaps, n_targets, n_left, reach, states)
+
+    fitted, inputs = run_within(stencil_reach(model), model)
+    wider = model_reach(fitted.model)
+    is_ended = fitted.status in (Status.INTERRUPTED, Status.CALLBACK)
+    # A reach that would leave nothing to learn from is none.
+    if not is_ended and wider != inputs.reach and drop_targets(model, gaps, y, loss, wider)[2]:
+        fitted, inputs = run_within(wider, fitted.model)
+    n_targets, n_left = inputs.n_targets, inputs.n_left
     if mode == "drop" and n_left < LEAST_SHARE * n_targets:
         warnings.warn(
             f"argument 'x': {n_left} of {n_targets} targets ({n_left / n_targets:.1%}) are left, "
