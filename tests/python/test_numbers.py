@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
+import numpy as np
 import pytest
 
+import relaxon as rx
 from relaxon.physics.numbers import format_measured, format_number
+from relaxon.report.terminal import _physics_text
 
 
 def test_numbers_for_reading() -> None:
@@ -45,3 +49,33 @@ def test_digits_follow_the_standard_error(
     value: float, error: float | None, texts: tuple[str, str]
 ) -> None:
     assert format_measured(value, error) == texts
+
+
+def test_what_rounds_to_zero_has_neither_sign_nor_direction() -> None:
+    pytest.importorskip("xarray")
+    pairs = rx.datasets.from_xarray(rx.datasets.sst().to_xarray(), anomaly="month")
+    model = rx.Relaxation(rx.ADR(pairs.grid), depth=2, time_unit="s").with_scaling(pairs.scaling)
+    explanation = rx.explain(model)
+    # Of R in 1/s: the readable unit is 1/month.
+    month = explanation.readable_unit(explanation.processes[0])[1]
+    numbers = {
+        ("R", ()): (-1e-6 / month, 0.0042 / month),
+        ("U", (0,)): (-2e-5, 0.0062),
+        ("U", (1,)): (-0.068, 0.011),
+        ("D", (1, 1)): (3.2e-7, 4e-8),
+    }
+    processes = tuple(
+        replace(p, values=np.array(value), standard_error=np.array(error))
+        for p in explanation.processes
+        for value, error in [numbers.get((p.symbol, p.axes), (1.0, 0.1))]
+    )
+    lines = _physics_text(replace(explanation, processes=processes, remarks=())).splitlines()
+    assert [line.split("  ", 2)[2].strip() for line in lines[1:]] == [
+        "0.0000 m/s, standard error 0.0062",
+        "-0.068 m/s (westward), standard error 0.011",
+        "1.00 m^2/s, standard error 0.10",
+        "3.20e-07 m^2/s, standard error 4.0e-08",
+        "1.00 m^2/s, standard error 0.10",
+        "0.0000 per month, standard error 0.0042",
+    ]
+    assert lines[-1].split()[0] == "rate"
