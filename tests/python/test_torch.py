@@ -157,8 +157,13 @@ def test_not_a_number_flows_through() -> None:
 def test_refusals() -> None:
     layer = RelaxationLayer(model())
     x = torch.from_numpy(sample((2, *SHAPE))).requires_grad_()
-    with pytest.raises(TypeError, match=r"argument 'x'.*float64.*float32.*\.to\("):
+    with pytest.raises(TypeError, match=r"argument 'x'.*float64.*, or the layer with .*float32\)$"):
         layer(x.float())
+    for other in (torch.bfloat16, torch.float16, torch.int64):
+        with pytest.raises(
+            TypeError, match=r"one of torch.*; convert it with .to\(torch.float64\)$"
+        ):
+            layer(x.to(other))
     with pytest.raises(TypeError, match=r"argument 'x': expected a torch.Tensor"):
         layer(x.detach().numpy())
     with pytest.raises(ValueError, match="are the axes swapped"):

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
 import relaxon as rx
+from relaxon.datasets.collection import open_files
 from relaxon.datasets.units import is_same_unit
 
 xarray = pytest.importorskip("xarray")
@@ -95,3 +97,14 @@ def test_new_data_in_the_same_unit() -> None:
     )
     with pytest.raises(ValueError, match=words):
         model.predict_xarray(field("K"))
+
+
+def test_files_of_one_series_may_spell_a_unit_differently(tmp_path: Path) -> None:
+    pytest.importorskip("netCDF4")
+    da = field("degC")
+    for name, part, unit in (("a", da[:4], "degC"), ("b", da[4:], "celsius"), ("c", da[4:], "K")):
+        part.assign_attrs(units=unit).to_netcdf(tmp_path / f"{name}.nc")
+    joined = open_files([str(tmp_path / f"{name}.nc") for name in "ab"])
+    assert np.array_equal(joined.values, da.values)
+    with pytest.raises(ValueError, match=r"'DATA': expected the unit of .*a.nc, 'degC', .*got 'K'"):
+        open_files([str(tmp_path / f"{name}.nc") for name in "ac"])

@@ -13,6 +13,7 @@ from .._validate import refuse
 from .dates import has_cftime, time_text
 from .roles import time_dim
 from .selection import select_entries
+from .units import is_same_unit
 from .variable import open_variable
 
 if TYPE_CHECKING:
@@ -127,7 +128,8 @@ def _check_alike(first: str, da: DataArray, name: str, other: DataArray, time: s
         ("the unit", da.attrs.get("units", ""), other.attrs.get("units", "")),
         ("the axes", sorted(map(str, da.dims)), sorted(map(str, other.dims))),
     ):
-        if mine != theirs:
+        is_same = what == "the unit" and is_same_unit(str(mine), str(theirs))
+        if mine != theirs and not is_same:
             refuse("DATA", f"{what} of {first}, {mine!r}, in all files", f"{theirs!r} in {name}")
     for dim in map(str, da.dims):
         mine, theirs = da[dim].values, other[dim].values
