@@ -28,10 +28,14 @@ MEANING = "noise in the inputs, or unresolved scales"
 
 
 def driven(
-    noise: float = 0.0, n_times: int = 400, diffusivity: float = 0.5, length: float = 2.4
+    noise: float = 0.0,
+    n_times: int = 400,
+    diffusivity: float = 0.5,
+    length: float = 2.4,
+    seed: int = 0,
 ) -> np.ndarray:
     """Fields that drift, diffuse and decay, are driven by waves as long as that, and seen badly."""
-    random = np.random.default_rng(0)
+    random = np.random.default_rng(seed)
     z, fields = np.zeros(len(K), complex), np.empty((n_times + 30, N_CELLS))
     for i in range(len(fields)):
         fresh = np.exp(-0.5 * (length * K) ** 2) * np.fft.rfft(random.standard_normal(N_CELLS))
@@ -309,3 +313,87 @@ def test_a_check_that_diverges_is_left_out(monkeypatch: pytest.MonkeyPatch) -> N
     (comparison,) = run_checks((plan,), experiment, result).comparisons
     assert comparison.heads == ("2 layers",)
     assert "4 layers: left out, it overflows" in str(comparison)
+
+
+# -- pairs that overlap -----------------------------------------------------------------------
+
+
+def test_pairs_that_overlap_are_clusters_of_two_leads() -> None:
+    da = labelled(driven(n_times=66))
+    assert rx.datasets.from_xarray(da).groups is None
+    pairs = rx.datasets.from_xarray(da, lead=3)
+    assert pairs.groups is not None
+    assert pairs.groups.tolist() == [i // 6 for i in range(63)]
+    # At least ten of them.
+    shorter = rx.datasets.from_xarray(da[:46], lead=3).groups
+    assert shorter is not None
+    assert shorter.tolist() == [i // 4 for i in range(43)]
+    assert rx.datasets.from_xarray(da[:22], lead=3).groups is None
+    both = xarray.concat([da, 2.0 * da], "member")
+    members = rx.datasets.from_xarray(both, lead=3).groups
+    assert members is not None
+    assert members.tolist() == np.repeat(pairs.groups, 2).tolist()
+
+
+def test_error_bars_at_long_leads_cover_the_scatter() -> None:
+    """Those of single pairs, which share most of what happens, are half of it."""
+    values, blocks, singles = [], [], []
+    for seed in range(12):
+        pairs = rx.datasets.from_xarray(labelled(driven(seed=seed)), lead=5, anomaly="none")
+        op = rx.ADR(pairs.grid.replace(boundary="periodic"))
+        model = rx.Relaxation(op, depth=10, activation="identity")
+        data = pairs.x, pairs.y
+        model = rx.fit(model, *data, optimizer=rx.LBFGS(), steps=40).model
+        by_block = rx.explain(model, data, groups=pairs.groups).processes[1]
+        assert by_block.symbol == "U"
+        values.append(by_block.typical_value)
+        blocks.append(float(by_block.typical_error or 0.0))
+        singles.append(float(rx.explain(model, data).processes[1].typical_error or 0.0))
+    scatter = np.std(values, ddof=1)
+    assert np.mean(singles) < 0.6 * scatter
+    assert np.mean(blocks) > 1.5 * np.mean(singles)
+    assert 0.6 * scatter < np.mean(blocks) < 1.4 * scatter
+
+
+def test_reports_say_what_a_block_is(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    summary, page = run(tmp_path, driven(n_times=80), "--lead", "2")
+    assert summary["explanation"]["standard_errors"]["cluster"] == "block"
+    assert summary["explanation"]["standard_errors"]["samples"] == 15
+    printed = capsys.readouterr().out
+    assert "clustered by block (15 blocks)" in printed
+    words = "locks are 4 consecutive times: pairs that share times share errors and what happens"
+    assert f"\nb{words}" in printed
+    assert f"<p>B{words}" in page
+
+
+def test_a_short_record_has_single_pairs_as_clusters() -> None:
+    series = Series.read(labelled(driven(n_times=24)))
+    options = Options(lead=5, steps=2, depth=2, holdout=0.4)
+    explanation = Experiment(options, series).run().explanation
+    assert explanation.standard_errors is not None
+    assert (explanation.standard_errors.cluster, explanation.standard_errors.n_samples) == (
+        "sample",
+        9,
+    )
+    assert explanation.note == ""
+
+
+def test_clusters_without_targets_do_not_count() -> None:
+    y = driven(n_times=6)
+    weights = np.ones(y.shape, bool)
+    weights[2:5] = False
+    groups = np.arange(6) // 2
+    mask = np.arange(N_CELLS) > 0
+    assert Samples(y, y).n_clusters(mask) == 6
+    assert Samples(y, y, weights).n_clusters(mask) == 3
+    assert Samples(y, y, weights, groups=groups).n_clusters(mask) == 2
+    weights[5, mask] = False
+    assert Samples(y, y, weights, groups=groups).n_clusters(mask) == 1
+
+
+def test_leads_of_fields_with_gaps() -> None:
+    fields = driven(n_times=60)
+    fields[np.random.default_rng(1).random(fields.shape) < 0.03] = np.nan
+    found = check(fields, (1, 2))
+    assert all(np.isfinite(c.values).all() for c in found.coefficients)
+    assert all(error is not None for c in found.coefficients for error in c.standard_errors)

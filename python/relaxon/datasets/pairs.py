@@ -188,7 +188,8 @@ class Pairs:
     notes : tuple of str
         What was found: spacing, its spread, times without partner, missing values.
     groups : ndarray of int64, shape (pairs,), optional
-        Pairs of equal number are one cluster of the standard errors, for ``explain(groups=)``; None
+        Pairs of equal number are one cluster of the standard errors, for ``explain(groups=)``:
+        the members of one time, or with a lead above 1 blocks of two leads of times; None
         where each is its own.
     """
 

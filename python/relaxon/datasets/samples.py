@@ -14,9 +14,16 @@ from numpy.typing import NDArray
 from .._validate import refuse
 from .missing import check_stand_ins, mask_values
 
-__all__ = ["Samples", "check_field", "read_archive", "read_samples"]
+__all__ = ["Samples", "block_length", "check_field", "read_archive", "read_samples"]
 
 Fields = NDArray[Any]
+
+# Length of a cluster of pairs that overlap, in leads. Measured on driven fields (24 runs of 400
+# times, leads 3 and 5): standard errors by single pairs are 0.44 to 0.61 of the scatter over runs,
+# by such blocks 0.74 to 0.90; longer ones gain little and are few.
+BLOCK_LEADS = 2
+# Fewer say nothing of how clusters differ.
+LEAST_BLOCKS = 10
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -48,6 +55,19 @@ class Samples:
 
     def __len__(self) -> int:
         return len(self.x)
+
+    def n_clusters(self, mask: NDArray[np.bool_]) -> int:
+        """How many clusters of the standard errors have a target that counts.
+
+        Parameters
+        ----------
+        mask : ndarray of bool, shape (*grid.shape)
+            True where a cell exists.
+        """
+        own = np.arange(len(self)) if self.groups is None else self.groups
+        if self.weights is not None:
+            own = own[(self.weights[:, mask] > 0).any(axis=1)]
+        return len(np.unique(own))
 
     def has_pair(self, mask: NDArray[np.bool_]) -> bool:
         """Whether any sample has both an input other than 0 and a target that counts.
@@ -197,3 +217,21 @@ def _check_weights(weights: NDArray[Any], shape: tuple[int, ...]) -> Fields:
         index = tuple(int(i) for i in np.argwhere(wrong)[0])
         refuse("weights", "finite numbers of at least 0", f"{weights[index]} at index {index}")
     return np.broadcast_to(weights, shape)
+
+
+def block_length(n_times: int, lead: int) -> int:
+    """Consecutive times that form one cluster where pairs share what happens between them.
+
+    Parameters
+    ----------
+    n_times : int
+        Times of all pairs.
+    lead : int
+        Steps from x to y.
+
+    Returns
+    -------
+    int
+        Two leads, or fewer times where these would leave less than ten clusters.
+    """
+    return max(1, min(BLOCK_LEADS * lead, n_times // LEAST_BLOCKS))

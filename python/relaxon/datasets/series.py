@@ -27,7 +27,7 @@ from .roles import (
     scalar_latitude,
     time_dim,
 )
-from .samples import Samples
+from .samples import Samples, block_length
 from .scaling import MOST, Scaling, share_of_means
 from .time_axis import Step, TimeAxis
 
@@ -282,7 +282,8 @@ class Series:
         Samples
             Those pairs of the time axis that lie within the part. Missing values are NaN; a
             missing target has the weight 0. Those of an ensemble follow each other by time and
-            member, and the members of one time are one group.
+            member. The members of one time are one group; with a lead above 1 blocks of consecutive
+            times are, see :func:`block_length`.
         """
         times, mask = self.time.values[begin:end], scaling.mask
         anomaly = scaling.apply(*self.fields(begin, end)).astype(dtype)
@@ -299,7 +300,10 @@ class Series:
         later = self.repeat(times[j])
         for array in (x, y, later) if weights is None else (x, y, later, weights):
             array.flags.writeable = False
-        groups = None if self.members is None else self.repeat(np.arange(len(i)))
+        length = block_length(len(i), scaling.lead) if scaling.lead > 1 else 1
+        groups = None
+        if length > 1 or self.members is not None:
+            groups = self.repeat((i if length > 1 else np.arange(len(i))) // length)
         return Samples(x, y, weights, later, groups=groups)
 
     def label(self, fields: Fields, times: NDArray[Any], da: DataArray) -> DataArray:

@@ -288,11 +288,12 @@ def _fit_one(model: Relaxation, data: Series, **settings: Any) -> tuple[Fit, Exp
     split = Split(samples, None, samples, scaling.mask, data.coordinates, scaling)
     loss = SquaredDistance(weights=split.loss_weights(samples))
     fitted = fit(model, samples.x, samples.y, loss=loss, **settings)
-    n_clusters = len(samples) if samples.groups is None else len(np.unique(samples.groups))
-    if n_clusters < 2:
+    if samples.n_clusters(scaling.mask) < 2:
         return fitted, explain(fitted.model)
     pairs = (samples.x, samples.y)
-    return fitted, explain(fitted.model, pairs, loss, settings["threads"], samples.groups)
+    return fitted, explain(
+        fitted.model, pairs, loss, settings["threads"], samples.groups, fitted.inputs
+    )
 
 
 def _build(variant: Options, experiment: Experiment) -> Experiment:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from .._validate import check_dtype, check_number
 from ..datasets.coordinates import Coordinates
-from ..datasets.samples import Samples
+from ..datasets.samples import Samples, block_length
 from ..datasets.series import Series
 from ..grid import Dirichlet
 from ..model import Relaxation
@@ -251,17 +251,30 @@ class Experiment:
     def _explain(self, fitted: Fit) -> Explanation:
         """With standard errors where there are clusters enough."""
         training, model = self.split.training, fitted.model
-        groups = training.groups
-        if self.options.inputs in ("fill", "estimate"):
-            groups = self._scores.blocks(training)
-        if (len(training) if groups is None else len(np.unique(groups))) < 2:
+        has_blocks = self.options.inputs in ("fill", "estimate")
+        if has_blocks:
+            training = replace(training, groups=self._scores.blocks(training))
+        if training.n_clusters(self.split.mask) < 2:
             explanation = explain(model)
+            alone = "no standard errors: the training pairs are one cluster alone"
+            explanation = replace(explanation, note=f"{explanation.note}\n{alone}".strip())
         else:
-            data = (training.x, training.y)
+            data, groups = (training.x, training.y), training.groups
             loss, threads = self._loss, self.options.threads
             explanation = explain(model, data, loss, threads, groups, fitted.inputs)
         errors = explanation.standard_errors
-        if errors is not None and getattr(self.data, "members", None) is not None:
+        members = getattr(self.data, "members", None)
+        lead = 1 if self.split.scaling is None else self.split.scaling.lead
+        length = block_length(len(training) // (1 if members is None else len(members)), lead)
+        if errors is not None and length > 1 and (has_blocks or lead > 1):
+            notes = [
+                *explanation.note.splitlines(),
+                f"blocks are {length} consecutive times: pairs that share times share errors and "
+                f"what happens in between",
+            ]
+            errors = replace(errors, cluster="block")
+            explanation = replace(explanation, standard_errors=errors, note="\n".join(notes))
+        elif errors is not None and members is not None:
             explanation = replace(explanation, standard_errors=replace(errors, cluster="time"))
         if self.bounds is None:
             return explanation

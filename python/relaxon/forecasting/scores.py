@@ -12,15 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._validate import refuse
-from ..datasets.samples import Samples
+from ..datasets.samples import Samples, block_length
 from ..model import Relaxation
 from ..training.gaps import Reach, check_gaps, model_reach, near_gaps, stencil_reach
 from .split import Split
 
 __all__ = ["Scores"]
-
-# Blocks of times in standard errors, at least.
-LEAST_BLOCKS = 10
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,7 +90,7 @@ class Scores:
         """Clusters of standard errors where inputs are estimated.
 
         Pairs that share an observation share its error: times that follow each other form blocks,
-        twice as long as the lead where that leaves ten of them.
+        with a lead of one step, too, of the length of :func:`block_length`.
 
         Parameters
         ----------
@@ -105,10 +102,10 @@ class Scores:
         ndarray of int64, shape (samples,), or None
             A number for each sample; None for pairs without times.
         """
-        if self.split.scaling is None:
+        # With longer leads they are blocks already.
+        if self.split.scaling is None or self.split.scaling.lead > 1:
             return samples.groups
         order = np.arange(len(samples))
         if samples.groups is not None:
             order = np.unique(samples.groups, return_inverse=True)[1].astype(np.int64)
-        longest = (int(order.max()) + 1) // LEAST_BLOCKS
-        return np.asarray(order // max(1, min(2 * self.split.scaling.lead, longest)))
+        return np.asarray(order // block_length(int(order.max()) + 1, 1))

@@ -63,6 +63,8 @@ def print_result(experiment: Experiment, result: Result) -> None:
     errors = result.explanation.standard_errors
     if errors is not None:
         print(f"\n{errors}")
+    if result.explanation.processes and result.explanation.note:
+        print(f"\n{result.explanation.note}")
     stability = result.explanation.stability
     if stability is not None and stability.share > 0.0:
         print(f"\n{stability}")
