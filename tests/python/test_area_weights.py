@@ -20,7 +20,7 @@ from relaxon.report.terminal import print_result
 LATITUDES = np.array([0.0, 20.0, 40.0, 60.0])
 
 
-def series(first: str = "latitude", gap: bool = False) -> Series:
+def series(first: str = "latitude", gaps: tuple[int, ...] = ()) -> Series:
     units = {"latitude": "degrees_north", "height": "km"}[first]
     coordinates = Coordinates.read(
         [
@@ -30,8 +30,8 @@ def series(first: str = "latitude", gap: bool = False) -> Series:
     )
     # What lies far north varies most.
     values = np.random.default_rng(0).standard_normal((40, 4, 6)) * np.arange(1.0, 5.0)[:, None]
-    if gap:
-        values[7, 2, 3] = np.nan
+    if gaps:
+        values[list(gaps), 2, 3] = np.nan
         values[:, 0, 0] = np.nan
     times = np.datetime64("2021-01-01", "ns") + np.arange(40) * np.timedelta64(1, "D")
     return Series("t", "K", values, TimeAxis.read("time", times, {}), coordinates)
@@ -53,13 +53,14 @@ def test_areas_of_rows() -> None:
     np.testing.assert_allclose(caps, np.diff(sines) / (sines[1] - sines[0]))
 
 
-@pytest.mark.parametrize("gap", [False, True])
+# The last times of training and held-out part are targets alone.
+@pytest.mark.parametrize("gaps", [(), (29, 39)])
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
-def test_errors_of_model_and_baselines_are_weighted(gap: bool, dtype: str) -> None:
-    found = experiment(series(gap=gap), weights="area", dtype=dtype)
+def test_errors_of_model_and_baselines_are_weighted(gaps: tuple[int, ...], dtype: str) -> None:
+    found = experiment(series(gaps=gaps), weights="area", dtype=dtype)
     split, result = found.split, found.run()
     held_out = split.held_out
-    plain = experiment(series(gap=gap), dtype=dtype).split.held_out
+    plain = experiment(series(gaps=gaps), dtype=dtype).split.held_out
     known = np.ones(plain.y.shape) if plain.weights is None else plain.weights.astype(float)
     area = known * np.cos(np.deg2rad(LATITUDES))[:, np.newaxis] * split.mask
     y = np.where(area > 0.0, held_out.y, 0.0).astype(np.float64)
@@ -85,7 +86,7 @@ def test_errors_of_model_and_baselines_are_weighted(gap: bool, dtype: str) -> No
 
 
 def test_the_loss_is_the_weighted_error() -> None:
-    found = experiment(series(gap=True), weights="area", patience=5)
+    found = experiment(series(gaps=(24, 29)), weights="area", patience=5)
     training, model = found.split.training, found.model
     value = model.loss(training.x, training.y, found._loss)
     assert value == pytest.approx(found.split.error(model(training.x), training), rel=1e-12)
@@ -96,6 +97,20 @@ def test_the_loss_is_the_weighted_error() -> None:
     part = found.split.validation
     assert part is not None
     assert model.loss(x, y, loss) == pytest.approx(found.split.error(model(x), part), rel=1e-12)
+
+
+def test_targets_near_gaps_of_the_input_do_not_count() -> None:
+    found = experiment(series(gaps=(7, 35)), weights="area")
+    split, result = found.split, found.run()
+    held_out, prediction = split.held_out, result.prediction
+    assert held_out.weights is not None
+    # Where a gap is within reach there is no forecast.
+    counts = np.isfinite(prediction) & split.mask
+    assert 0 < np.count_nonzero(~counts & split.mask) < counts.size / 4
+    weights = np.where(counts, held_out.weights, 0.0)
+    squares = np.where(weights > 0.0, prediction - held_out.y, 0.0) ** 2
+    error = float(np.sum(weights * squares) / weights.sum()) / split.variance
+    assert result.rows[-1].held_out_error == pytest.approx(error, rel=1e-12)
 
 
 def test_the_physics_and_its_errors_depend_on_it() -> None:

@@ -254,7 +254,9 @@ def fit(
     The loop over steps runs in the core (LBFGS: in SciPy). Runs repeat bit by bit, for any number
     of threads and any budget. The first Ctrl-C ends the fit with status INTERRUPTED, a second one
     raises. With mini-batches the history holds the loss of each step's batch. With bounds, the
-    gradient norm leaves out what points out of them.
+    gradient norm leaves out what points out of them. A gradient that vanishes because the output
+    does not depend on the parameters (tanh at 290 K) is no minimum: where the mean of y is the
+    better forecast, too, the status is STALLED.
 
     References
     ----------
