@@ -15,6 +15,7 @@ from printed import one_line
 from relaxon import cli
 from relaxon.datasets.collection import expand_names, open_files
 from relaxon.datasets.selection import select_entries
+from relaxon.datasets.variable import open_variable
 from ring_data import labelled, ring, write, write_ring
 
 xarray = pytest.importorskip("xarray")
@@ -86,6 +87,33 @@ def test_dates_of_other_calendars() -> None:
     times = xarray.date_range("2001-02-28", periods=3, calendar="360_day", use_cftime=True)
     da = columns().isel(time=slice(0, 3)).assign_coords(time=times)
     assert select_entries(da, ["time=2001-02-30"]).equals(da.isel(time=2))
+
+
+@pytest.mark.parametrize(
+    "choices",
+    [["level=850"], ["model=a"], ["time=2020-06-02T03"], ["level=500", "time=2020-06-01T00"]],
+)
+def test_a_file_gives_what_is_chosen_and_loads_no_more(
+    choices: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Packed numbers, too: their encoding says which ones are missing."""
+    packing = {"dtype": "i2", "scale_factor": 0.001, "add_offset": 0.0, "_FillValue": -32767}
+    da = columns()
+    da[0, 3, 1, 5] = np.nan
+    da.to_netcdf(tmp_path / "a.nc", encoding={"wave": packing})
+    whole = open_variable(tmp_path / "a.nc")
+    sizes = []
+    load = xarray.DataArray.load
+
+    def remember(da: Any, **options: Any) -> Any:
+        sizes.append(da.size)
+        return load(da, **options)
+
+    monkeypatch.setattr(xarray.DataArray, "load", remember)
+    found = open_variable(tmp_path / "a.nc", None, choices)
+    xarray.testing.assert_identical(found, select_entries(whole, choices))
+    others = [c for c in choices if not c.startswith("time")]
+    assert sizes[0] == select_entries(whole, others).size
 
 
 def test_select_from_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

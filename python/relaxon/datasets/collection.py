@@ -12,7 +12,6 @@ import numpy as np
 from .._validate import refuse
 from .dates import has_cftime, time_text
 from .roles import time_dim
-from .selection import select_entries
 from .units import is_same_unit
 from .variable import open_variable
 
@@ -87,7 +86,7 @@ def open_files(
         As :func:`open_variable` and :func:`select_entries`; if files differ in variable, unit,
         axes, positions or calendar, or a time stands in two of them.
     """
-    parts = [select_entries(open_variable(n, variable), select, is_default) for n in names]
+    parts = [open_variable(name, variable, select, is_default) for name in names]
     if len(parts) == 1:
         return parts[0]
     import xarray

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +11,7 @@ from .._validate import refuse
 from .candidates import candidates_of, with_positions
 from .decoding import decode_times
 from .missing import mask_invalid
+from .selection import select_entries
 
 if TYPE_CHECKING:
     from xarray import DataArray, Dataset
@@ -18,7 +19,12 @@ if TYPE_CHECKING:
 __all__ = ["open_dataset", "open_variable"]
 
 
-def open_variable(path: str | os.PathLike[str], variable: str | None = None) -> DataArray:
+def open_variable(
+    path: str | os.PathLike[str],
+    variable: str | None = None,
+    select: Sequence[str] = (),
+    is_default: bool = False,
+) -> DataArray:
     """One variable of a file that xarray opens.
 
     Parameters
@@ -27,6 +33,10 @@ def open_variable(path: str | os.PathLike[str], variable: str | None = None) -> 
         The file.
     variable : str, optional
         Its name; not needed where the file holds one field alone, beside bounds and the like.
+    select : sequence of str
+        Entries of axes, as :func:`select_entries` takes them; the others are not loaded.
+    is_default : bool, default False
+        As :func:`select_entries`.
 
     Returns
     -------
@@ -37,7 +47,7 @@ def open_variable(path: str | os.PathLike[str], variable: str | None = None) -> 
     ------
     FileNotFoundError, ValueError
         If the file is missing or unreadable, the variable is not in it, none is named where
-        there are several, or its times cannot be decoded.
+        there are several, its times cannot be decoded, or as :func:`select_entries`.
     ImportError
         If xarray or the package for this format is not installed.
     """
@@ -62,9 +72,23 @@ def open_variable(path: str | os.PathLike[str], variable: str | None = None) -> 
                 f"one of {', '.join(map(repr, names)) or 'those in the file (there is none)'}",
                 repr(variable),
             )
+        da: DataArray = with_positions(dataset)[variable]
+        # Dates can be compared only after decoding.
+        is_late = [_has_raw_dates(da, choice) for choice in select]
+        early, late = (
+            [c for c, is_one in zip(select, is_late, strict=True) if is_one == when]
+            for when in (False, True)
+        )
+        da = select_entries(da, early, is_default)
         with _readable(where, engine, variable):
-            loaded: DataArray = with_positions(dataset)[variable].load()
-    return mask_invalid(decode_times(loaded))
+            da = da.load()
+    return select_entries(mask_invalid(decode_times(da)), late, is_default)
+
+
+def _has_raw_dates(da: DataArray, choice: str) -> bool:
+    """Whether a choice is one among times that are numbers still."""
+    name = choice.partition("=")[0].strip()
+    return name in da.coords and " since " in str(da[name].attrs.get("units", ""))
 
 
 @contextmanager
