@@ -13,6 +13,7 @@ from relaxon.datasets.series import Series
 from relaxon.datasets.time_axis import TimeAxis
 from relaxon.forecasting.experiment import Experiment
 from relaxon.forecasting.options import Options
+from relaxon.report.figures import prediction_figure
 from relaxon.report.page import render_page
 from relaxon.report.summary import summary_of
 from relaxon.report.terminal import print_result
@@ -111,6 +112,18 @@ def test_targets_near_gaps_of_the_input_do_not_count() -> None:
     squares = np.where(weights > 0.0, prediction - held_out.y, 0.0) ** 2
     error = float(np.sum(weights * squares) / weights.sum()) / split.variance
     assert result.rows[-1].held_out_error == pytest.approx(error, rel=1e-12)
+
+
+def test_pictures_leave_out_what_is_not_predicted() -> None:
+    pytest.importorskip("matplotlib")
+    # Gaps in most of the held-out inputs.
+    found = experiment(series(gaps=(30, 31, 33, 34, 36, 37)), weights="area")
+    result = found.run()
+    assert np.isnan(result.prediction[:, found.split.mask]).any(axis=1).mean() > 0.5
+    figure = prediction_figure(found, result)
+    titles = [axes.get_title(loc="left") for axes in figure.axes]
+    assert titles[2].startswith("Error: root mean square ")
+    assert "nan" not in titles[2]
 
 
 def test_the_physics_and_its_errors_depend_on_it() -> None:

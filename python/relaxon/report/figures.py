@@ -100,9 +100,9 @@ def prediction_figure(experiment: Experiment, result: Result) -> Figure:
     scale = 1.0 if scaling is None else scaling.scale
     truth = held_out.y.astype(np.float64) * scale
     prediction = result.prediction.astype(np.float64) * scale
-    weights = (mask & np.isfinite(truth)).astype(np.float64)
-    if held_out.weights is not None:
-        weights = np.where(weights > 0.0, held_out.weights, 0.0)
+    # Near a gap of the input there is no prediction.
+    exists = mask & np.isfinite(truth) & np.isfinite(prediction)
+    weights = np.where(exists, 1.0 if held_out.weights is None else held_out.weights, 0.0)
     exists = weights > 0.0
     squares = weights * np.where(exists, prediction - truth, 0.0) ** 2
     totals = weights.reshape(len(weights), -1).sum(axis=1)
