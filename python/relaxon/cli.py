@@ -116,7 +116,7 @@ def _make_app() -> "Typer":
         data: Annotated[
             list[str],
             typer.Argument(
-                metavar="DATA...",
+                metavar="DATA",
                 help="What to fit: 'sst', the sea-surface temperature shipped with relaxon; a .npz "
                 "file with arrays x and y (and weights); or files that xarray opens, several or a "
                 "pattern such as 'data_*.nc', joined along time.",
@@ -310,7 +310,7 @@ def _make_app() -> "Typer":
 
     @app.command("inspect")
     def inspect_command(
-        data: Annotated[list[str], typer.Argument(metavar="DATA...", help="As for fit.")],
+        data: Annotated[list[str], typer.Argument(metavar="DATA", help="As for fit.")],
         variable: Annotated[
             str | None, Option(help="Variable of the file. [default: the first field of it]")
         ] = None,
@@ -328,7 +328,7 @@ def _make_app() -> "Typer":
         data: Annotated[
             list[str],
             typer.Argument(
-                metavar="DATA...", help="As for fit; of a .npz file x (and time, if any) is read."
+                metavar="DATA", help="As for fit; of a .npz file x (and time, if any) is read."
             ),
         ],
         out: Annotated[

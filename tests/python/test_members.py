@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -237,7 +238,7 @@ def test_axes_that_are_no_space_are_refused_by_name(
     with pytest.raises(ValueError, match=rf"got '{name}' \(3\), .*{reason}") as caught:
         rx.datasets.from_xarray(da)
     assert f"da.sel({entry})" in str(caught.value)
-    assert f"--select {entry.replace(chr(39), '')};" in str(caught.value)
+    assert f"--select {shlex.quote(entry.replace(chr(39), ''))};" in str(caught.value)
     # The way out is one.
     chosen = da.sel({name: da[name].values[1]})
     assert rx.datasets.from_xarray(chosen).x.shape == (39, 36)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 from pathlib import Path
 from typing import Any
@@ -120,8 +121,11 @@ def test_select_from_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixt
     path, out = tmp_path / "a.nc", tmp_path / "report"
     columns().to_netcdf(path)
     command = ["fit", str(path), "--steps", "3", "--depth", "2", "--out", str(out)]
+    assert cli.main([*command, "--select", "model=a"]) == 2
+    line = one_line(capsys.readouterr().err)
+    assert re.search("'level': expected an even axis.*choose one entry .*--select", line)
     assert cli.main(command) == 2
-    assert "--select model=b b;" in one_line(capsys.readouterr().err)
+    assert "--select 'model=b b';" in one_line(capsys.readouterr().err)
     assert cli.main([*command, "--select", "model=b b", "--select", "level=850"]) == 0
     printed = capsys.readouterr()
     assert printed.err == ""

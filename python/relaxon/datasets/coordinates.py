@@ -499,7 +499,8 @@ def _check_even(name: str, values: NDArray[np.float64], rounding: float) -> None
             "an even axis",
             f"a step of {steps[i]:g} at index {i + 1} (in ascending order, from {values[i]:g} to "
             f"{values[i + 1]:g}) where the usual one is {typical:g}",
-            fix="put the data on an even grid with da.interp",
+            fix="put the data on an even grid with da.interp, or choose one entry with da.sel (on "
+            "the command line with --select)",
         )
 
 

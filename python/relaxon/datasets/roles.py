@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import re
+import shlex
 from dataclasses import dataclass
 from itertools import product
 from typing import TYPE_CHECKING, Any
@@ -163,13 +164,14 @@ def check_roles(da: DataArray, name: str, roles: Roles) -> None:
     """Refuse axes that are neither time nor space nor members, and too many or few of space."""
     for dim, reason in roles.others.items():
         entry = entry_text(da, dim)
+        choice = f"{dim}={entry_as_text(_middle(da, dim))}"
         refuse(
             name,
             "axes of time, of space and of an ensemble's members",
             f"'{dim}' ({da.sizes[dim]}), {reason}",
             fix=f"choose an entry with da.sel({dim}={entry}), on the command line with --select "
-            f"{dim}={entry.strip(chr(39))}; an axis of space or of members under a name of that "
-            f"kind: da.rename",
+            f"{shlex.quote(choice)}; an axis of space or of members under a name of that kind: "
+            f"da.rename",
         )
     dims = roles.space
     if not 1 <= len(dims) <= 3:
@@ -311,7 +313,7 @@ def axes_text(da: DataArray) -> str:
 
 def entry_text(da: DataArray, dim: str) -> str:
     """The entry in the middle of an axis, as Python writes it."""
-    return repr(_plain(da[dim].values[(da.sizes[dim] - 1) // 2]))
+    return repr(_plain(_middle(da, dim)))
 
 
 def entry_as_text(entry: Any) -> str:
@@ -327,6 +329,10 @@ def scalar_latitude(da: DataArray) -> float | None:
         if name in da.coords and da.coords[name].size == 1 and name not in da.dims:
             return float(da.coords[name])
     return None
+
+
+def _middle(da: DataArray, dim: str) -> Any:
+    return da[dim].values[(da.sizes[dim] - 1) // 2]
 
 
 def _plain(entry: Any) -> Any:
