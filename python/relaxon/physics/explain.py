@@ -320,7 +320,9 @@ def explain(
         As for a call of the model.
     groups : ndarray of int, shape (samples,), optional
         Samples of equal number are one cluster of the standard errors, such as the members of an
-        ensemble at one time; only read with `data`. Default: each sample is its own.
+        ensemble at one time, or pairs of one series that overlap because their lead is above 1
+        (:class:`relaxon.datasets.Pairs` has them); only read with `data`. Default: each sample is
+        its own.
     inputs : Inputs, optional
         ``fit.inputs`` of the fit, where x has gaps or its errors were estimated: standard errors
         then are those of that fit. Without it, targets near gaps in x do not count.
