@@ -6,8 +6,11 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
-from ._validate import check_flag, check_instance, check_integer, check_memory, refuse
+import numpy as np
+
+from ._validate import check_choice, check_flag, check_instance, check_integer, check_memory, refuse
 from .model import Relaxation
+from .training.inputs import MODES
 from .training.losses import SquaredDistance
 from .training.optimizers import LBFGS, Adam, SteepestDescent
 
@@ -41,8 +44,9 @@ class Plan:
         What the call allocates; the least budget that would do.
     optimizer_bytes : dict of str to int
         What :func:`fit` keeps beside, by class of optimizer, with all parameters trained and no
-        bounds; part neither of the total nor of the budget. Arrays of all parameters, each rounded
-        up to 64 bytes: the present, the previous and the best ones; for SteepestDescent the
+        bounds; part neither of the total nor of the budget. Unknown inputs count like parameters,
+        with what is known of them and their standard deviations beside; how gaps hang on their
+        neighbours comes on top. Arrays of all parameters, each rounded up to 64 bytes: the present, the previous and the best ones; for SteepestDescent the
         velocity, or with a line search (Armijo, Barzilai-Borwein) the previous gradient; for Adam
         the two means; for LBFGS a trial point and its gradient. LBFGS adds, for n parameters and
         its default memory m, (2 m + 5) n + 11 m^2 + 8 m float64 numbers of history and workspace of
@@ -72,6 +76,7 @@ def plan(
     threads: int | None = None,
     at: Sequence[int] | None = None,
     input_grad: bool = False,
+    inputs: str = "given",
 ) -> Plan:
     """Plan :meth:`Relaxation.value_and_grad` without running it.
 
@@ -85,6 +90,9 @@ def plan(
         As for the gradient.
     at : sequence of int, optional
         Layers with targets.
+    inputs : {"given", "drop", "fill", "estimate"}, default "given"
+        As for :func:`fit`: with "fill" and "estimate" inputs are unknowns, too. Their gradient is
+        part of the sweep, and of the optimizers LBFGS alone takes them.
 
     Returns
     -------
@@ -115,29 +123,35 @@ def plan(
     if max(layers) > model.depth:
         refuse("at", f"layers from 0 to the depth, {model.depth}", max(layers))
     batch = check_integer("batch", batch, 1)
+    has_unknowns = check_choice("inputs", inputs, MODES) in ("fill", "estimate")
     found = model._network.plan(
         batch,
         check_memory(memory),
         model._n_threads(threads, batch),
         list(layers),
         model.trainable_omega,
-        check_flag("input_grad", input_grad),
+        check_flag("input_grad", input_grad) or has_unknowns,
     )
     counts = found.evaluations
+    n_unknown = batch * int(np.prod(model.input_shape)) if has_unknowns else 0
     values: dict[str, Any] = {
         "advances": counts.advances,
         "evaluations": counts.evaluations,
-        "optimizer_bytes": _optimizer_bytes(model),
+        "optimizer_bytes": _optimizer_bytes(model, n_unknown),
     }
     names = [field.name for field in dataclasses.fields(Plan) if field.name not in values]
     return Plan(**values, **{name: getattr(found, name) for name in names})
 
 
-def _optimizer_bytes(model: Relaxation) -> dict[str, int]:
-    n_all = sum(array.size for array in model._arrays())
-    n_trained = sum(array.size for array in model.params.values())
-    optimizers = (SteepestDescent(rate=1.0), Adam(rate=1.0), LBFGS())
+def _optimizer_bytes(model: Relaxation, n_unknown: int) -> dict[str, int]:
+    n_all = sum(array.size for array in model._arrays()) + n_unknown
+    n_trained = sum(array.size for array in model.params.values()) + n_unknown
+    item_bytes = model.dtype.itemsize
+    optimizers = (LBFGS(),) if n_unknown else (SteepestDescent(rate=1.0), Adam(rate=1.0), LBFGS())
+    # Known values, their deviations, and the inputs as they are moved; scales and products with
+    # them, in double precision.
+    extra = n_unknown * (3 * item_bytes + 4 * 8)
     return {
-        type(optimizer).__name__: optimizer._state_bytes(n_all, n_trained, model.dtype.itemsize)
+        type(optimizer).__name__: optimizer._state_bytes(n_all, n_trained, item_bytes) + extra
         for optimizer in optimizers
     }

@@ -99,5 +99,64 @@ TYPED_TEST(ObjectiveTest, BatchesOfAnEpochAddUpToAllSamples) {
     }
 }
 
+// Inputs x + spread xi: the sweep's value there, its gradients pulled back, and the penalty. Entry 5
+// is a gap that moves with its neighbours 4 and 6, entry 7 stays as it is.
+TYPED_TEST(ObjectiveTest, DeviationsOfInputsAreParameters) {
+    using T = TypeParam;
+    Problem<T> problem(small_config(), 2, {});
+    const std::vector<T> parameters = flat(problem.parameters);
+    const std::size_t n = problem.x.size();
+    std::vector<T> spread(n, T(0.25)), deviations(n);
+    for (std::size_t i = 0; i < n; ++i) deviations[i] = static_cast<T>(i % 5) - T(1.5);
+    spread[7] = T(0);
+    const std::vector<std::int64_t> gaps = {5}, neighbours = {4, 6, -1};
+    const std::vector<T> factors = {T(0.5), T(-2), T(9)};
+
+    ObjectiveProblem<T> with_errors = objective_of(problem, 0);
+    InputErrors<T>& errors = with_errors.input_errors;
+    errors.spread = spread.data();
+    errors.strength = 0.5;
+    errors.n_gaps = 1;
+    errors.n_neighbours = 3;
+    errors.gaps = gaps.data();
+    errors.neighbours = neighbours.data();
+    errors.factors = factors.data();
+    const std::vector<T> known = problem.x;  // before it is moved
+    with_errors.x = known.data();
+    Objective<T> objective(with_errors);
+    ASSERT_EQ(objective.size(), static_cast<std::int64_t>(parameters.size() + n));
+    ASSERT_EQ(objective.n_arrays(), problem.parameters.size() + 1);
+    std::vector<T> point = parameters;
+    point.insert(point.end(), deviations.begin(), deviations.end());
+    std::vector<T> gradient(point.size()), moved(n);
+    Team team(1, {});
+    const ObjectiveValue value = objective.evaluate(point.data(), gradient.data(), team);
+
+    double penalty = 0.0;
+    for (std::size_t i = 0; i < n; ++i) {
+        problem.x[i] += spread[i] * deviations[i];
+        if (spread[i] > T(0)) penalty += 0.5 * deviations[i] * deviations[i];
+    }
+    problem.x[5] += T(0.5) * spread[4] * deviations[4];
+    problem.x[5] += T(-2) * spread[6] * deviations[6];
+    objective.move_inputs(point.data(), moved.data());
+    EXPECT_EQ(moved, problem.x);
+
+    const GradientResult<T> expected = problem.gradient(1, -1);
+    EXPECT_EQ(value.loss, expected.loss);
+    EXPECT_NEAR(value.penalty, penalty, 1e-6 * penalty);
+    std::vector<T> wanted = flat(expected.bars);
+    std::vector<T> x_bar = expected.x_bar;
+    x_bar[4] += T(0.5) * x_bar[5];
+    x_bar[6] += T(-2) * x_bar[5];
+    for (std::size_t i = 0; i < n; ++i) {
+        wanted.push_back(spread[i] > T(0) ? spread[i] * x_bar[i] + deviations[i] : T(0));
+    }
+    const double tolerance = 8 * std::numeric_limits<T>::epsilon();
+    for (std::size_t i = 0; i < wanted.size(); ++i) {
+        EXPECT_NEAR(gradient[i], wanted[i], tolerance * (1.0 + std::abs(wanted[i]))) << i;
+    }
+}
+
 }  // namespace
 }  // namespace relaxon

@@ -94,3 +94,38 @@ def test_plans_are_values() -> None:
     assert plan == copy.copy(plan) == pickle.loads(pickle.dumps(plan))
     assert hash(plan) == hash(copy.copy(plan))
     assert "optimizer_bytes={'SteepestDescent': 768, 'Adam': 960, 'LBFGS':" in repr(plan)
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_unknown_inputs_take_what_the_plan_tells(dtype: str) -> None:
+    model = rx.Relaxation(rx.ADR(rx.Grid((500,))), depth=2, activation="identity", dtype=dtype)
+    x = np.random.default_rng(0).standard_normal((60, 500)).astype(dtype)
+    given, unknown = (rx.plan(model, batch=60, inputs=inputs) for inputs in ("given", "estimate"))
+    assert given == rx.plan(model, batch=60)
+    assert unknown.total_bytes > given.total_bytes
+    assert list(unknown.optimizer_bytes) == ["LBFGS"]
+    importlib.import_module("scipy.optimize")
+    tracemalloc.start()
+    try:
+        rx.fit(
+            model,
+            x,
+            0.5 * x,
+            optimizer=rx.LBFGS(),
+            steps=20,
+            inputs="estimate",
+            input_error=0.1,
+            target_error=0.1,
+        )
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    # Five arrays of all unknowns, and the moved inputs, are the core's.
+    in_core = 6 * x.nbytes
+    stated = unknown.optimizer_bytes["LBFGS"] - in_core
+    assert 0.75 * stated < peak < 1.1 * stated
+
+
+def test_plans_know_what_is_done_with_inputs() -> None:
+    with pytest.raises(ValueError, match=r"'inputs'.*'estimate'.*got 'guess'"):
+        rx.plan(problem(7, "float64")[0], inputs="guess")

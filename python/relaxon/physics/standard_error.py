@@ -73,6 +73,8 @@ class StandardErrors:
         would make: far below 1 at the end of a fit.
     cluster : str
         What one cluster is, in the singular: "sample", or "group" where groups were given.
+    is_profiled : bool
+        Whether inputs were unknowns beside the parameters.
     """
 
     labels: tuple[str, ...]
@@ -84,6 +86,7 @@ class StandardErrors:
     newton_step: float
     _estimate: _Estimate
     cluster: str = "sample"
+    is_profiled: bool = False
 
     def propagate(self, function: Callable[[Mapping[str, Array]], Sequence[Array]]) -> list[Field]:
         """Standard errors of what depends on the parameters, to first order.
@@ -109,13 +112,18 @@ class StandardErrors:
         return [self._estimate.standard_error(gradient) for gradient in gradients]
 
     def __str__(self) -> str:
+        head, _, tail = self.cluster.partition(" ")
+        plural = f"{head}s {tail}".rstrip()
+        hessian = "profiled" if self.is_profiled else "Gauss-Newton"
         lines = [
-            f"standard errors: Gauss-Newton Hessian, clustered by {self.cluster} "
-            f"({self.n_samples} {self.cluster}s), corrected for leverage. Assumed: {self.cluster}s "
+            f"standard errors: {hessian} Hessian, clustered by {self.cluster} "
+            f"({self.n_samples} {plural}), corrected for leverage. Assumed: {plural} "
             "are independent of each other, whatever the correlation within one; the model is at "
             "the minimum of this loss without penalties (another Gauss-Newton step: at most "
             f"{self.newton_step:.2g} standard errors)"
         ]
+        if self.is_profiled:
+            lines.append("the errors of the inputs are those that were stated")
         lines += [f"the data do not determine {text}" for text in self.undetermined[:MOST_LINES]]
         if len(self.undetermined) > MOST_LINES:
             lines.append(f"... and {len(self.undetermined) - MOST_LINES} combinations more")
@@ -247,6 +255,7 @@ def estimate_standard_errors(
         newton_step=estimate.newton_step(errors),
         _estimate=estimate,
         cluster=cluster,
+        is_profiled=unknowns is not None,
     )
 
 

@@ -53,6 +53,7 @@ def render_page(summary: Mapping[str, Any], figures: Mapping[str, bytes | str]) 
         style=(folder / "page.css").read_text(encoding="utf-8"),
         lead=page.lead(),
         results=page.results(),
+        inputs=page.inputs(),
         skill=page.skill(),
         physics=page.physics(),
         explanation=page.explanation(),
@@ -165,6 +166,11 @@ class _Page:
             f"Pairs: {', '.join(parts)}; {self.number('samples', 'cells', form=',')} cells."
         )
         return _table(head, body, caption, strong=len(body) - 1)
+
+    def inputs(self) -> str:
+        """Gaps in the inputs, and errors that were assumed."""
+        lines = self._summary["inputs"]["lines"]
+        return "\n".join(f"<p>{html.escape(_sentence(line))}.</p>" for line in lines)
 
     def skill(self) -> str:
         """What is to be known before the physics is read."""

@@ -35,8 +35,8 @@ def summary_of(experiment: Experiment, result: Result) -> dict[str, Any]:
     -------
     dict
         Rows of the table, the baselines that beat the model, physics, the explanation behind it,
-        how the fit ended, errors by layer, settings, commands and versions. Infinite numbers are
-        written "inf".
+        how the fit ended, gaps and errors of the inputs, errors by layer, settings, commands and
+        versions. Infinite numbers are written "inf".
     """
     fitted = result.fit
     split = experiment.split
@@ -57,6 +57,7 @@ def summary_of(experiment: Experiment, result: Result) -> dict[str, Any]:
             "steps": len(fitted.history.loss),
             "validation_error": result.validation_error,
         },
+        "inputs": _inputs(experiment, result),
         "quantity": split.quantity,
         "depth_profile": list(result.depth_profile),
         "samples": {
@@ -104,6 +105,24 @@ def skill_text(experiment: Experiment, result: Result) -> str:
     if others:
         text += f", and than {' and '.join(row.name for row in others)}"
     return f"{text}: its coefficients describe no skill beyond that"
+
+
+def _inputs(experiment: Experiment, result: Result) -> dict[str, Any]:
+    """Gaps and errors of the training inputs, errors in the unit of the data."""
+    inputs, scaling = result.fit.inputs, experiment.split.scaling
+    assert inputs is not None
+    scale, unit = (1.0, "") if scaling is None else (scaling.scale, scaling.unit)
+    targets = inputs.target_error
+    return {
+        "mode": inputs.mode,
+        "gaps": inputs.n_gaps,
+        "targets": inputs.n_targets,
+        "targets_left": inputs.n_left,
+        "reach": None if inputs.reach is None else [list(sides) for sides in inputs.reach],
+        "input_error": experiment.options.input_error,
+        "target_error": None if targets is None else [scale * error for error in targets],
+        "lines": inputs.describe(scale, unit),
+    }
 
 
 def physics_of(explanation: Explanation, scaling: Scaling | None = None) -> dict[str, Any]:

@@ -54,9 +54,12 @@ def print_result(experiment: Experiment, result: Result) -> None:
     )
     fitted = result.fit
     print(f"fit: {fitted.message} ({len(fitted.history.loss)} steps)")
-    skill = skill_text(experiment, result)
-    if skill:
-        print(f"\n{skill}")
+    scaling = experiment.split.scaling
+    assert fitted.inputs is not None
+    known = fitted.inputs.describe(*(() if scaling is None else (scaling.scale, scaling.unit)))
+    for text in (*known, skill_text(experiment, result)):
+        if text:
+            print(f"\n{text}")
     print("\n" + _physics_text(result.explanation))
     for comparison in result.comparisons:
         print(f"\n{comparison}")

@@ -82,23 +82,48 @@ class Inputs:
     errors: InputErrors | None = dataclasses.field(default=None, repr=False)
 
     def __str__(self) -> str:
+        return "\n".join(self.describe())
+
+    def describe(self, scale: float = 1.0, unit: str = "") -> list[str]:
+        """Lines on gaps, the targets that are left, and the errors that were assumed.
+
+        Parameters
+        ----------
+        scale : float, default 1
+            What errors are multiplied by.
+        unit : str, default ""
+            Their unit then.
+
+        Returns
+        -------
+        list of str
+            None where x was taken as it is.
+        """
         lines = []
         if self.n_gaps:
-            verb = "count" if self.mode == "drop" else "read none"
-            lines.append(
-                f"{self.n_gaps} inputs are missing; {self.n_left} of {self.n_targets} targets "
-                f"({self.n_left / self.n_targets:.1%}) {verb}: the others have one within reach"
-            )
+            share = f"{self.n_left} of {self.n_targets} targets ({self._share:.1%})"
+            verb = "count" if self.mode == "drop" else "have none within reach"
+            line = f"{self.n_gaps} inputs are missing: {share} {verb}"
+            if self.mode == "drop":
+                line += ", the others read one"
+            lines.append(line)
         if self.target_error is not None:
+            ending = f" {unit}".rstrip()
             origin = "as given" if self.is_target_error_given else "from the residuals"
-            parts = [f"targets {_numbers(self.target_error)} ({origin})"]
+            parts = [f"{_numbers(self.target_error, scale)}{ending} of the targets ({origin})"]
             if self.input_error is not None:
-                parts.insert(0, f"inputs {_numbers(self.input_error)} (as given)")
+                known = _numbers(self.input_error, scale)
+                parts.insert(0, f"{known}{ending} of the inputs (as given)")
             lines.append(
-                f"unknown inputs were found beside the coefficients; errors: {', '.join(parts)}. "
-                "Their ratio decides what is read as noise, and pairs do not tell it"
+                f"unknown inputs were found beside the coefficients, with errors of "
+                f"{' and '.join(parts)}; their ratio decides what is read as noise, and pairs do "
+                "not tell it"
             )
-        return "\n".join(lines)
+        return lines
+
+    @property
+    def _share(self) -> float:
+        return self.n_left / self.n_targets if self.n_targets else 0.0
 
 
 Run = Callable[[Relaxation, Array, Any, Distance, Any, InputErrors | None], "tuple[Fit, Array]"]
@@ -420,8 +445,7 @@ def _check_target_error(value: Any, n_layers: int) -> tuple[float, ...]:
     return tuple(check_number("target_error", float(v), 0.0, is_open=True) for v in values)
 
 
-def _numbers(value: Any) -> str:
-    values = np.unique(np.asarray(value, np.float64))
-    if len(values) > 3:
-        return f"{values[0]:.4g} to {values[-1]:.4g}"
-    return ", ".join(f"{v:.4g}" for v in np.ravel(value))
+def _numbers(value: Any, scale: float) -> str:
+    values = np.unique(scale * np.asarray(value, np.float64))
+    texts = [f"{v:.4g}" for v in values[[0, -1]]]
+    return " to ".join(dict.fromkeys(texts))
