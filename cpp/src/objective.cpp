@@ -128,9 +128,8 @@ ObjectiveValue Objective<T>::evaluate(const T* parameters, T* gradient, Team& te
     Sweep<T>& sweep = is_last ? *last_sweep_ : *sweep_;
     const T* x = moved_ ? moved_ : batches_ ? batches_->x() : problem_.x;
     ObjectiveValue value;
-    value.loss = sweep.value_and_gradient(view(parameters), x,
-                                          batches_ ? batches_->target() : problem_.target,
-                                          gradients_, team);
+    value.loss = sweep.value_and_gradient(
+        view(parameters), x, batches_ ? batches_->target() : problem_.target, gradients_, team);
     value.penalty = penalize(parameters, gradient);
     if (moved_) value.penalty += penalize_deviations(parameters + inputs, gradient + inputs);
     return value;

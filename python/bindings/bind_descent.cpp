@@ -155,10 +155,9 @@ private:
         errors.neighbours = read_view<std::int64_t>(neighbours, n_links, "neighbours");
         errors.factors = read_view<T>(factors, n_links, "factors");
         const auto is_input = [n](std::int64_t i) { return i >= 0 && i < n; };
-        const bool is_sound =
-            std::all_of(errors.gaps, errors.gaps + errors.n_gaps, is_input) &&
-            std::all_of(errors.neighbours, errors.neighbours + n_links,
-                        [&](std::int64_t i) { return i == -1 || is_input(i); });
+        const bool is_sound = std::all_of(errors.gaps, errors.gaps + errors.n_gaps, is_input) &&
+                              std::all_of(errors.neighbours, errors.neighbours + n_links,
+                                          [&](std::int64_t i) { return i == -1 || is_input(i); });
         if (!is_sound) throw py::value_error("input_errors: an index outside x");
     }
 

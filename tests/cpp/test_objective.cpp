@@ -99,8 +99,8 @@ TYPED_TEST(ObjectiveTest, BatchesOfAnEpochAddUpToAllSamples) {
     }
 }
 
-// Inputs x + spread xi: the sweep's value there, its gradients pulled back, and the penalty. Entry 5
-// is a gap that moves with its neighbours 4 and 6, entry 7 stays as it is.
+// Inputs x + spread xi: the sweep's value there, its gradients pulled back, and the penalty. Entry
+// 5 is a gap that moves with its neighbours 4 and 6, entry 7 stays as it is.
 TYPED_TEST(ObjectiveTest, DeviationsOfInputsAreParameters) {
     using T = TypeParam;
     Problem<T> problem(small_config(), 2, {});

@@ -1,6 +1,6 @@
 // What descent lowers: F = loss + penalties and its gradient, over all samples or over the present
-// mini-batch. Parameters and gradients are flat: one array of parameter_arrays behind the other, and
-// behind these the deviations of the inputs where they are estimated.
+// mini-batch. Parameters and gradients are flat: one array of parameter_arrays behind the other,
+// and behind these the deviations of the inputs where they are estimated.
 #pragma once
 
 #include <cstdint>
