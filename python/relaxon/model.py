@@ -549,8 +549,9 @@ class Relaxation(Network):
         Raises
         ------
         ValueError
-            If the model has no scaling, `da` another grid or step of time, or the climatology none
-            for one of its hours or months.
+            If the model has no scaling, `da` another grid, unit or step of time or a value that
+            seems to stand for gaps, the climatology none for one of its hours or months, or a
+            forecast's date does not fit into the type of the times.
 
         Examples
         --------

@@ -30,9 +30,11 @@ def speeds() -> np.ndarray:
     return np.asarray(np.round(11 + 10 * np.sin(np.arange(120.0)), 2)).reshape(12, 10)
 
 
-def file_of(path: Path, raw: np.ndarray, fill: Any = False, **attributes: Any) -> Path:
+def file_of(
+    path: Path, raw: np.ndarray, fill: Any = False, kind: Any = "NETCDF4", **attributes: Any
+) -> Path:
     """A file with numbers as they are stored."""
-    with netCDF4.Dataset(path, "w") as file:
+    with netCDF4.Dataset(path, "w", format=kind) as file:
         file.createDimension("time", len(raw))
         file.createDimension("x", raw.shape[1])
         time = file.createVariable("time", "f8", ("time",))
@@ -110,6 +112,15 @@ def test_what_a_file_calls_missing_is(name: str, tmp_path: Path) -> None:
     assert not {"valid_min", "valid_max", "valid_range"} & set(ahead.attrs)
     again = model.predict_xarray(open_variable(path))
     assert np.array_equal(again.values, ahead.values, equal_nan=True)
+
+
+@pytest.mark.parametrize("name", ["fill of single precision", "packed", "packed, default fill"])
+def test_classic_files(name: str, tmp_path: Path) -> None:
+    raw, attributes = FILES[name]
+    path = file_of(tmp_path / "a.nc", raw, kind="NETCDF3_CLASSIC", **attributes)
+    values = Series.read(open_variable(path)).values
+    assert np.array_equal(np.isnan(values), GAPS)
+    assert values[~GAPS] == pytest.approx(speeds()[~GAPS], abs=1e-5)
 
 
 def test_limits_that_leave_nothing_are_refused(tmp_path: Path) -> None:

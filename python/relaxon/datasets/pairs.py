@@ -255,9 +255,10 @@ def from_xarray(
     TypeError, ValueError
         If there is no time axis or no step prevails in it, no two times are the lead apart, the
         anomaly is of no use for its times (hours for steps of days, each month once), an axis is
-        not monotone, one of space is uneven (which one and where), all values are missing, no pair
-        has values in both x and y, or `scaling` is of another grid, step of time, lead or anomaly,
-        or has no climatology for a month or hour of `da`.
+        not monotone, one of space is uneven (which one and where), times have a unit that cannot be
+        read, all values are missing, one value is so far outside the others that it seems to stand
+        for gaps, no pair has values in both x and y, or `scaling` is of another grid, unit, step of
+        time, lead or anomaly, or has no climatology for a month or hour of `da`.
 
     Warns
     -----
@@ -266,8 +267,10 @@ def from_xarray(
 
     Notes
     -----
-    Evenness is checked to 1e-3 of the spacing. :func:`relaxon.fit` leaves out targets that read a
-    missing x, or estimates it.
+    Evenness is checked to 1e-3 of the spacing. Missing are NaN, what lies outside the attributes
+    valid_min, valid_max and valid_range (packed numbers where the encoding says so; NetCDF Users
+    Guide, Attribute Conventions), and netCDF's default fill value. :func:`relaxon.fit` leaves out
+    targets that read a missing x, or estimates it.
 
     Examples
     --------
