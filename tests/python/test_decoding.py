@@ -188,3 +188,17 @@ def test_only_damaged_bytes_are_called_damaged(tmp_path: Path) -> None:
     (tmp_path / "b.nc").write_bytes(content[:-100])
     with pytest.raises(ValueError, match=r"b.nc: a netCDF file that is damaged or cut off"):
         open_variable(tmp_path / "b.nc")
+
+
+def test_a_missing_filter_is_no_damage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "filtered").mkdir()
+    path = saved(numbered(np.arange(9), "days since 2000-01-01"), tmp_path / "filtered" / "a.nc")
+    reasons = {"Filter error: undefined filter": "needs a filter", "HDF error": "damaged or cut"}
+    for reason, words in reasons.items():
+
+        def fail(*arguments: Any, text: str = reason, **options: Any) -> None:
+            raise OSError(f"[Errno -137] NetCDF: {text}: '{path}'")
+
+        monkeypatch.setattr(xarray, "open_dataset", fail)
+        with pytest.raises(ValueError, match=words):
+            open_variable(path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -163,7 +164,7 @@ def _why_unreadable(where: str, engine: Any, variable: str | None, error: Except
     if not os.path.getsize(where):
         return "the file is empty"
     reason = " ".join(str(error).split()) or type(error).__name__
-    if "filter" in reason.lower():
+    if re.search("filter error|undefined filter|required filter", reason, re.IGNORECASE):
         return f"its compression needs a filter that is not installed ({reason})"
     if _has_magic(where, b"\x89HDF", b"CDF"):
         if _has_whole_bytes(where, engine, variable):
