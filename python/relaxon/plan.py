@@ -46,12 +46,13 @@ class Plan:
         What :func:`fit` keeps beside, by class of optimizer, with all parameters trained and no
         bounds; part neither of the total nor of the budget. Unknown inputs count like parameters,
         with what is known of them and their standard deviations beside; how gaps hang on their
-        neighbours comes on top. Arrays of all parameters, each rounded up to 64 bytes: the present, the previous and the best ones; for SteepestDescent the
-        velocity, or with a line search (Armijo, Barzilai-Borwein) the previous gradient; for Adam
-        the two means; for LBFGS a trial point and its gradient. LBFGS adds, for n parameters and
-        its default memory m, (2 m + 5) n + 11 m^2 + 8 m float64 numbers of history and workspace of
-        SciPy, and 160 n bytes for points, gradients and indices of its loop (an upper bound for
-        SciPy 1.12 to 1.17; older ones hold ten arrays more). Bounds add two arrays more.
+        neighbours comes on top. Arrays of all parameters, each rounded up to 64 bytes: the present,
+        the previous and the best ones; for SteepestDescent the velocity, or with a line search
+        (Armijo, Barzilai-Borwein) the previous gradient; for Adam the two means; for LBFGS a trial
+        point and its gradient. LBFGS adds, for n parameters and its default memory m,
+        (2 m + 5) n + 11 m^2 + 8 m float64 numbers of history and workspace of SciPy, and 160 n
+        bytes for points, gradients and indices of its loop (an upper bound for SciPy 1.12 to 1.17;
+        older ones hold ten arrays more). Bounds add two arrays more.
     """
 
     n_layers: int
