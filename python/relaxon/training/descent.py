@@ -198,8 +198,6 @@ def start_descent(
     n_threads = model._n_threads(threads, batch or n_samples)
     scales = unknowns = None
     if input_errors is not None:
-        if not isinstance(optimizer, LBFGS):
-            refuse("optimizer", "LBFGS() where inputs are unknowns", repr(optimizer), TypeError)
         links = (input_errors.gaps, input_errors.neighbours, input_errors.factors)
         unknowns = (input_errors.spread, input_errors.strength, *links)
         scales = parameter_scales(model, states, y, loss, input_errors.strength)

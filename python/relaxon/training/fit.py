@@ -277,6 +277,10 @@ def fit(
     check_instance("model", model, Relaxation)
     check_integer("steps", steps, 1, MOST_STEPS)
     follow = _check_callbacks(callbacks)
+    if inputs in ("fill", "estimate") and not isinstance(optimizer, LBFGS):
+        check_instance("optimizer", optimizer, Optimizer)
+        rule = f"LBFGS() with inputs={inputs!r}, which makes inputs unknowns"
+        refuse("optimizer", rule, repr(optimizer), TypeError)
     show = make_progress(progress)
     settings: dict[str, Any] = {
         "optimizer": optimizer,

@@ -58,8 +58,9 @@ class Inputs:
         Targets that count in the loss as given, and those of them that do not read a gap.
     reach : tuple of (int, int), or None
         Cells on the low and the high side of each axis that a target reads; None without gaps.
-    x : ndarray
-        The inputs as the model saw them: gaps filled, errors estimated.
+    x : ndarray or None
+        The inputs as the model saw them: gaps filled, errors estimated; None where x was taken as
+        it is.
     input_error : float or ndarray, or None
         Standard deviation of observed inputs, in the unit of x.
     target_error : tuple of float, or None
@@ -169,8 +170,8 @@ def fit_inputs(
     if validation is not None and mode != "given":
         validation = _drop_validation(model, validation, loss)
     if gaps is None:
-        fitted, states = run(model, x, y, loss, validation, None)
-        inputs = Inputs(mode, x=states)
+        fitted, _ = run(model, x, y, loss, validation, None)
+        inputs = Inputs(mode)
     else:
         check_gaps(model)
         filled, _ = _fill(model, x, gaps)
