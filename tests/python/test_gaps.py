@@ -233,6 +233,41 @@ def test_gaps_are_refused_where_everything_reads_everything() -> None:
         rx.fit(ring(8), x, y, inputs="given")
     with pytest.raises(ValueError, match=r"'x'.*all values are missing"):
         rx.fit(ring(8), x * np.nan, y)
+    with pytest.raises(ValueError, match=r"'validation'.*all values are missing"):
+        rx.fit(ring(8), y, y, validation=(x * np.nan, y))
+
+
+def test_gaps_in_arrays_of_a_wrong_shape_and_losses_of_a_wrong_type_are_named() -> None:
+    mask = np.array([True] * 7 + [False])
+    model = rx.Relaxation(rx.ADR(rx.Grid((8,), mask=mask)), depth=2)
+    x, y = np.ones((4, 7)), np.zeros((4, 8))
+    x[1, 2] = np.nan
+    with pytest.raises(ValueError, match=r"'x'.*\(batch, 8\), got \(4, 7\)"):
+        rx.fit(model, x, y)
+    with pytest.raises(ValueError, match=r"'validation'.*\(batch, 8\), got \(4, 7\)"):
+        rx.fit(model, y, y, validation=(x, y))
+    options: dict[str, Any] = {"loss": "squared"}
+    with pytest.raises(TypeError, match=r"'loss'.*Distance, got 'squared'"):
+        rx.fit(ring(7), x, x, **options)
+
+
+def test_where_no_target_is_left_nothing_stands_on_filled_gaps() -> None:
+    z = smooth((6, 12), 3)
+    x = z.copy()
+    x[:, ::3] = np.nan
+    with pytest.raises(ValueError, match=r"'validation'.*without a gap.*none of 72"):
+        rx.fit(ring(12, 2), z, 0.5 * z, validation=(x, 0.5 * z))
+    with pytest.raises(ValueError, match=r"'x'.*without a gap.*none of 72.*fit\.inputs"):
+        rx.explain(ring(12, 2), (x, 0.5 * z))
+
+
+def test_gaps_of_constant_fields_are_that_constant() -> None:
+    x = np.full((4, 12), 0.1)
+    x[1, 5] = np.nan
+    prediction = predict_gaps(x, np.isnan(x), rx.Grid((12,)))
+    assert prediction.filled[1, 5] == pytest.approx(0.1, rel=1e-12)
+    assert prediction.variance[0] == pytest.approx(0.0, abs=1e-15)
+    assert rx.fit(ring(12, 2), np.where(np.isnan(x), x, 1.0), 0.5 * np.ones_like(x), steps=3)
 
 
 def test_masked_cells_are_no_gaps() -> None:

@@ -372,7 +372,7 @@ def test_balance_weighs_layers_by_their_errors() -> None:
         ({"target_error": 0.1}, "'target_error'.*'estimate' or 'fill'"),
         ({"inputs": "estimate", "input_error": 0.0}, "'input_error'.*above 0"),
         ({"inputs": "estimate", "input_error": np.ones(5)}, r"'input_error'.*broadcasts to"),
-        ({"inputs": "estimate", "input_error": -np.ones(8)}, "'input_error'.*above 0, got -1"),
+        ({"inputs": "estimate", "input_error": -np.ones(8)}, "'input_error'.*above 0 .*, got -1"),
         ({"inputs": "estimate", "input_error": 0.1, "target_error": [1, 2]}, "'target_error'.*2"),
         ({"inputs": "estimate", "input_error": 0.1, "target_error": -1.0}, "'target_error'"),
     ],
@@ -381,6 +381,86 @@ def test_bad_arguments_are_named(options: dict[str, Any], message: str) -> None:
     x = smooth((6, 8), 1)
     with pytest.raises(ValueError, match=message):
         rx.fit(model_of(8, 2), x, 0.5 * x, optimizer=LBFGS, **options)
+
+
+def test_what_is_wrong_is_said_before_anything_is_trained() -> None:
+    x = smooth((6, 8), 1)
+    options: tuple[dict[str, Any], ...] = (
+        {"input_error": -np.ones(8)},
+        {"input_error": 0.1, "target_error": [1, 2]},
+    )
+
+    def stop(_: rx.State) -> None:
+        raise AssertionError
+
+    for wrong in options:
+        with pytest.raises(ValueError, match="_error"):
+            rx.fit(
+                model_of(8, 2),
+                x,
+                0.5 * x,
+                optimizer=LBFGS,
+                inputs="estimate",
+                callbacks=[stop],
+                **wrong,
+            )
+
+
+@pytest.mark.parametrize("share", [0.0, 0.1])
+def test_an_array_of_errors_is_read_where_x_has_values(share: float) -> None:
+    mask = np.ones((5, 6), np.bool_)
+    mask[2, 2:4] = False
+    grid = rx.Grid((5, 6), boundary="neumann", mask=mask)
+    model = rx.Relaxation(rx.ADR(grid), depth=2, activation="identity")
+    x = smooth((12, 5, 6), 2)
+    y = 0.8 * x
+    x = np.where(np.random.default_rng(0).random(x.shape) < share, np.nan, x)
+    settings: dict[str, Any] = {"inputs": "estimate", "target_error": 0.1, "optimizer": LBFGS}
+    expected = rx.fit(model, x, y, input_error=0.1, **settings)
+    for error in (
+        np.where(mask, 0.1, np.nan),
+        np.full((12, 1, 1), 0.1),
+        np.where(np.isnan(x), np.nan, 0.1),
+    ):
+        found = rx.fit(model, x, y, input_error=error, **settings)
+        assert found == expected
+        assert found.inputs is not None
+        assert "errors of 0.1 of the inputs" in str(found.inputs)
+
+
+def test_a_fit_that_ends_early_has_its_inputs_and_says_what_it_is() -> None:
+    x = smooth((6, 8), 1)
+    settings: dict[str, Any] = {"inputs": "estimate", "input_error": 0.1, "target_error": 0.1}
+    for stage in (1, 2):
+        n_starts = 0
+
+        def fail(state: rx.State, stage: int = stage) -> None:
+            nonlocal n_starts
+            n_starts += state.step == 1
+            if n_starts == stage:
+                raise KeyError
+
+        with pytest.raises(rx.CallbackError, match="KeyError after step 1") as caught:
+            rx.fit(model_of(8, 2), x, 0.5 * x, optimizer=LBFGS, callbacks=[fail], **settings)
+        inputs = caught.value.fit.inputs
+        assert inputs is not None
+        assert (inputs.errors is None) == (stage == 1)
+        assert ("ended before unknown inputs" in str(inputs)) == (stage == 1)
+
+
+def test_standard_errors_are_of_the_data_of_the_fit() -> None:
+    x = smooth((6, 8), 1)
+    fit = rx.fit(
+        model_of(8, 2),
+        x,
+        0.5 * x,
+        optimizer=LBFGS,
+        inputs="estimate",
+        input_error=0.1,
+        target_error=0.1,
+    )
+    with pytest.raises(ValueError, match=r"'inputs'.*fit to these data.*index \(0, 0\)"):
+        rx.explain(fit.model, (x[::-1], 0.5 * x[::-1]), inputs=fit.inputs)
 
 
 def test_what_unknown_inputs_do_not_go_with() -> None:

@@ -107,7 +107,8 @@ def predict_gaps(x: NDArray[Any], gaps: Bits, grid: Grid, error: float = 0.0) ->
     surroundings = _Surroundings(grid, exists, len(x))
     neighbours = surroundings.around(where)
     factors = np.zeros(neighbours.shape)
-    if surroundings.n_neighbours:
+    # Constant fields need no neighbours, and their covariance has no inverse.
+    if surroundings.n_neighbours and spread > 0.0:
         seen = surroundings.look(is_known, neighbours, False)
         neighbours = np.where(seen, neighbours, -1)
         patterns = _Patterns(seen)

@@ -256,7 +256,8 @@ def fit(
     raises. With mini-batches the history holds the loss of each step's batch. With bounds, the
     gradient norm leaves out what points out of them. A gradient that vanishes because the output
     does not depend on the parameters (tanh at 290 K) is no minimum: where the mean of y is the
-    better forecast, too, the status is STALLED.
+    better forecast, too, the status is STALLED. Where `inputs` asks for several fits, history and
+    status are those of the last one; its penalty holds that of the inputs.
 
     References
     ----------
@@ -282,6 +283,7 @@ def fit(
         rule = f"LBFGS() with inputs={inputs!r}, which makes inputs unknowns"
         refuse("optimizer", rule, repr(optimizer), TypeError)
     show = make_progress(progress)
+    errors_raised: list[Exception] = []
     settings: dict[str, Any] = {
         "optimizer": optimizer,
         "steps": steps,
@@ -313,13 +315,24 @@ def fit(
         def why_stalled(last: Relaxation, names: list[str], n_steps: int) -> str:
             return describe_stall(last, x, y, loss, names, n_steps, threads)
 
-        return _run_descent(descent, follower, optimizer, best, begin, why_stalled)
+        found = _run_descent(descent, follower, optimizer, best, begin, why_stalled)
+        if follower.error is not None:
+            errors_raised.append(follower.error)
+        return found
 
+    errors = (input_error, target_error)
     try:
-        return fit_inputs(run, model, x, y, loss, validation, inputs, input_error, target_error)
+        result = fit_inputs(run, model, x, y, loss, validation, inputs, *errors)
     finally:
         if show:
             show.close()
+    for error in errors_raised:
+        raise CallbackError(
+            f"a callback raised {type(error).__name__} after step {len(result.history)}: {error}; "
+            "the model so far is in the attribute 'fit'",
+            result,
+        ) from error
+    return result
 
 
 def _run_descent(
@@ -337,6 +350,8 @@ def _run_descent(
         else:
             found = _run_core(descent, follower)
         follower.finish()
+        if follower.error is not None and found != "diverged":
+            found = "callback"
     except KeyboardInterrupt:
         descent.collect()
         found = "interrupted"
@@ -350,15 +365,7 @@ def _run_descent(
         if stall:
             status, message = Status.STALLED, stall
     seconds = time.perf_counter() - begin
-    result = Fit(descent.model(best), history, status, message, seconds)
-    if follower.error is not None:
-        error = follower.error
-        raise CallbackError(
-            f"a callback raised {type(error).__name__} after step {descent.step}: {error}; "
-            "the model so far is in the attribute 'fit'",
-            result,
-        ) from error
-    return result, descent.inputs(best)
+    return Fit(descent.model(best), history, status, message, seconds), descent.inputs(best)
 
 
 def _run_core(descent: Descent, follower: _Follower) -> str:

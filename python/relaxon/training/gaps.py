@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._core import slope_at_zero
-from .._validate import refuse
+from .._validate import check_state_shape, refuse
 from ..grid import Grid
 from ..model import Relaxation
 from ..operators import ADR, Banded, Dense, Moments
@@ -54,10 +54,16 @@ def find_gaps(model: Relaxation, x: Any) -> NDArray[np.bool_] | None:
     -------
     ndarray of bool or None
         Of x's shape.
+
+    Raises
+    ------
+    ValueError
+        If gaps are in an array of another shape.
     """
     array = np.asarray(x)
     if array.dtype.kind != "f" or not np.isnan(array).any():
         return None
+    check_state_shape("x", array, model.input_shape)
     is_missing = np.isnan(array)
     if model.lift is None and model.grid.mask is not None:
         is_missing &= model.grid.mask

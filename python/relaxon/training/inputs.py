@@ -108,6 +108,12 @@ class Inputs:
             if self.mode == "drop":
                 line += ", the others read one"
             lines.append(line)
+        is_unfinished = self.mode == "estimate" or (self.mode == "fill" and self.n_gaps > 0)
+        if is_unfinished and self.errors is None:
+            lines.append(
+                "the fit ended before unknown inputs were found: coefficients are those of inputs "
+                "as they are"
+            )
         if self.target_error is not None:
             ending = f" {unit}".rstrip()
             origin = "as given" if self.is_target_error_given else "from the residuals"
@@ -157,6 +163,7 @@ def fit_inputs(
         That of the last descent, with its `inputs`.
     """
     check_choice("inputs", mode, MODES)
+    check_instance("loss", loss, Distance)
     _check_errors(mode, input_error, target_error, loss)
     gaps = find_gaps(model, x)
     if gaps is not None and mode == "given":
@@ -167,6 +174,16 @@ def fit_inputs(
             f"{np.count_nonzero(gaps)}, the first at index {first}",
             fix="inputs='drop' leaves out targets that read one",
         )
+    is_free = mode == "estimate" or (mode == "fill" and gaps is not None)
+    # Before anything is trained.
+    error, targets = None, None
+    if is_free:
+        if gaps is None:
+            x = model._check_input(x)
+        if input_error is not None:
+            error = _check_input_error(input_error, _is_observed(model, x, gaps))
+        if target_error is not None:
+            targets = _check_target_error(target_error, 1 if loss.at is None else len(loss.at))
     if validation is not None and mode != "given":
         validation = _drop_validation(model, validation, loss)
     if gaps is None:
@@ -176,10 +193,9 @@ def fit_inputs(
         check_gaps(model)
         filled, _ = _fill(model, x, gaps)
         fitted, inputs = _fit_dropped(run, model, filled, gaps, y, loss, validation, mode)
-    is_free = mode == "estimate" or (mode == "fill" and gaps is not None)
     if is_free and fitted.status not in (Status.INTERRUPTED, Status.CALLBACK):
         fitted, inputs = _fit_free(
-            run, fitted, inputs, x, y, loss, validation, gaps, input_error, target_error
+            run, fitted, inputs, x, y, loss, validation, gaps, error, targets
         )
     return dataclasses.replace(fitted, inputs=inputs)
 
@@ -215,13 +231,22 @@ def known_inputs(
         known = inputs.errors.x
         if np.shape(x) != known.shape:
             refuse("inputs", "those of a fit to these data", f"{known.shape}, x {np.shape(x)}")
+        is_other = _is_observed(model, known, find_gaps(model, x)) & (np.asarray(x) != known)
+        if is_other.any():
+            place = tuple(int(i) for i in np.argwhere(is_other)[0])
+            values = f"{known[place]} where x has {np.asarray(x)[place]}, at index {place}"
+            refuse("inputs", "those of a fit to these data", values)
         return (known, y), balance(model, known, y, loss, inputs.target_error)[0]
     gaps = find_gaps(model, x)
     if gaps is None or (inputs is not None and inputs.mode == "given"):
         return data, loss
     check_gaps(model)
     reach = model_reach(model) if inputs is None or inputs.reach is None else inputs.reach
-    return (_fill(model, x, gaps)[0], y), drop_targets(model, gaps, y, loss, reach)[0]
+    own, n_targets, n_left = drop_targets(model, gaps, y, loss, reach)
+    if inputs is None and n_targets and not n_left:
+        fix = "give the inputs of the fit, fit.inputs"
+        refuse("x", "targets without a gap within reach", f"none of {n_targets}", fix=fix)
+    return (_fill(model, x, gaps)[0], y), own
 
 
 def drop_targets(
@@ -354,15 +379,24 @@ def _fit_dropped(
 
 def _drop_validation(model: Relaxation, validation: Data, loss: Distance) -> Data:
     """Validation data whose targets near gaps do not count; its inputs are never estimated."""
-    gaps = find_gaps(model, validation[0]) if len(validation) in (2, 3) else None
-    if gaps is None:
+    if not isinstance(validation, tuple | list) or len(validation) not in (2, 3):
+        # The descent says so.
         return validation
+    try:
+        gaps = find_gaps(model, validation[0])
+        if gaps is None:
+            return validation
+        filled, _ = _fill(model, validation[0], gaps)
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"argument 'validation': {error}") from None
     check_gaps(model, "validation")
-    filled, _ = _fill(model, validation[0], gaps)
     shared = loss.weights is not None and loss.weights.shape == model.output_shape
     weights = validation[2] if len(validation) == 3 else loss.weights if shared else None
     own = loss.with_weights(weights)
-    dropped, _, _ = drop_targets(model, gaps, validation[1], own, stencil_reach(model))
+    reach = stencil_reach(model)
+    dropped, n_targets, n_left = drop_targets(model, gaps, validation[1], own, reach)
+    if n_targets and not n_left:
+        refuse("validation", "targets without a gap of x within reach", f"none of {n_targets}")
     return filled, validation[1], dropped.weights
 
 
@@ -375,15 +409,12 @@ def _fit_free(
     loss: Distance,
     validation: Data | None,
     gaps: NDArray[np.bool_] | None,
-    input_error: Any,
-    target_error: Any,
+    error: float | Array | None,
+    given: tuple[float, ...] | None,
 ) -> tuple[Fit, Inputs]:
     """Parameters and unknown inputs together, from a fit without targets near gaps."""
     model = base.model
-    error = None if input_error is None else _check_input_error(input_error, np.shape(x))
     x, spread, links = _know_inputs(model, x, gaps, error)
-    n_layers = 1 if loss.at is None else len(loss.at)
-    given = None if target_error is None else _check_target_error(target_error, n_layers)
     errors = given
     if errors is None:
         near = loss
@@ -409,17 +440,18 @@ def _know_inputs(
 ) -> tuple[Array, Array, tuple[NDArray[np.int64], NDArray[np.int64], Array]]:
     """What is known of the inputs, its standard deviation, and how gaps move with neighbours."""
     links = (np.empty(0, np.int64), np.empty((0, 0), np.int64), np.empty((0, 0), model.dtype))
-    known = np.zeros(np.shape(x)) if error is None else np.broadcast_to(error, np.shape(x))
-    spread = np.array(known, np.float64)
-    if gaps is None:
-        x = model._check_input(x)
-    else:
-        x, found = _fill(model, x, gaps, float(np.sqrt(np.mean(spread**2))))
+    is_observed = _is_observed(model, x, gaps)
+    spread = np.zeros(is_observed.shape)
+    if error is not None:
+        spread[is_observed] = np.broadcast_to(error, spread.shape)[is_observed]
+    if gaps is not None:
+        mean_error = float(np.sqrt(np.mean(spread[is_observed] ** 2)))
+        x, found = _fill(model, x, gaps, mean_error)
         least = LEAST_SPREAD * float(np.std(x, where=_exists(model, x), dtype=np.float64))
         spread.ravel()[found.gaps] = np.maximum(np.sqrt(found.variance), least)
         if error is not None:
             links = (found.gaps, found.neighbours, found.factors.astype(model.dtype))
-    return x, np.where(_exists(model, x), spread, 0.0).astype(model.dtype), links
+    return x, spread.astype(model.dtype), links
 
 
 def _exists(model: Relaxation, x: Array) -> NDArray[np.bool_]:
@@ -427,15 +459,23 @@ def _exists(model: Relaxation, x: Array) -> NDArray[np.bool_]:
     return np.broadcast_to(np.ones((), np.bool_) if mask is None else mask, x.shape)
 
 
-def _check_input_error(value: Any, shape: tuple[int, ...]) -> float | Array:
+def _is_observed(model: Relaxation, x: Any, gaps: NDArray[np.bool_] | None) -> NDArray[np.bool_]:
+    """Where inputs of existing cells have values."""
+    exists = _exists(model, np.asarray(x))
+    return exists if gaps is None else exists & ~gaps
+
+
+def _check_input_error(value: Any, is_observed: NDArray[np.bool_]) -> float | Array:
+    shape = is_observed.shape
     if np.ndim(value) == 0 and not isinstance(value, np.ndarray):
         return check_number("input_error", value, 0.0, is_open=True)
     error = read_array("input_error", value).astype(np.float64)
     if not _broadcasts(error.shape, shape):
         refuse("input_error", f"one number, or an array that broadcasts to {shape}", error.shape)
-    if not (np.isfinite(error) & (error > 0.0)).all():
-        wrong = error[~(np.isfinite(error) & (error > 0.0))][0]
-        refuse("input_error", "finite numbers above 0", wrong)
+    read = np.broadcast_to(error, shape)[is_observed]
+    is_wrong = ~(np.isfinite(read) & (read > 0.0))
+    if is_wrong.any():
+        refuse("input_error", "finite numbers above 0 where x has values", read[is_wrong][0])
     return error
 
 
@@ -448,5 +488,7 @@ def _check_target_error(value: Any, n_layers: int) -> tuple[float, ...]:
 
 def _numbers(value: Any, scale: float) -> str:
     values = np.unique(scale * np.asarray(value, np.float64))
+    # An array of errors may hold anything where x has no value.
+    values = values[values > 0.0]
     texts = [f"{v:.4g}" for v in values[[0, -1]]]
     return " to ".join(dict.fromkeys(texts))
