@@ -112,18 +112,16 @@ class StandardErrors:
         return [self._estimate.standard_error(gradient) for gradient in gradients]
 
     def __str__(self) -> str:
-        head, _, tail = self.cluster.partition(" ")
-        plural = f"{head}s {tail}".rstrip()
         hessian = "profiled" if self.is_profiled else "Gauss-Newton"
         lines = [
             f"standard errors: {hessian} Hessian, clustered by {self.cluster} "
-            f"({self.n_samples} {plural}), corrected for leverage. Assumed: {plural} "
+            f"({self.n_samples} {self.cluster}s), corrected for leverage. Assumed: {self.cluster}s "
             "are independent of each other, whatever the correlation within one; the model is at "
             "the minimum of this loss without penalties (another Gauss-Newton step: at most "
             f"{self.newton_step:.2g} standard errors)"
         ]
         if self.is_profiled:
-            lines.append("the errors of the inputs are those that were stated")
+            lines.append("the inputs were unknowns, and their errors count as they were stated")
         lines += [f"the data do not determine {text}" for text in self.undetermined[:MOST_LINES]]
         if len(self.undetermined) > MOST_LINES:
             lines.append(f"... and {len(self.undetermined) - MOST_LINES} combinations more")

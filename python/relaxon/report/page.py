@@ -310,8 +310,9 @@ class _Page:
             return ""
         place = ("explanation", "standard_errors")
         cluster = html.escape(errors["cluster"])
+        hessian = "profiled" if errors["profiled"] else "Gauss-Newton"
         text = (
-            f"<p>Standard errors come from the Gauss-Newton Hessian and are clustered by {cluster} "
+            f"<p>Standard errors come from the {hessian} Hessian and are clustered by {cluster} "
             f"({self.number(*place, 'samples', form=',')} {cluster}s), corrected for leverage. "
             f"They assume that {cluster}s are independent of each other, whatever the correlation "
             f"within one; {cluster}s that follow each other in time may not be, and errors are "

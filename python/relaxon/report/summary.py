@@ -272,6 +272,7 @@ def _explanation(explanation: Explanation) -> dict[str, Any]:
         else {
             "samples": errors.n_samples,
             "cluster": errors.cluster,
+            "profiled": errors.is_profiled,
             "newton_step": _finite(errors.newton_step),
             "undetermined": list(errors.undetermined),
         },
