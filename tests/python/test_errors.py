@@ -252,7 +252,7 @@ def test_inputs_of_every_sweep(name: str) -> None:
         "jvp": lambda: model.jvp(bad, dict(model.params)),
         "vjp": lambda: model.vjp(bad, good),
         "check_gradient": lambda: rx.check_gradient(model, bad, good),
-        "fit": lambda: rx.fit(model, bad, good, steps=1),
+        "fit": lambda: rx.fit(model, bad, good, steps=1, inputs="given"),
     }
     kept = bad.tobytes() if isinstance(bad, np.ndarray) else None
     for call in calls.values():

@@ -171,7 +171,7 @@ def fit_inputs(
         refuse(
             "x",
             "no gaps (NaN) with inputs='given'",
-            f"{np.count_nonzero(gaps)}, the first at index {first}",
+            f"{np.count_nonzero(gaps)}: nan first at index {first}",
             fix="inputs='drop' leaves out targets that read one",
         )
     is_free = mode == "estimate" or (mode == "fill" and gaps is not None)
