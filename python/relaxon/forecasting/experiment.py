@@ -254,19 +254,21 @@ class Experiment:
         has_blocks = self.options.inputs in ("fill", "estimate")
         if has_blocks:
             training = replace(training, groups=self._scores.blocks(training))
+        groups = training.groups
         if training.n_clusters(self.split.mask) < 2:
             explanation = explain(model)
             alone = "no standard errors: the training pairs are one cluster alone"
             explanation = replace(explanation, note=f"{explanation.note}\n{alone}".strip())
         else:
-            data, groups = (training.x, training.y), training.groups
+            data = (training.x, training.y)
             loss, threads = self._loss, self.options.threads
             explanation = explain(model, data, loss, threads, groups, fitted.inputs)
         errors = explanation.standard_errors
         members = getattr(self.data, "members", None)
         lead = 1 if self.split.scaling is None else self.split.scaling.lead
         length = block_length(len(training) // (1 if members is None else len(members)), lead)
-        if errors is not None and length > 1 and (has_blocks or lead > 1):
+        # Pairs without times have no blocks: each is a cluster.
+        if errors is not None and length > 1 and groups is not None and (has_blocks or lead > 1):
             notes = [
                 *explanation.note.splitlines(),
                 f"blocks are {length} consecutive times: pairs that share times share errors and "

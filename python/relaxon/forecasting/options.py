@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields
 from types import MappingProxyType
 from typing import Any
 
-from .._validate import check_choice, refuse
+from .._validate import check_choice, check_number, refuse
 from ..grid import CONDITIONS, Dirichlet, Grid
 from ..operators import ADR, Banded, Dense, Moments, Operator
 from ..training.inputs import MODES
@@ -149,11 +149,18 @@ class Options:
         ------
         ValueError
             Naming the first such option; a value that asks for nothing is none. Also if operator
-            or optimizer are misspelt.
+            or optimizer are misspelt, the optimizer takes no unknown inputs, or errors are none.
         """
         check_choice("operator", self.operator, tuple(OPERATORS))
         check_choice("optimizer", self.optimizer_used, tuple(OPTIMIZERS))
         check_choice("inputs", self.inputs, MODES)
+        # In the unit of the data, before anything has another.
+        for name in ("input_error", "target_error"):
+            if getattr(self, name) is not None:
+                check_number(name, getattr(self, name), 0.0, is_open=True)
+        if self.inputs in ("fill", "estimate") and self.optimizer_used != "lbfgs":
+            rule = f"lbfgs with --inputs {self.inputs}, which makes inputs unknowns"
+            refuse("optimizer", rule, self.optimizer)
         if self.weights is not None:
             check_choice("weights", self.weights, WEIGHTS)
         for name, effect in _EFFECTS.items():

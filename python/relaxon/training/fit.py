@@ -40,7 +40,7 @@ class Fit:
     Attributes
     ----------
     model : Relaxation
-        The best on the validation data where given, else the last.
+        The best on the validation data where given, else the last; with estimated inputs the last.
     history : History
         Values per step.
     status : Status
@@ -80,7 +80,9 @@ class Fit:
             if history.penalty.any():
                 parts.append(f"penalty={history.penalty[-1]:.6g}")
         if np.isfinite(history.validation_loss).any():
-            parts.append(f"validation_loss={np.nanmin(history.validation_loss):.6g}")
+            has_last = self.inputs is not None and self.inputs.is_estimated
+            own = history.validation_loss[-1] if has_last else np.nanmin(history.validation_loss)
+            parts.append(f"validation_loss={own:.6g}")
         parts += [f"seconds={self.seconds:.3g}", f"model={self.model!r}"]
         return f"Fit({', '.join(parts)})"
 
@@ -306,11 +308,15 @@ def fit(
         validation: Validation | None,
         errors: InputErrors | None,
     ) -> tuple[Fit, Array]:
+        own = settings
+        best = "parameters" if validation is None else "best"
+        if errors is not None and inputs == "estimate":
+            # Validation inputs with errors would choose the model with the bias of these.
+            own, best = {**settings, "patience": None}, "parameters"
         descent = start_descent(
-            start, x, y, loss=loss, validation=validation, input_errors=errors, **settings
+            start, x, y, loss=loss, validation=validation, input_errors=errors, **own
         )
         follower = _Follower(descent, steps, begin, follow, show)
-        best = "parameters" if validation is None else "best"
 
         def why_stalled(last: Relaxation, names: list[str], n_steps: int) -> str:
             return describe_stall(last, x, y, loss, names, n_steps, threads)

@@ -16,7 +16,7 @@ J. Vandewalle, The Total Least Squares Problem (1991).
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
@@ -95,7 +95,12 @@ def layer_terms(
 
 
 def find_target_errors(
-    model: Relaxation, x: Array, y: Any, loss: Distance, spread: Array
+    model: Relaxation,
+    x: Array,
+    y: Any,
+    loss: Distance,
+    spread: Array,
+    has_input_error: bool = True,
 ) -> tuple[float, ...]:
     """Standard deviation of the targets' errors, from residuals, per layer with targets.
 
@@ -110,6 +115,8 @@ def find_target_errors(
         Data and weights.
     spread : ndarray
         Standard deviations of the inputs.
+    has_input_error : bool, default True
+        Whether those of observed inputs were given, and could be given smaller.
 
     Returns
     -------
@@ -140,15 +147,24 @@ def find_target_errors(
         through = np.where(counted, tangent.reshape(counted.shape), 0.0).astype(np.float64)
         theirs = float(np.sum(weights[:, k] * through**2)) / total
         if not ours > theirs:
-            refuse(
-                "target_error",
-                "a number where residuals are smaller than what errors of the inputs contribute",
-                f"None: mean square {ours:.4g} of the residuals of layer {layer}, {theirs:.4g} "
-                "through the inputs",
-                fix="lower input_error, or give target_error",
-            )
+            _refuse_residuals(ours, theirs, layer, has_input_error)
         errors.append(float(np.sqrt(ours - theirs)))
     return tuple(errors)
+
+
+def _refuse_residuals(ours: float, theirs: float, layer: int, has_input_error: bool) -> NoReturn:
+    """In ratios, which hold in every unit."""
+    got, fix = f"residuals of layer {layer} that are 0", "give target_error"
+    if ours > 0.0:
+        got = (
+            f"{theirs / ours:.4g} times the mean square of the residuals of layer {layer} through "
+            "the inputs"
+        )
+        if has_input_error:
+            share = float(np.sqrt(ours / theirs))
+            fix = f"lower input_error to less than {share:.3g} of what it is, or give target_error"
+    rule = "a number where residuals are smaller than what errors of the inputs contribute"
+    refuse("target_error", rule, f"None, with {got}", fix=fix)
 
 
 def balance(

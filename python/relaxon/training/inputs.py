@@ -104,7 +104,8 @@ class Inputs:
         if self.n_gaps:
             share = f"{self.n_left} of {self.n_targets} targets ({self._share:.1%})"
             verb = "count" if self.mode == "drop" else "have none within reach"
-            line = f"{self.n_gaps} inputs are missing: {share} {verb}"
+            noun = "input is" if self.n_gaps == 1 else "inputs are"
+            line = f"{self.n_gaps} {noun} missing: {share} {verb}"
             if self.mode == "drop":
                 line += ", the others read one"
             lines.append(line)
@@ -127,6 +128,11 @@ class Inputs:
                 "not tell it"
             )
         return lines
+
+    @property
+    def is_estimated(self) -> bool:
+        """Whether observed inputs were unknowns, too."""
+        return self.mode == "estimate" and self.errors is not None
 
     @property
     def _share(self) -> float:
@@ -421,7 +427,7 @@ def _fit_free(
         if gaps is not None:
             assert inputs.reach is not None
             near = drop_targets(model, gaps, y, loss, inputs.reach)[0]
-        errors = find_target_errors(model, x, y, near, spread)
+        errors = find_target_errors(model, x, y, near, spread, error is not None)
     own, strength = balance(model, x, y, loss, errors)
     unknowns = InputErrors(x, spread, strength, *links)
     fitted, states = run(model, x, y, own, validation, unknowns)
