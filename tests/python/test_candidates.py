@@ -144,3 +144,19 @@ def test_positions_beside_a_field_become_its_coordinates(tmp_path: Path) -> None
     assert pairs.grid.names == ("nlon",)
     assert pairs.grid.unit == ("m",)
     assert pairs.grid.boundary == (("periodic", "periodic"),)
+
+
+def test_forecasts_name_no_variable_that_they_lack() -> None:
+    """Bounds, flags and areas stay behind, and so do the attributes that name them."""
+    da = cmip()["tas"].assign_attrs(ancillary_variables="area_flag", note="kept")
+    pairs = rx.datasets.from_xarray(da)
+    model = rx.Relaxation(rx.ADR(pairs.grid), depth=2).with_scaling(pairs.scaling)
+    given = {name: dict(c.attrs) for name, c in da.coords.items()}
+    assert "bounds" in given["time"]
+    later = model.predict_xarray(da)
+    assert later.attrs == {"units": "hPa", "note": "kept"}
+    assert not any("bounds" in c.attrs for c in later.coords.values())
+    assert {name: c.attrs for name, c in da.coords.items()} == given
+    # What comes along may be named.
+    there = model.predict_xarray(da.assign_coords(crs=0, areacella=("longitude", np.ones(36))))
+    assert there.attrs == {"grid_mapping": "crs", "cell_measures": "area: areacella", **later.attrs}

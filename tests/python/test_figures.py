@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import re
 from typing import Any
 
@@ -15,7 +16,7 @@ from relaxon.datasets.series import Series
 from relaxon.datasets.time_axis import TimeAxis
 from relaxon.forecasting.experiment import Experiment, Result
 from relaxon.forecasting.options import Options
-from relaxon.physics.plots import encode_png
+from relaxon.physics.plots import draw_field, encode_png, make_panels
 from relaxon.report.figures import depth_figure, loss_figure, prediction_figure
 from relaxon.report.page import render_page
 from relaxon.report.summary import summary_of
@@ -146,3 +147,25 @@ def test_pictures_of_pairs_show_values_as_given() -> None:
     assert len(limits) == 1
     assert "no unit" in labels(result.explanation.plot())
     assert "1" not in labels(result.explanation.plot())
+
+
+def test_longitudes_all_the_way_round_stand_side_by_side() -> None:
+    """Their names take the place that a map beside others has."""
+    around = np.arange(0.0, 360.0, 15.0)
+    coordinates = Coordinates.read(
+        [
+            ("latitude", np.arange(-75.0, 76.0, 15.0), {"units": "degrees_north"}),
+            ("longitude", around, {"units": "degrees_east"}),
+        ]
+    )
+    figure, panels = make_panels(3, coordinates)
+    values = np.random.default_rng(0).standard_normal(coordinates.shape)
+    for axes in panels:
+        draw_field(figure, axes, coordinates, None, values, "K", "")
+    figure.draw_without_rendering()
+    for axes in panels:
+        texts = [text for text in axes.get_xticklabels() if text.get_text()]
+        boxes = [text.get_window_extent() for text in texts]
+        inside = [box for box in boxes if axes.bbox.x0 <= box.x0 + box.width / 2 <= axes.bbox.x1]
+        assert len(inside) >= 4
+        assert all(left.x1 < right.x0 for left, right in itertools.pairwise(inside))

@@ -57,6 +57,18 @@ def with_gaps() -> Any:
     return da
 
 
+def packed() -> Any:
+    da = labelled(ring(N), valid_max=np.int16(4000))
+    da.encoding = {"dtype": "i2", "scale_factor": 0.01, "_FillValue": np.int16(-1)}
+    return da
+
+
+def single_precision() -> Any:
+    da = labelled(ring(N).astype("f4"))
+    da.encoding = dict.fromkeys(("_FillValue", "missing_value"), np.float32(1e20))
+    return da
+
+
 def of_other_calendar() -> Any:
     pytest.importorskip("cftime")
     times = xarray.date_range("2001-01-01", periods=N, calendar="360_day", use_cftime=True)
@@ -124,6 +136,21 @@ LINES: dict[str, tuple[Callable[[], Any], list[str], str]] = {
         ["space     level: 3 cells of 150 hPa, descending"],
         "",
     ),
+    "two levels": (
+        lambda: levels([850.0, 500.0]),
+        ["left out  level: 2 entries (850, 500), too few for .*; fit takes it for space without"],
+        "--select level=850.0",
+    ),
+    "packed": (
+        packed,
+        ["declared  missing by attributes: valid_max 4000, _FillValue -1 (numbers as stored)"],
+        "",
+    ),
+    "single precision": (
+        single_precision,
+        [r"declared  missing by attributes: _FillValue 1e\+20, missing_value 1e\+20$"],
+        "",
+    ),
     "one level": (lambda: levels([850.0]), ["left out  level: one entry (850.0)"], ""),
     "months": (
         monthly,
@@ -139,7 +166,11 @@ LINES: dict[str, tuple[Callable[[], Any], list[str], str]] = {
         ["anomaly   hour: a mean for each hour comes off"],
         "--anomaly hour",
     ),
-    "calendar": (of_other_calendar, ["step 1 day, calendar 360_day"], ""),
+    "calendar": (
+        of_other_calendar,
+        ["40 times, 2001-01-01 to 2001-02-10, step 1 day, calendar 360_day"],
+        "",
+    ),
     "odd steps": (
         lambda: labelled(ring(N)).isel(time=[*range(20), *range(25, N)]),
         ["time      2 of 35 times have no partner 1 hour later"],
@@ -184,7 +215,7 @@ def test_every_kind_of_line(
     assert printed.err == ""
     for line in lines:
         pattern = re.sub(r"([()])", r"\\\1", line)
-        assert re.search(pattern, printed.out), printed.out
+        assert re.search(pattern, printed.out, re.MULTILINE), printed.out
     assert "refused" not in printed.out
     *_, empty, command = printed.out.splitlines()
     assert empty == ""

@@ -10,10 +10,12 @@ import numpy as np
 import pytest
 
 import relaxon as rx
+from relaxon.datasets.coordinates import Coordinates
 from relaxon.datasets.samples import Samples
 from relaxon.forecasting.experiment import Experiment
 from relaxon.forecasting.options import Options
-from relaxon.physics.remarks import Remark, number_remarks
+from relaxon.physics.coefficients import Process
+from relaxon.physics.remarks import Remark, number_remarks, read_remarks
 from relaxon.report.folder import write_report
 from relaxon.report.terminal import print_result
 
@@ -130,6 +132,19 @@ def test_one_number_for_cells_of_many_widths_is_marked(north: float, is_said: bo
         assert "from 85.2 to 111 km" in widths[0].text
     local = rx.Relaxation(rx.ADR(pairs.grid, space="local"), depth=2).with_scaling(pairs.scaling)
     assert [r for r in rx.explain(local).remarks if r.name == "uneven widths"] == []
+
+
+def test_widths_are_written_without_exponents() -> None:
+    latitudes, longitudes = np.linspace(-75.0, 75.0, 11), np.arange(0.0, 360.0, 15.0)
+    coordinates = Coordinates.read(
+        [
+            ("latitude", latitudes, {"units": "degrees_north"}),
+            ("longitude", longitudes, {"units": "degrees_east"}),
+        ]
+    )
+    process = Process("advection along longitude", "U", (1,), "m/s", np.zeros(()))
+    (remark,) = read_remarks([process], coordinates.grid(), coordinates, False)
+    assert "varies from 432 to 1670 km: it is converted with 1670 km," in remark.text
 
 
 def test_equal_texts_share_a_note() -> None:

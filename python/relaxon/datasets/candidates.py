@@ -7,6 +7,7 @@ grid mappings, cell measures and the like are, the attributes say that name them
 from __future__ import annotations
 
 import re
+from collections.abc import Container, Mapping
 from typing import TYPE_CHECKING, Any
 
 from .coordinates import kind_of, unit_of
@@ -15,7 +16,7 @@ from .roles import has_time
 if TYPE_CHECKING:
     from xarray import DataArray, Dataset
 
-__all__ = ["candidates_of", "with_positions"]
+__all__ = ["attributes_among", "candidates_of", "with_positions"]
 
 # Attributes of a variable whose words are names of variables that describe it.
 _NAMING = re.compile(
@@ -72,12 +73,43 @@ def with_positions(dataset: Dataset) -> Dataset:
     return changed
 
 
+def attributes_among(attributes: Mapping[Any, Any], names: Container[str]) -> dict[Any, Any]:
+    """Attributes without those that name variables which are not there.
+
+    Parameters
+    ----------
+    attributes : mapping
+        Of a variable.
+    names : container of str
+        The variables that are there.
+
+    Returns
+    -------
+    dict
+        All attributes but bounds, ancillary variables and the like that are elsewhere.
+    """
+    return {
+        key: value
+        for key, value in attributes.items()
+        if not _is_naming(key, value) or all(word in names for word in _words(value))
+    }
+
+
+def _is_naming(key: Any, value: Any) -> bool:
+    return isinstance(value, str) and _NAMING.fullmatch(str(key)) is not None
+
+
+def _words(value: str) -> list[str]:
+    """Names of variables; words before a colon say what they are."""
+    return [word.strip(",()") for word in value.split() if not word.endswith(":")]
+
+
 def _named(dataset: Dataset) -> set[str]:
     """What the attributes of all variables name; some of these xarray keeps as encoding."""
     named: set[str] = set()
     for name, data in dataset.variables.items():
         for key, value in {**data.encoding, **data.attrs}.items():
-            if isinstance(value, str) and _NAMING.fullmatch(str(key)):
+            if _is_naming(key, value):
                 named.update(word.strip(":,()") for word in value.split())
         bounds = _BOUNDS.fullmatch(str(name))
         if bounds and bounds[1] in dataset.variables:

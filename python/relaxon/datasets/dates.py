@@ -36,7 +36,10 @@ def time_text(time: Any, unit: str = "") -> str:
         return str(np.datetime_as_string(time, unit="auto"))
     if isinstance(time, np.timedelta64):
         return f"{time / SECOND:g} s"
-    return f"{time:g} {unit}".rstrip() if isinstance(time, np.number | float | int) else str(time)
+    if isinstance(time, np.number | float | int):
+        return f"{time:g} {unit}".rstrip()
+    # Of cftime.
+    return str(time.isoformat()).removesuffix(":00").removesuffix("T00:00")
 
 
 def has_cftime(times: NDArray[Any]) -> bool:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._validate import refuse
-from .candidates import candidates_of
+from .candidates import attributes_among, candidates_of
 from .coordinates import Coordinates
 from .decoding import decode_times
 from .missing import LIMITS, check_stand_ins, mask_invalid, mask_values
@@ -322,7 +322,8 @@ class Series:
         -------
         xarray.DataArray
             Name, attributes, type, and axes of `da` in their order and direction; its coordinates
-            but those along time or, where `da` has a single time, of dates.
+            but those along time or, where `da` has a single time, of dates. Attributes that name
+            variables which are not among these stay behind.
         """
         from xarray import DataArray
 
@@ -346,6 +347,8 @@ class Series:
             # What was not measured is not bound to what could be.
             attrs={key: value for key, value in da.attrs.items() if key not in LIMITS},
         )
+        for one in (labelled, *labelled.coords.values()):
+            one.attrs = attributes_among(one.attrs, set(coords))
         ordered: DataArray = labelled.transpose(*like.dims)
         return ordered.isel({time_name: 0}) if is_single else ordered
 

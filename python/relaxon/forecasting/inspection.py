@@ -37,6 +37,8 @@ MOST_ENTRIES = 6
 # many times in fewer years.
 FEWEST_RETURNS = 3
 FEWEST_YEARS = 2
+# Of which nothing tells whether they are even.
+TWO_ENTRIES = "too few for an axis of space"
 DAY = 86400.0
 SHORTEST_YEAR = 360.0 * DAY
 
@@ -198,12 +200,15 @@ def _look_at_variables(found: Inspection, dataset: Dataset) -> str | None:
         found.add("helpers", ", ".join(helpers))
     attributes = {**data.encoding, **data.attrs}
     declared = [
-        f"{key} {attributes[key]}"
+        # Text of the number in its own precision.
+        f"{key} {np.asarray(attributes[key])!s}"
         for key in LIMITS
         if key in attributes and not np.any(attributes[key] != attributes[key])
     ]
     if declared:
-        found.add("declared", f"missing by attributes: {', '.join(declared)}")
+        is_packed = not {"scale_factor", "add_offset"}.isdisjoint(attributes)
+        stored = " (numbers as stored)" if is_packed else ""
+        found.add("declared", f"missing by attributes: {', '.join(declared)}{stored}")
     return variable
 
 
@@ -219,22 +224,34 @@ def _look_at_axes(found: Inspection, da: DataArray) -> list[str]:
     for dim in roles.space:
         values, attributes = positions_of(da, dim)
         is_vertical = not kind_of(dim, attributes)[0]
-        if len(space) > 1 and is_vertical and (len(space) > 3 or not _is_even(dim, values)):
+        if len(space) == 1 or not is_vertical:
+            continue
+        if reason := _why_left_out(dim, values, len(space)):
             space.remove(dim)
-            left_out[dim] = "uneven" if not _is_even(dim, values) else "one axis too many"
+            left_out[dim] = reason
     choices = []
     for dim, reason in left_out.items():
         values = da[dim].values
         is_number = values.dtype.kind in "iuf"
         texts = [f"{entry:g}" if is_number else entry_as_text(entry) for entry in values]
+        without = "takes it for space" if reason == TWO_ENTRIES else "refuses it"
         text = f"{dim}: {len(texts)} entries ({_few(texts)}), {reason}"
-        found.add("left out", f"{text}; fit refuses it without --select")
+        found.add("left out", f"{text}; fit {without} without --select")
         choices.append(f"{dim}={entry_as_text(values[(len(values) - 1) // 2])}")
         found.options += ["--select", choices[-1]]
     for dim in map(str, da.dims):
         if da.sizes[dim] == 1 and dim != roles.time:
             found.add("left out", f"{dim}: one entry ({entry_as_text(da[dim].values[0])})")
     return choices
+
+
+def _why_left_out(dim: str, values: Any, n_axes: int) -> str:
+    """Why an axis of space beside others had better be one entry; empty where it may stay."""
+    if not _is_even(dim, values):
+        return "uneven"
+    if len(values) == 2:
+        return TWO_ENTRIES
+    return "one axis too many" if n_axes > 3 else ""
 
 
 def _is_even(dim: str, values: Any) -> bool:

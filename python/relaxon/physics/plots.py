@@ -42,6 +42,8 @@ STRIP_INCHES = 1.55
 # Maps flatter than this stand below each other, others side by side.
 STRIP_ASPECT = 0.2
 MOST_COLUMNS = 3
+# Between longitudes all the way round, whose names have to stand side by side.
+DEGREES, DEGREES_OF_STRIPS = 90.0, 60.0
 ARROWS_PER_INCH = 4.4
 # Of coefficients: a few cells at coasts would otherwise take the whole colour range.
 COLOUR_PERCENTILE = 98.0
@@ -168,6 +170,7 @@ def draw_field(
         coordinates = Coordinates(coordinates.axes[1:])
     exists = np.isfinite(values) if mask is None else mask & np.isfinite(values)
     existing = np.ma.masked_where(~exists, values)
+    degrees = DEGREES_OF_STRIPS if is_strip(coordinates) else DEGREES
     axes.set_title(
         escape(title), fontsize="medium" if is_strip(coordinates) else "small", loc="left"
     )
@@ -200,13 +203,16 @@ def draw_field(
             {"aspect": 8.0} if is_strip(coordinates) else {"aspect": 25.0, "shrink": 0.8}
         )
         figure.colorbar(drawn, ax=axes, label=escape(unit), pad=0.01, extend=extend, **size)
-        _label(axes.yaxis, coordinates.axes[0])
-    _label(axes.xaxis, across)
+        _label(axes.yaxis, coordinates.axes[0], degrees)
+    _label(axes.xaxis, across, degrees)
     axes.label_outer()
 
 
-def _label(drawn: Any, axis: Axis) -> None:
-    """Name and ticks of an axis; degrees of the earth get their direction."""
+def _label(drawn: Any, axis: Axis, degrees: float) -> None:
+    """Name and ticks of an axis, so many degrees apart where it goes all the way round.
+
+    Degrees of the earth get their direction.
+    """
     from matplotlib.ticker import FuncFormatter, MultipleLocator
 
     is_degrees = axis.kind and axis.spacing_unit == "m"
@@ -215,7 +221,7 @@ def _label(drawn: Any, axis: Axis) -> None:
     if not is_degrees:
         return
     if axis.is_periodic:
-        drawn.set_major_locator(MultipleLocator(60.0))
+        drawn.set_major_locator(MultipleLocator(degrees))
     sides = ("N", "S") if axis.kind == "latitude" else ("E", "W")
 
     def direction(value: float, _: object) -> str:

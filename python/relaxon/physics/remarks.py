@@ -16,6 +16,7 @@ import numpy as np
 from ..datasets.coordinates import Coordinates
 from ..grid import Grid
 from .coefficients import Process
+from .numbers import format_number
 from .stability import format_percent
 
 __all__ = ["Remark", "number_remarks", "read_remarks"]
@@ -184,12 +185,15 @@ def _about_axis(
         unit, factor = grid.unit[axis], 1.0
         if unit == "m" and narrowest > 1e4:
             unit, factor = "km", 1e-3
+        low, high, middle = (
+            format_number(width * factor, 3)
+            for width in (narrowest, widest, float(grid.spacing[axis]))
+        )
         found.append(
             (
                 "uneven widths",
-                f"one number for cells whose width along {name} varies from "
-                f"{narrowest * factor:.3g} to {widest * factor:.3g} {unit}: it is converted with "
-                f"{grid.spacing[axis] * factor:.3g} {unit}, the width at the mean latitude",
+                f"one number for cells whose width along {name} varies from {low} to {high} "
+                f"{unit}: it is converted with {middle} {unit}, the width at the mean latitude",
             )
         )
     return found

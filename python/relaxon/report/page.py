@@ -62,7 +62,8 @@ def render_page(summary: Mapping[str, Any], figures: Mapping[str, bytes | str]) 
             figures["prediction"],
             "Truth, prediction and error of one held-out sample",
             "Truth, prediction and error of one held-out sample: the one whose error is the median "
-            f"of all. Shown: {summary['quantity']}. The three share their scale.",
+            f"of all. Shown: {summary['quantity']}. The three share their scale. "
+            "Cells that are masked, or have no value or forecast, are left out.",
         ),
         depth=_figure(
             figures["depth"],
