@@ -100,3 +100,20 @@ def test_refusals_speak_of_what_was_typed(
     assert fit(path, tmp_path / "a", *options) != 0
     error = " ".join(capsys.readouterr().err.split())
     assert re.search(message, error)
+
+
+def test_fill_without_gaps_is_a_plain_fit(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    z = np.where(np.isnan(fields(40)), 0.0, fields(40))
+    da = xr.DataArray(z, dims=("time", "x"), name="h")
+    da.to_netcdf(tmp_path / "h.nc")
+    printed = []
+    for mode in ("drop", "fill"):
+        assert (
+            fit(tmp_path / "h.nc", tmp_path / mode, "--inputs", mode, "--optimizer", "lbfgs") == 0
+        )
+        printed.append(capsys.readouterr().out)
+    lines = [[line for line in text.splitlines() if "standard error" in line] for text in printed]
+    assert lines[0] == lines[1]
+    assert "block" not in printed[1]

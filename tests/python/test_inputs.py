@@ -484,6 +484,9 @@ def test_what_unknown_inputs_do_not_go_with() -> None:
         rx.fit(model_of(8, 2), x, 0.5 * x, loss=rx.Huber(), optimizer=LBFGS, **settings)
     with pytest.raises(ValueError, match=r"'batch_size'"):
         rx.fit(model_of(8, 2), x, 0.5 * x, batch_size=2, optimizer=LBFGS, **settings)
+    for end in ({"lift": rx.Lift(8)}, {"readout": rx.Readout(8)}):
+        with pytest.raises(ValueError, match=r"'inputs'.*with a lift or a readout.*'estimate'"):
+            rx.fit(model_of(8, 2, **end), x, 0.5 * x, optimizer=LBFGS, **settings)
     fit = rx.fit(model_of(8, 2), x, 0.5 * x, optimizer=LBFGS, **settings)
     with pytest.raises(ValueError, match=r"'inputs'.*\(6, 8\)"):
         rx.explain(fit.model, (x[:4], 0.5 * x[:4]), inputs=fit.inputs)

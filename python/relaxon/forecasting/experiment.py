@@ -251,7 +251,7 @@ class Experiment:
     def _explain(self, fitted: Fit) -> Explanation:
         """With standard errors where there are clusters enough."""
         training, model = self.split.training, fitted.model
-        has_blocks = self.options.inputs in ("fill", "estimate")
+        has_blocks = fitted.inputs is not None and fitted.inputs.errors is not None
         if has_blocks:
             training = replace(training, groups=self._scores.blocks(training))
         groups = training.groups

@@ -19,6 +19,12 @@ from .split import Split
 
 __all__ = ["Scores"]
 
+_CURES = {
+    "training": "use --inputs estimate or fill",
+    "validation": "another --validation or --holdout has other times",
+    "held_out": "another --holdout has other times",
+}
+
 
 @dataclass(frozen=True, eq=False)
 class Scores:
@@ -60,12 +66,8 @@ class Scores:
             check_gaps(self.model)
             is_needed = name != "training" or inputs == "drop"
             if is_needed and not self._has_targets(part, stencil_reach(self.model)):
-                refuse(
-                    "DATA",
-                    f"a target in the part '{name}' without a gap of the input within reach",
-                    "none",
-                    fix="use --inputs estimate or fill" if name == "training" else "",
-                )
+                rule = f"a target in the part '{name}' without a gap of the input within reach"
+                refuse("DATA", rule, "none", fix=_CURES[name])
 
     def gaps(self, samples: Samples) -> NDArray[np.bool_]:
         """Where an existing cell has no input."""

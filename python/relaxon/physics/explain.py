@@ -325,7 +325,8 @@ def explain(
         its own.
     inputs : Inputs, optional
         ``fit.inputs`` of the fit, where x has gaps or its errors were estimated: standard errors
-        then are those of that fit. Without it, targets near gaps in x do not count.
+        then are those of that fit. Without it, targets near gaps in x do not count. Pairs of one
+        series share what was observed, and its errors: `groups` of consecutive times allow for it.
 
     Returns
     -------

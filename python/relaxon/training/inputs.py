@@ -184,6 +184,9 @@ def fit_inputs(
     # Before anything is trained.
     error, targets = None, None
     if is_free:
+        if model.lift is not None or model.readout is not None:
+            rule = "'drop' or 'given' with a lift or a readout: unknown inputs are fields"
+            refuse("inputs", rule, repr(mode))
         if gaps is None:
             x = model._check_input(x)
         if input_error is not None:
