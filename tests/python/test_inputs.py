@@ -387,12 +387,17 @@ def test_balance_weighs_layers_by_their_errors() -> None:
         ({"inputs": "estimate", "input_error": -np.ones(8)}, "'input_error'.*above 0 .*, got -1"),
         ({"inputs": "estimate", "input_error": 0.1, "target_error": [1, 2]}, "'target_error'.*2"),
         ({"inputs": "estimate", "input_error": 0.1, "target_error": -1.0}, "'target_error'"),
+        ({"inputs": "fill", "target_error": "a"}, "'target_error'.*real number, got 'a'"),
+        ({"inputs": np.ones(3)}, "'inputs'.*one of 'drop'"),
+        ({"input_error": np.ones((6, 8))}, r"'input_error'.*an array of shape \(6, 8\)"),
+        ({"inputs": "estimate", "input_error": np.ones(8) * 1j}, "'input_error'.*complex"),
     ],
 )
 def test_bad_arguments_are_named(options: dict[str, Any], message: str) -> None:
     x = smooth((6, 8), 1)
-    with pytest.raises(ValueError, match=message):
-        rx.fit(model_of(8, 2), x, 0.5 * x, optimizer=LBFGS, **options)
+    x[0, 0] = np.nan
+    with pytest.raises((TypeError, ValueError), match=message):
+        rx.fit(model_of(8, 2), x, np.zeros((6, 8)), optimizer=LBFGS, **options)
 
 
 def test_what_is_wrong_is_said_before_anything_is_trained() -> None:

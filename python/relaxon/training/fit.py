@@ -11,14 +11,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .._validate import check_instance, check_integer, refuse
+from .._validate import check_choice, check_instance, check_integer, refuse
 from ..model import Relaxation
 from .constraints import Bounds
 from .descent import MOST_STEPS, STRETCH_SECONDS, Descent, Validation, start_descent
 from .divergence import DivergenceError, diverge
 from .history import History, State, Status
 from .input_errors import InputErrors
-from .inputs import Inputs, fit_inputs
+from .inputs import MODES, Inputs, fit_inputs
 from .losses import Distance, SquaredDistance
 from .optimizers import LBFGS, Optimizer, SteepestDescent
 from .penalties import Penalty
@@ -280,7 +280,8 @@ def fit(
     check_instance("model", model, Relaxation)
     check_integer("steps", steps, 1, MOST_STEPS)
     follow = _check_callbacks(callbacks)
-    if inputs in ("fill", "estimate") and not isinstance(optimizer, LBFGS):
+    mode = check_choice("inputs", inputs, MODES)
+    if mode in ("fill", "estimate") and not isinstance(optimizer, LBFGS):
         check_instance("optimizer", optimizer, Optimizer)
         rule = f"LBFGS() with inputs={inputs!r}, which makes inputs unknowns"
         refuse("optimizer", rule, repr(optimizer), TypeError)

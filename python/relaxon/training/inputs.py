@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .._validate import check_choice, check_instance, check_number, read_array, refuse
+from .._validate import check_instance, check_number, read_array, refuse
 from ..model import Relaxation
 from .background import Prediction, predict_gaps
 from .gaps import Reach, check_gaps, find_gaps, model_reach, near_gaps, stencil_reach
@@ -168,7 +168,6 @@ def fit_inputs(
     Fit
         That of the last descent, with its `inputs`.
     """
-    check_choice("inputs", mode, MODES)
     check_instance("loss", loss, Distance)
     _check_errors(mode, input_error, target_error, loss)
     gaps = find_gaps(model, x)
@@ -325,7 +324,10 @@ def _check_errors(mode: str, input_error: Any, target_error: Any, loss: Distance
     ):
         if value is not None and mode not in modes:
             wanted = " or ".join(map(repr, modes))
-            refuse(name, f"None unless inputs is {wanted}", repr(value), fix="leave it out")
+            got = (
+                f"an array of shape {value.shape}" if isinstance(value, np.ndarray) else repr(value)
+            )
+            refuse(name, f"None unless inputs is {wanted}", got, fix="leave it out")
     if mode in ("estimate", "fill") and not isinstance(loss, SquaredDistance):
         refuse("loss", f"a SquaredDistance with inputs={mode!r}", repr(loss), TypeError)
 
@@ -478,7 +480,10 @@ def _check_input_error(value: Any, is_observed: NDArray[np.bool_]) -> float | Ar
     shape = is_observed.shape
     if np.ndim(value) == 0 and not isinstance(value, np.ndarray):
         return check_number("input_error", value, 0.0, is_open=True)
-    error = read_array("input_error", value).astype(np.float64)
+    error = read_array("input_error", value)
+    if error.dtype.kind not in "fiu":
+        refuse("input_error", "real numbers", f"an array of {error.dtype}", TypeError)
+    error = error.astype(np.float64)
     if not _broadcasts(error.shape, shape):
         refuse("input_error", f"one number, or an array that broadcasts to {shape}", error.shape)
     read = np.broadcast_to(error, shape)[is_observed]
@@ -489,10 +494,12 @@ def _check_input_error(value: Any, is_observed: NDArray[np.bool_]) -> float | Ar
 
 
 def _check_target_error(value: Any, n_layers: int) -> tuple[float, ...]:
-    values = value if isinstance(value, tuple | list | np.ndarray) else [value] * n_layers
+    if isinstance(value, np.ndarray):
+        value = value.tolist()
+    values = value if isinstance(value, tuple | list) else [value] * n_layers
     if len(values) != n_layers:
         refuse("target_error", f"one number, or {n_layers}, one per layer of `at`", repr(value))
-    return tuple(check_number("target_error", float(v), 0.0, is_open=True) for v in values)
+    return tuple(check_number("target_error", v, 0.0, is_open=True) for v in values)
 
 
 def _numbers(value: Any, scale: float) -> str:
