@@ -288,6 +288,39 @@ def test_validation_does_not_bring_the_bias_back() -> None:
     assert f"validation_loss={losses[-1]:.6g}" in repr(watched)
 
 
+@pytest.mark.parametrize(("mode", "within"), [("fill", 0.008), ("estimate", 0.015)])
+def test_clouds_do_not_overcorrect(mode: str, within: float) -> None:
+    """Inside a cloud of gaps neighbours tell nothing: targets there do not count."""
+    random = np.random.default_rng(3)
+    grid = rx.Grid((16, 16))
+    model = rx.Relaxation(rx.ADR(grid), depth=3, activation="identity", omega=0.8)
+    x = random.standard_normal((40, 16, 16))
+    for axis in (1, 2, 1, 2, 1, 2):
+        x = (x + 0.6 * (np.roll(x, 1, axis) + np.roll(x, -1, axis))) / 1.5
+    x /= np.std(x)
+    y = model.with_params({"D": np.array([0.15, 0.0, 0.15])})(x)
+    y += 0.1 * random.standard_normal(x.shape)
+    gaps = np.zeros(x.shape, np.bool_)
+    for sample in gaps:
+        for _ in range(3):
+            rows, columns = (np.arange(5) + random.integers(16) for _ in range(2))
+            sample[np.ix_(rows % 16, columns % 16)] = True
+    settings: dict[str, Any] = {"inputs": mode, "optimizer": LBFGS, "target_error": 0.1}
+    if mode == "estimate":
+        x = x + 0.2 * random.standard_normal(x.shape)
+        settings["input_error"] = 0.2
+    seen = np.where(gaps, np.nan, x)
+    fit = rx.fit(model, seen, y, **settings)
+    assert fit.inputs is not None
+    assert fit.inputs.n_left < fit.inputs.n_counted < fit.inputs.n_targets
+    assert f"{fit.inputs.n_counted} count, the others read a gap" in str(fit.inputs)
+    assert fit.model.params["D"][[0, 2]] == pytest.approx(0.15, abs=within)
+    # Standard errors leave out the same targets: the fit is at the minimum.
+    errors = rx.explain(fit.model, (seen, y), inputs=fit.inputs).standard_errors
+    assert errors is not None
+    assert errors.newton_step < 0.01
+
+
 # -- standard errors -------------------------------------------------------------------------------
 
 

@@ -40,6 +40,8 @@ Data = tuple[Any, ...]
 MODES = ("drop", "given", "fill", "estimate")
 # Below this share of targets that are left, dropping is a poor choice.
 LEAST_SHARE = 0.25
+# Share of the neighbours of a gap: with more than that observed, its prediction stands on its own.
+LEAST_SEEN = 0.5
 # Of the spread of a gap: its smallest standard deviation, in those of all inputs.
 LEAST_SPREAD = 1e-6
 
@@ -69,6 +71,11 @@ class Inputs:
         False where it was found from the residuals.
     errors : InputErrors or None
         The unknowns, for standard errors.
+    is_lonely : ndarray of bool, or None
+        With unknown inputs, gaps of which half of the neighbours or more are not observed: targets
+        within reach of one do not count.
+    n_counted : int
+        Targets that count with unknown inputs.
     """
 
     mode: str
@@ -81,6 +88,8 @@ class Inputs:
     target_error: tuple[float, ...] | None = None
     is_target_error_given: bool = False
     errors: InputErrors | None = dataclasses.field(default=None, repr=False)
+    is_lonely: Array | None = dataclasses.field(default=None, repr=False)
+    n_counted: int = 0
 
     def __str__(self) -> str:
         return "\n".join(self.describe())
@@ -108,6 +117,11 @@ class Inputs:
             line = f"{self.n_gaps} {noun} missing: {share} {verb}"
             if self.mode == "drop":
                 line += ", the others read one"
+            elif 0 < self.n_counted < self.n_targets:
+                line += (
+                    f", {self.n_counted} count, the others read a gap whose neighbours are mostly "
+                    "missing, too"
+                )
             lines.append(line)
         is_unfinished = self.mode == "estimate" or (self.mode == "fill" and self.n_gaps > 0)
         if is_unfinished and self.errors is None:
@@ -244,6 +258,8 @@ def known_inputs(
             place = tuple(int(i) for i in np.argwhere(is_other)[0])
             values = f"{known[place]} where x has {np.asarray(x)[place]}, at index {place}"
             refuse("inputs", "those of a fit to these data", values)
+        if inputs.is_lonely is not None:
+            loss, _, _ = drop_targets(model, inputs.is_lonely, y, loss, inputs.reach or ())
         return (known, y), balance(model, known, y, loss, inputs.target_error)[0]
     gaps = find_gaps(model, x)
     if gaps is None or (inputs is not None and inputs.mode == "given"):
@@ -425,13 +441,14 @@ def _fit_free(
 ) -> tuple[Fit, Inputs]:
     """Parameters and unknown inputs together, from a fit without targets near gaps."""
     model = base.model
-    x, spread, links = _know_inputs(model, x, gaps, error)
+    x, spread, links, is_lonely = _know_inputs(model, x, gaps, error)
+    near, n_counted = loss, 0
+    if gaps is not None:
+        assert inputs.reach is not None
+        near, _, _ = drop_targets(model, gaps, y, loss, inputs.reach)
+        loss, _, n_counted = drop_targets(model, is_lonely, y, loss, inputs.reach)
     errors = given
     if errors is None:
-        near = loss
-        if gaps is not None:
-            assert inputs.reach is not None
-            near = drop_targets(model, gaps, y, loss, inputs.reach)[0]
         errors = find_target_errors(model, x, y, near, spread, error is not None)
     own, strength = balance(model, x, y, loss, errors)
     unknowns = InputErrors(x, spread, strength, *links)
@@ -443,26 +460,36 @@ def _fit_free(
         target_error=errors,
         is_target_error_given=given is not None,
         errors=unknowns,
+        is_lonely=is_lonely,
+        n_counted=n_counted,
     )
 
 
 def _know_inputs(
     model: Relaxation, x: Any, gaps: NDArray[np.bool_] | None, error: float | Array | None
-) -> tuple[Array, Array, tuple[NDArray[np.int64], NDArray[np.int64], Array]]:
-    """What is known of the inputs, its standard deviation, and how gaps move with neighbours."""
+) -> tuple[Array, Array, tuple[NDArray[np.int64], NDArray[np.int64], Array], Any]:
+    """What is known of the inputs, its standard deviation, how gaps move, and lonely gaps.
+
+    Gaps are predicted one by one. What is left of neighbouring ones is not independent: taken for
+    that, it would leave the inside of a cloud to the targets, which overcorrects.
+    """
     links = (np.empty(0, np.int64), np.empty((0, 0), np.int64), np.empty((0, 0), model.dtype))
     is_observed = _is_observed(model, x, gaps)
     spread = np.zeros(is_observed.shape)
     if error is not None:
         spread[is_observed] = np.broadcast_to(error, spread.shape)[is_observed]
+    is_lonely = None
     if gaps is not None:
         mean_error = float(np.sqrt(np.mean(spread[is_observed] ** 2)))
         x, found = _fill(model, x, gaps, mean_error)
         least = LEAST_SPREAD * float(np.std(x, where=_exists(model, x), dtype=np.float64))
         spread.ravel()[found.gaps] = np.maximum(np.sqrt(found.variance), least)
+        is_lonely = np.zeros(gaps.shape, np.bool_)
+        n_seen, n_all = np.count_nonzero(found.neighbours >= 0, axis=1), found.neighbours.shape[1]
+        is_lonely.ravel()[found.gaps] = n_seen <= LEAST_SEEN * n_all
         if error is not None:
             links = (found.gaps, found.neighbours, found.factors.astype(model.dtype))
-    return x, spread.astype(model.dtype), links
+    return x, spread.astype(model.dtype), links, is_lonely
 
 
 def _exists(model: Relaxation, x: Array) -> NDArray[np.bool_]:
