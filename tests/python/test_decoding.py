@@ -69,6 +69,10 @@ UNITS: dict[str, tuple[Any, str, str | None, list[str], str]] = {
     "days of old": (MONTHS, "days since 0850-02-27", None, ["0850-02-27", "0850-02-28"], "1 day"),
     "julian": (MONTHS, "days since 1900-02-28", "julian", ["1900-02-28", "1900-02-29"], "1 day"),
     "30 February": (MONTHS, "days since 2000-02-30", "360_day", ["2000-02-30", "2000-03"], "1 day"),
+    "weeks": (MONTHS, "weeks since 1960-01-01", None, ["1960-01-01", "1960-01-08"], "7 days"),
+    "capitals": (MONTHS, "Days Since 1960-01-01", None, ["1960-01-01", "1960-01-02"], "1 day"),
+    "underscores": (MONTHS, "days_since_1960-01-01", None, ["1960-01-01", "1960-01-02"], "1 day"),
+    "months in capitals": (MONTHS, "MONTHS SINCE 1960-01-01", None, ["1960-01-01"], "1 month"),
     "hours": (MONTHS * 6.0, "hours since 1900-01-01 00:00:0.0", None, ["1900-01-01"], "6 hours"),
 }
 
@@ -104,6 +108,7 @@ BAD_UNITS: dict[str, tuple[Any, str, str | None, str]] = {
     ),
     "no date": (range(3), "days since the flood", None, "got 'days since the flood' ."),
     "no months since": (range(3), "months since banana", None, "got 'months since banana' ."),
+    "no more": (range(3), "days since", None, "got 'days since' ."),
     "no unit": (range(3), "fortnights since 2000-01-01", None, "got 'fortnights since 2000-01-01'"),
     "no calendar": (
         range(3),

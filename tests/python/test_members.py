@@ -213,6 +213,7 @@ def test_the_picture_names_the_member() -> None:
 OTHERS: dict[str, tuple[str, Any, dict[str, Any], str, str]] = {
     "quantile": ("quantile", (0.1, 0.5, 0.9), {}, "by its name none of these", "quantile=0.5"),
     "expver": ("expver", (1, 5, 9), {}, "by its name none of these", "expver=5"),
+    "statistic": ("ensemble_statistic", (0, 1, 2), {}, "by its name", "ensemble_statistic=1"),
     "single": (
         "percentile",
         np.array([0.1, 0.2, 0.3], np.float32),

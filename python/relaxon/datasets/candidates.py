@@ -11,6 +11,7 @@ from collections.abc import Container, Mapping
 from typing import TYPE_CHECKING, Any
 
 from .coordinates import kind_of, unit_of
+from .decoding import is_since
 from .roles import has_time
 
 if TYPE_CHECKING:
@@ -124,7 +125,7 @@ def _is_field(dataset: Dataset, name: str, data: DataArray) -> bool:
         and data.dtype.kind in "iufc"
         and not {"flag_values", "flag_masks", "flag_meanings", "cf_role", "grid_mapping_name"}
         & set(attributes)
-        and " since " not in str(attributes.get("units", ""))
+        and not is_since(unit_of(attributes))
         and not _is_position(name, data)
         # A variable over a pair of bounds.
         and not {str(dim) for dim in data.dims} & {"bnds", "nbnd", "bounds", "nv", "tbnd"}

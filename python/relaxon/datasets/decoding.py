@@ -21,13 +21,18 @@ from .dates import months_later
 if TYPE_CHECKING:
     from xarray import DataArray
 
-__all__ = ["decode_times"]
+__all__ = ["decode_times", "is_since"]
 
 _MONTHS = re.compile(r"\s*(month|year)s?\s+since\s+(.*)", re.IGNORECASE)
-_SINCE = re.compile(r"\w+\s+since\b", re.IGNORECASE)
+_SINCE = re.compile(r"\s*(\w+?)[\s_]+since(?:[\s_]+|$)", re.IGNORECASE)
 _GREGORIAN = ("standard", "gregorian", "proleptic_gregorian")
 # What every version of xarray writes as datetime64.
 _FIRST_YEAR, _LAST_YEAR = 1678, 2261
+
+
+def is_since(unit: str) -> bool:
+    """Whether a unit is a length of time since a date, in whatever letters."""
+    return _SINCE.match(unit) is not None
 
 
 def decode_times(da: DataArray) -> DataArray:
@@ -57,7 +62,7 @@ def decode_times(da: DataArray) -> DataArray:
             continue
         if "%Y" in unit and is_axis:
             _refuse_unit(str(name), coordinate.attrs, "numbers that spell a date")
-        if _SINCE.match(unit):
+        if is_since(unit):
             try:
                 da = da.assign_coords({name: _decode(coordinate)})
             except (ValueError, OverflowError, TypeError) as error:
@@ -71,7 +76,8 @@ def _decode(coordinate: DataArray) -> tuple[Any, ...]:
     """Dimensions, dates, attributes and encoding."""
     import xarray
 
-    match = _MONTHS.match(unit_of(coordinate.attrs))
+    attributes = {**coordinate.attrs, "units": _plain(unit_of(coordinate.attrs))}
+    match = _MONTHS.match(attributes["units"])
     calendar = _calendar(coordinate.attrs)
     if match and calendar != "360_day":
         numbers = np.asarray(coordinate.values, np.float64)
@@ -81,12 +87,21 @@ def _decode(coordinate: DataArray) -> tuple[Any, ...]:
         return coordinate.dims, dates, others
     # Under a name of its own: it would be an index otherwise.
     dims = [f"{dim} of times" for dim in coordinate.dims]
-    encoded = xarray.Dataset({"dates": (dims, coordinate.values, coordinate.attrs)})
+    numbers = coordinate.values
+    if attributes["units"].startswith("week"):
+        numbers = 7.0 * numbers
+        attributes["units"] = re.sub("weeks?", "days", attributes["units"], count=1)
+    encoded = xarray.Dataset({"dates": (dims, numbers, attributes)})
     with warnings.catch_warnings():
         # That dates are those of cftime where others cannot be, and that NaN is none.
         warnings.simplefilter("ignore", RuntimeWarning)
         decoded = xarray.decode_cf(encoded, decode_timedelta=False)["dates"].load()
     return coordinate.dims, decoded.values, decoded.attrs, decoded.encoding
+
+
+def _plain(unit: str) -> str:
+    """The unit as the conventions write it."""
+    return _SINCE.sub(lambda match: f"{match[1].lower()} since ", unit, count=1).strip()
 
 
 def _months_since(numbers: NDArray[np.float64], reference: str, calendar: str) -> NDArray[Any]:

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from .._validate import refuse
 from .coordinates import kind_of, unit_of
+from .decoding import is_since
 
 if TYPE_CHECKING:
     from xarray import DataArray
@@ -52,7 +53,7 @@ _LABELS = re.compile(
     r"|year|season|month|week|day|dayofyear|doy|hour|step|lead|lead_?time|forecast_(period|hour)"
     r"|bands?|channels?|wave_?lengths?|wave_?numbers?|freq(uency|uencies)?"
     r"|variables?|var|param(eter)?s?|components?|modes?|eofs?|pc|pft|species|class(es)?|type"
-    r"|regions?|basins?|stations?|sites?|profiles?|trajector(y|ies)|obs",
+    r"|(ens(emble)?_)?stat(istic)?s?|regions?|basins?|stations?|sites?|profiles?|trajector(y|ies)|obs",
     re.IGNORECASE,
 )
 _LABEL_STANDARD_NAMES = {
@@ -291,7 +292,7 @@ def time_dim(da: DataArray, name: str) -> str:
 def has_time(da: DataArray) -> bool:
     """Whether an array has one axis of time, decoded or not."""
     for dim in da.dims:
-        if " since " in str(da[dim].attrs.get("units", "")):
+        if is_since(unit_of(da[dim].attrs)):
             return True
     try:
         return time_dim(da, "") in da.dims

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from .._validate import refuse
 from .candidates import candidates_of, with_positions
-from .decoding import decode_times
+from .coordinates import unit_of
+from .decoding import decode_times, is_since
 from .missing import mask_invalid
 from .selection import select_entries
 
@@ -89,7 +90,7 @@ def open_variable(
 def _has_raw_dates(da: DataArray, choice: str) -> bool:
     """Whether a choice is one among times that are numbers still."""
     name = choice.partition("=")[0].strip()
-    return name in da.coords and " since " in str(da[name].attrs.get("units", ""))
+    return name in da.coords and is_since(unit_of(da[name].attrs))
 
 
 @contextmanager

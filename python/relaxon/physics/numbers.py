@@ -65,7 +65,10 @@ def _to_place(value: float, place: int, size: float) -> str:
         exponent = max(_exponent(size, max(_exponent(size) - place + 1, 1)), place)
         text = f"{value / 10.0**exponent:.{exponent - place}f}e{exponent:+03d}"
     is_zero = not any(digit in "123456789" for digit in text.partition("e")[0])
-    return text.removeprefix("-") if is_zero else text
+    if is_zero:
+        # Nothing is left that an exponent could scale.
+        return "0" if "e" in text else text.removeprefix("-")
+    return text
 
 
 def _exponent(value: float, digits: int = MOST_DIGITS) -> int:
