@@ -10,10 +10,12 @@ import numpy as np
 import pytest
 
 import relaxon as rx
+from printed import one_line
 from relaxon import cli
 from relaxon.datasets.dates import elapsed, pack_times, unpack_times
 from relaxon.datasets.prediction import forecast_archive
 from relaxon.datasets.time_axis import TimeAxis
+from relaxon.datasets.variable import open_variable
 
 xarray = pytest.importorskip("xarray")
 
@@ -139,3 +141,40 @@ def test_forecasts_in_archives_can_be_read_again(tmp_path: Path) -> None:
             np.savez(tmp_path / "x.npz", x=archive["y"], time=archive["time"], calendar="360_day")
     read = forecast_archive(rx.load(model), tmp_path / "x.npz")
     assert read["time"][-1] == cftime.datetime(2003, 3, 30, calendar="360_day")
+
+
+@pytest.mark.parametrize(
+    ("first", "last"), [("0850-01-01", "0850-01-21"), ("2262-03-30", "2262-04-19")]
+)
+def test_any_year_from_the_command_line(first: str, last: str, tmp_path: Path) -> None:
+    """Nanoseconds reach neither: 850 was 2019, and April 2262 was 1677."""
+    pytest.importorskip("netCDF4")
+    data, out, later = tmp_path / "a.nc", tmp_path / "report", tmp_path / "f.nc"
+    da = field(np.arange(20))
+    da.time.attrs["units"] = f"days since {first}"
+    da.to_netcdf(data)
+    assert cli.main(["fit", str(data), "--out", str(out), "--steps", "2", "--depth", "2"]) == 0
+    model = str(out / "model.safetensors")
+    assert cli.main(["predict", model, str(data), "--out", str(later)]) == 0
+    time = open_variable(later).time.values[-1]
+    assert (time.isoformat() if hasattr(time, "isoformat") else str(time)).startswith(last)
+
+
+def test_dates_of_an_archive_that_do_not_fit_are_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pairs = rx.datasets.from_xarray(
+        field(np.datetime64("2001-01-01", "ns") + np.arange(9) * np.timedelta64(1, "D")),
+        anomaly="mean",
+    )
+    model = rx.Relaxation(rx.ADR(pairs.grid), depth=2).with_scaling(pairs.scaling)
+    model.save(tmp_path / "m.safetensors")
+    times = np.array(["2262-04-10", "2262-04-11"], "M8[ns]")
+    np.savez(tmp_path / "x.npz", x=np.ones((2, 6)), time=times)
+    files = [str(tmp_path / name) for name in ("m.safetensors", "x.npz", "y.npz")]
+    assert cli.main(["predict", files[0], files[1], "--out", files[2]]) == 2
+    assert "into datetime64[ns], too, got 2262-04-11" in one_line(capsys.readouterr().err)
+    np.savez(tmp_path / "x.npz", x=np.ones((2, 6)), time=times.astype("M8[s]"))
+    assert cli.main(["predict", files[0], files[1], "--out", files[2]]) == 0
+    with np.load(files[2]) as written:
+        assert str(written["time"][-1]).startswith("2262-04-12")

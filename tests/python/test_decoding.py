@@ -207,3 +207,17 @@ def test_a_missing_filter_is_no_damage(tmp_path: Path, monkeypatch: pytest.Monke
         monkeypatch.setattr(xarray, "open_dataset", fail)
         with pytest.raises(ValueError, match=words):
             open_variable(path)
+
+
+def test_months_since_a_date_from_the_command_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = saved(numbered(MONTHS, "months since 1960-01-15"), tmp_path / "a.nc")
+    report, out = tmp_path / "report", tmp_path / "f.nc"
+    assert cli.main(["fit", path, "--out", str(report), "--steps", "2", "--depth", "2"]) == 0
+    printed = capsys.readouterr()
+    assert printed.err == ""
+    assert "17 pairs of months to train on" in printed.out
+    assert cli.main(["predict", str(report / "model.safetensors"), path, "--out", str(out)]) == 0
+    with xarray.open_dataset(out) as written:
+        assert str(written.time.values[-1]).startswith("1962-01-15")

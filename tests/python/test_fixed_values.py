@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import relaxon as rx
+from printed import one_line
 from relaxon import cli, datasets
 from relaxon.datasets.samples import Samples
 from relaxon.datasets.series import Series
@@ -145,3 +146,22 @@ def test_pairs_have_no_scaling_and_their_numbers_stand() -> None:
     assert experiment.model.grid.boundary == ((rx.Dirichlet(100.0), rx.Dirichlet(20.0)),)
     fitted = experiment.run().fit.model
     assert float(fitted.params["D"][0]) == pytest.approx(D, rel=1e-3)
+
+
+def test_physics_between_walls_from_the_command_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path, out = tmp_path / "rod.nc", tmp_path / "out"
+    labelled(rod(hole=8)).to_netcdf(path)
+    command = ["fit", str(path), "--boundary", "100:20", "--mask-boundary", "60"]
+    options = ["--depth", str(N_SUBSTEPS), "--optimizer", "lbfgs", "--out", str(out)]
+    assert cli.main([*command, *options]) == 0
+    physics = json.loads((out / "summary.json").read_text())["physics"]
+    assert physics["diffusivity"]["unit"] == "m^2/s"
+    expected = N_SUBSTEPS * 0.5 * D * 0.05**2 / 10.0
+    assert physics["diffusivity"]["value"] == pytest.approx([expected], rel=1e-3)
+    capsys.readouterr()
+    assert cli.main([*command, *options, "--anomaly", "mean"]) == 2
+    message = one_line(capsys.readouterr().err)
+    assert "'boundary': expected no fixed value where the climatology that is removed" in message
+    assert "got 100 degC" in message

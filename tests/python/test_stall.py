@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
 import relaxon as rx
+from relaxon import cli
 from relaxon.training.stall import _distance, describe_stall
+from ring_data import write
 
 OPTIMIZERS: dict[str, Any] = {
     "fixed": rx.SteepestDescent(rate=1e-3),
@@ -114,3 +117,17 @@ def test_it_says_whether_steps_were_taken() -> None:
     assert "where training starts (tanh" in texts[0]
     assert "where training ends (tanh" in texts[1]
     assert describe_stall(model, fields(0.0), x, rx.SquaredDistance(), ["R"], 0, None) == ""
+
+
+def test_saturated_pairs_from_the_command_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    x = 290.0 + np.random.default_rng(1).standard_normal((40, 10))
+    data = write(tmp_path / "a.npz", x=x, y=np.roll(x, 1, axis=1))
+    command = ["fit", data, "--activation", "tanh", "--steps", "30", "--depth", "2"]
+    assert cli.main([*command, "--out", str(tmp_path / "out")]) == 0
+    printed = capsys.readouterr().out
+    assert "fit: stalled: no parameter changes the output" in printed
+    assert re.search(r"x is about 290 \+- .*scale both", printed)
+    assert "e+00" not in printed
+    assert "converged" not in (tmp_path / "out" / "report.html").read_text()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,8 @@ import numpy as np
 import pytest
 
 import relaxon as rx
+from printed import one_line
+from relaxon import cli
 from relaxon.datasets.collection import open_files
 from relaxon.datasets.units import is_same_unit
 
@@ -108,3 +111,41 @@ def test_files_of_one_series_may_spell_a_unit_differently(tmp_path: Path) -> Non
     assert np.array_equal(joined.values, da.values)
     with pytest.raises(ValueError, match=r"'DATA': expected the unit of .*a.nc, 'degC', .*got 'K'"):
         open_files([str(tmp_path / f"{name}.nc") for name in "ac"])
+
+
+def test_new_data_in_the_same_unit_from_the_command_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("netCDF4")
+    for name, unit in (("a", "degC"), ("b", "celsius"), ("c", "K")):
+        field(unit).to_netcdf(tmp_path / f"{name}.nc")
+    fit = ["fit", str(tmp_path / "a.nc"), "--steps", "2", "--depth", "2"]
+    assert cli.main([*fit, "--out", str(tmp_path / "out")]) == 0
+    predict = ["predict", str(tmp_path / "out" / "model.safetensors")]
+    out = ["--out", str(tmp_path / "f.nc")]
+    assert cli.main([*predict, str(tmp_path / "b.nc"), *out]) == 0
+    with xarray.open_dataset(tmp_path / "f.nc") as written:
+        assert written["t"].attrs["units"] == "celsius"
+    capsys.readouterr()
+    assert cli.main([*predict, str(tmp_path / "c.nc"), *out]) == 2
+    message = one_line(capsys.readouterr().err)
+    assert "expected values in 'degC', the unit of the scaling, got 'K'" in message
+
+
+@pytest.mark.parametrize("dtype", ["f2", "i4", "c16"])
+def test_types_that_are_offered_are_taken(dtype: str) -> None:
+    bits = " of 32 or 64 bits" if dtype == "f2" else ""
+    words = f"'t': expected floating-point numbers{bits}, got {np.dtype(dtype)}"
+    with pytest.raises(TypeError, match=words) as caught:
+        rx.datasets.from_xarray(field("K").astype(dtype))
+    for offered in re.findall(r"astype\('(\w+)'\)", str(caught.value)):
+        assert len(rx.datasets.from_xarray(field("K").astype(offered))) == 8
+    assert "bfloat16" not in str(caught.value)
+
+
+@pytest.mark.parametrize("dtype", [">f4", ">f8"])
+def test_numbers_of_either_end_are_taken(dtype: str) -> None:
+    """Classic netCDF files hold them the other way round than most processors."""
+    da = field("K").astype(dtype)
+    pairs = rx.datasets.from_xarray(da)
+    assert np.array_equal(pairs.x, rx.datasets.from_xarray(da.astype(f"=f{dtype[-1]}")).x)

@@ -158,9 +158,13 @@ class Series:
             names = ", ".join(candidates_of(given)) if hasattr(given, "data_vars") else ""
             fix = f"choose a variable of it: {names}" if names else ""
             refuse("da", "an xarray.DataArray", type(given).__name__, TypeError, fix)
-        da, name = mask_invalid(decode_times(da)), str(da.name or "data")
-        if da.dtype.kind != "f":
-            refuse(name, "floating-point numbers", str(da.dtype), TypeError, _number_fix(da.dtype))
+        name = str(da.name or "data")
+        # What another precision cannot hold would be taken for missing.
+        if da.dtype.kind != "f" or da.dtype.itemsize not in (4, 8):
+            kinds = "floating-point numbers"
+            kinds += " of 32 or 64 bits" if da.dtype.kind == "f" else ""
+            refuse(name, kinds, str(da.dtype), TypeError, _number_fix(da.dtype))
+        da = mask_invalid(decode_times(da))
         time_name = time_dim(da, name)
         if time_name not in da.dims:
             if step is None:
