@@ -62,6 +62,8 @@ class Prediction:
         Flat indices of the neighbours; -1 where there is none, or it is missing, too.
     factors : ndarray of float64, shape (n, k)
         What a gap moves by when a neighbour does; 0 where there is none.
+    n_missing : ndarray of int64, shape (n,)
+        How many of the neighbours are gaps, too.
     """
 
     filled: Field
@@ -69,6 +71,7 @@ class Prediction:
     variance: Field
     neighbours: NDArray[np.int64]
     factors: Field
+    n_missing: NDArray[np.int64]
 
 
 def predict_gaps(x: NDArray[Any], gaps: Bits, grid: Grid, error: float = 0.0) -> Prediction:
@@ -106,6 +109,7 @@ def predict_gaps(x: NDArray[Any], gaps: Bits, grid: Grid, error: float = 0.0) ->
     flat = np.flatnonzero(gaps)
     surroundings = _Surroundings(grid, exists, len(x))
     neighbours = surroundings.around(where)
+    n_missing = np.count_nonzero(surroundings.look(gaps, neighbours, False), axis=1)
     factors = np.zeros(neighbours.shape)
     # Constant fields need no neighbours, and their covariance has no inverse.
     if surroundings.n_neighbours and spread > 0.0:
@@ -122,7 +126,7 @@ def predict_gaps(x: NDArray[Any], gaps: Bits, grid: Grid, error: float = 0.0) ->
             anomaly[gaps] = np.einsum("gk,gk->g", factors, values)
             variance[gaps] = left[patterns.inverse]
     filled = np.where(gaps, anomaly + mean, x)
-    return Prediction(filled, flat, variance[gaps], neighbours, factors)
+    return Prediction(filled, flat, variance[gaps], neighbours, factors, n_missing)
 
 
 class _Surroundings:

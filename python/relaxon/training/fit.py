@@ -231,6 +231,24 @@ def fit(
         local parameter also one that broadcasts to its shape without the axes of the cells, which
         goes first where both are possible. ``np.array([0.0, -np.inf, 0.0])`` bounds the diagonal of
         a 2-D "D" from below and leaves its mixed component free.
+    inputs : {"drop", "given", "fill", "estimate"}, default "drop"
+        What becomes of gaps and errors in x. "drop": targets with a gap within reach do not count;
+        after a first fit, once more with the reach of its model, lead |U| + sqrt(2 D lead), where
+        that is larger than the operator's. "given": x as it is, gaps are refused. "fill": gaps are
+        unknowns beside the parameters, held to their prediction from observed neighbours; where a
+        quarter of these or more are gaps, too, targets within reach do not count. "estimate": all
+        inputs are, those observed held by ((x - estimate) / input_error)^2. The two need LBFGS and
+        SquaredDistance, and start from the fit of "drop". Inputs of validation samples are never
+        estimated: their targets near gaps do not count, and with "estimate" they choose and stop
+        the first fit alone, for errors in them prefer the bias that is to be undone.
+    input_error : float or array, optional
+        Standard deviation of the errors of x, in its unit, an array of a shape that broadcasts to
+        that of x; needed for "estimate". It is not read where x has no value.
+    target_error : float or sequence of float, optional
+        Standard deviation of what keeps y from the model's output, one for all or for each layer of
+        `at`, with "fill" and "estimate". Default: the residual variance of the first fit less what
+        errors of x contribute through the model; refused where that is not positive. Only ratios to
+        `input_error` matter, and pairs alone do not tell them.
 
     Returns
     -------

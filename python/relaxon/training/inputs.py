@@ -40,8 +40,8 @@ Data = tuple[Any, ...]
 MODES = ("drop", "given", "fill", "estimate")
 # Below this share of targets that are left, dropping is a poor choice.
 LEAST_SHARE = 0.25
-# Share of the neighbours of a gap: with more than that observed, its prediction stands on its own.
-LEAST_SEEN = 0.5
+# Share of the neighbours of a gap: with as many missing, its prediction does not stand on its own.
+MOST_MISSING = 0.25
 # Of the spread of a gap: its smallest standard deviation, in those of all inputs.
 LEAST_SPREAD = 1e-6
 
@@ -72,8 +72,8 @@ class Inputs:
     errors : InputErrors or None
         The unknowns, for standard errors.
     is_lonely : ndarray of bool, or None
-        With unknown inputs, gaps of which half of the neighbours or more are not observed: targets
-        within reach of one do not count.
+        With unknown inputs, gaps of which a quarter of the neighbours or more are gaps, too:
+        targets within reach of one do not count.
     n_counted : int
         Targets that count with unknown inputs.
     """
@@ -119,8 +119,8 @@ class Inputs:
                 line += ", the others read one"
             elif 0 < self.n_counted < self.n_targets:
                 line += (
-                    f", {self.n_counted} count, the others read a gap whose neighbours are mostly "
-                    "missing, too"
+                    f", {self.n_counted} count, the others read one whose neighbours are missing, "
+                    "too"
                 )
             lines.append(line)
         is_unfinished = self.mode == "estimate" or (self.mode == "fill" and self.n_gaps > 0)
@@ -485,8 +485,8 @@ def _know_inputs(
         least = LEAST_SPREAD * float(np.std(x, where=_exists(model, x), dtype=np.float64))
         spread.ravel()[found.gaps] = np.maximum(np.sqrt(found.variance), least)
         is_lonely = np.zeros(gaps.shape, np.bool_)
-        n_seen, n_all = np.count_nonzero(found.neighbours >= 0, axis=1), found.neighbours.shape[1]
-        is_lonely.ravel()[found.gaps] = n_seen <= LEAST_SEEN * n_all
+        n_most = MOST_MISSING * found.neighbours.shape[1]
+        is_lonely.ravel()[found.gaps] = found.n_missing >= n_most
         if error is not None:
             links = (found.gaps, found.neighbours, found.factors.astype(model.dtype))
     return x, spread.astype(model.dtype), links, is_lonely
