@@ -74,10 +74,10 @@ class RelaxationRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
     steps, tolerance, batch_size
         As for :func:`relaxon.fit`; default 500 and 1e-4.
     scale : bool, default True
-        Whether the model works on numbers of about 1: (X - mean_) / scale_, with one mean and one
-        standard deviation of all columns. With a grid y is of the same field and taken likewise,
-        without one by its own mean and deviation. Predictions are in the units of y; Dirichlet
-        values are in those of X.
+        Whether the model works on numbers of about 1: ``(X - mean_) / scale_`` with one mean and
+        one standard deviation of all columns. With a grid y is of the same field and taken
+        likewise, without one by its own mean and deviation. Predictions are in the units of y;
+        Dirichlet values are in those of X.
     l2, smoothness : float, default 0
         Strengths of :class:`relaxon.L2` on all parameters and of :class:`relaxon.Smoothness`, which
         needs coefficients per cell.
