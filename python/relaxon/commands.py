@@ -95,7 +95,7 @@ def predict(
     """Apply a saved model to data and write the forecast."""
     from .datasets.prediction import forecast, forecast_archive
     from .datasets.source import Source
-    from .files import write_atomic
+    from .durable import write_atomic
 
     if out.suffix not in (".npz", ".nc"):
         raise Failure(f"argument '--out': expected a name that ends in .npz or .nc, got {out}")
@@ -130,7 +130,7 @@ def predict(
 
 def explain(model_path: Path, out: Path | None) -> int:
     """Print the physics of a saved model; with a folder, write table and figure, too."""
-    from .files import write_atomic
+    from .durable import write_atomic
     from .physics.explain import explain as read
     from .physics.plots import try_png
     from .physics.standard_error import why_no_standard_errors

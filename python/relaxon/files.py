@@ -7,30 +7,27 @@ the configuration are looked up in fixed tables.
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import json
 import os
-import re
-import secrets
 from collections.abc import Mapping
-from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from . import container
+from .container import FileFormatError
 from .datasets.scaling import Scaling
+from .durable import write_atomic
 from .ends import Lift, Readout
 from .grid import Condition, Dirichlet, Grid
 from .model import Relaxation
 from .operators import ADR, Banded, Dense, Moments, Operator
 
-__all__ = ["FileFormatError", "ModelFile", "load", "read", "save", "write_atomic"]
+__all__ = ["FileFormatError", "ModelFile", "load", "read", "save"]
 
 FORMAT = "relaxon model"
 FORMAT_VERSION = 1
-# safetensors itself refuses longer headers.
-LARGEST_HEADER_BYTES = 100_000_000
 
 _OPERATORS: dict[str, type[Operator]] = {
     "ADR": ADR,
@@ -38,12 +35,6 @@ _OPERATORS: dict[str, type[Operator]] = {
     "Banded": Banded,
     "Dense": Dense,
 }
-_HEADER_CHECKSUM = re.compile(rb'"header_sha256":"([0-9a-f]{64})"')
-_NO_CHECKSUM = b'"header_sha256":"' + b"0" * 64 + b'"'
-
-
-class FileFormatError(ValueError):
-    """A file is not a model file, is truncated or corrupted, or is of a newer format version."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -125,7 +116,7 @@ def save(
         text = json.dumps(configuration, allow_nan=False)
     except (TypeError, ValueError) as error:
         raise TypeError(f"argument 'extra': expected arrays or JSON values: {error}") from None
-    write_atomic(path, _encode(tensors, text))
+    write_atomic(path, container.encode(FORMAT, FORMAT_VERSION, tensors, text))
 
 
 def load(path: str | os.PathLike[str]) -> Relaxation:
@@ -170,133 +161,14 @@ def read(path: str | os.PathLike[str]) -> ModelFile:
     FileNotFoundError, FileFormatError
         As :func:`load`.
     """
-    import safetensors
-    import safetensors.numpy
-
     where = os.fspath(path)
-    with open(where, "rb") as file:
-        prefix, header, metadata = _read_header(file, os.fstat(file.fileno()).st_size, where)
-        data = file.read()
-    if hashlib.sha256(data).hexdigest() != metadata.get("tensors_sha256"):
-        _refuse(where, "the checksum of its arrays does not match: the file is corrupted")
+    configuration, tensors = container.read(where, FORMAT, FORMAT_VERSION)
     try:
-        tensors: dict[str, NDArray[Any]] = safetensors.numpy.load(prefix + header + data)
-        configuration = json.loads(metadata["configuration"])
         model = _build(configuration, tensors)
         extra = dict(configuration["extra"])
-    except (KeyError, TypeError, ValueError, safetensors.SafetensorError) as error:
-        _refuse(where, f"its configuration makes no model ({error})")
+    except (KeyError, TypeError, ValueError) as error:
+        container.refuse(where, f"its configuration makes no model ({error})")
     return ModelFile(model, extra | _with_prefix("extra.", tensors))
-
-
-def write_atomic(path: str | os.PathLike[str], content: bytes) -> None:
-    """Write a file so that, whatever happens, the old or the new content stands there in full.
-
-    Parameters
-    ----------
-    path : path-like
-        The file to create or replace.
-    content : bytes
-        All of its content.
-
-    Raises
-    ------
-    OSError
-        If the folder cannot be written to or is full; no trace is left then.
-    """
-    target = Path(path)
-    part = target.with_name(f".{target.name}.{secrets.token_hex(4)}.part")
-    # Not tempfile: its files are private to the owner, this one shall follow the umask.
-    file = open(part, "xb")  # noqa: SIM115 - only a file made here may be unlinked
-    try:
-        with file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(part, target)
-    except BaseException:
-        part.unlink(missing_ok=True)
-        raise
-    if os.name == "nt":  # where folders cannot be opened
-        return
-    folder = os.open(target.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
-
-
-def _refuse(where: str, reason: str) -> NoReturn:
-    raise FileFormatError(f"{where}: {reason}") from None
-
-
-def _encode(tensors: Mapping[str, NDArray[Any]], configuration: str) -> bytes:
-    data_layout: dict[str, Any] = {}
-    chunks: list[bytes] = []
-    end = 0
-    # Wider numbers first, so that every array stays aligned to its own item size.
-    for name in sorted(tensors, key=lambda n: (-tensors[n].dtype.itemsize, n)):
-        array = tensors[name]
-        chunks.append(np.ascontiguousarray(array, array.dtype.newbyteorder("<")).tobytes())
-        begin, end = end, end + len(chunks[-1])
-        data_layout[name] = {
-            "dtype": _dtype_name(array.dtype),
-            "shape": list(array.shape),
-            "data_offsets": [begin, end],
-        }
-    data = b"".join(chunks)
-    metadata = {
-        "format": FORMAT,
-        "format_version": str(FORMAT_VERSION),
-        "header_sha256": "0" * 64,
-        "tensors_sha256": hashlib.sha256(data).hexdigest(),
-        "configuration": configuration,
-    }
-    header = json.dumps({"__metadata__": metadata, **data_layout}, separators=(",", ":")).encode()
-    header += b" " * (-len(header) % 8)
-    prefix = len(header).to_bytes(8, "little")
-    checksum = hashlib.sha256(prefix + header).hexdigest().encode()
-    return prefix + header.replace(_NO_CHECKSUM, b'"header_sha256":"' + checksum + b'"', 1) + data
-
-
-def _dtype_name(dtype: np.dtype[Any]) -> str:
-    return "BOOL" if dtype.kind == "b" else f"{dtype.kind.upper()}{8 * dtype.itemsize}"
-
-
-def _read_header(file: Any, file_bytes: int, where: str) -> tuple[bytes, bytes, dict[str, str]]:
-    prefix: bytes = file.read(8)
-    length = int.from_bytes(prefix, "little")
-    if len(prefix) < 8 or length > file_bytes - 8 or length > LARGEST_HEADER_BYTES:
-        _refuse(where, f"no model file, or a truncated or corrupted one ({file_bytes} bytes)")
-    header: bytes = file.read(length)
-    found = _HEADER_CHECKSUM.findall(header)
-    if len(found) != 1:
-        _refuse(where, "no model file, or a corrupted one: its header has no checksum")
-    blank = _HEADER_CHECKSUM.sub(_NO_CHECKSUM, header)
-    if hashlib.sha256(prefix + blank).hexdigest().encode() != found[0]:
-        _refuse(where, "the checksum of its header does not match: the file is corrupted")
-    try:
-        layout = json.loads(header)
-        metadata: dict[str, str] = layout.pop("__metadata__")
-        version = int(metadata["format_version"])
-        data_bytes = max((entry["data_offsets"][1] for entry in layout.values()), default=0)
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        _refuse(where, f"no model file ({error})")
-    if version > FORMAT_VERSION:
-        _refuse(
-            where,
-            f"format version {version} is newer than {FORMAT_VERSION}, the newest that this "
-            f"relaxon reads; install a newer relaxon",
-        )
-    if metadata.get("format") != FORMAT:
-        _refuse(where, f"expected the format {FORMAT!r}, got {metadata.get('format')!r}")
-    if file_bytes != 8 + length + data_bytes:
-        _refuse(
-            where,
-            f"expected {8 + length + data_bytes} bytes, got {file_bytes}: the file is truncated "
-            f"or corrupted",
-        )
-    return prefix, header, metadata
 
 
 def _configuration(model: Relaxation) -> dict[str, Any]:

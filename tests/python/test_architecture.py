@@ -71,7 +71,7 @@ PYTHON_LAYERS = [
     {"_isa", "_probe"},
     {"_core"},
     {"_validate"},
-    {"_config"},
+    {"_config", "durable", "container"},
     {"grid", "activations"},
     {"datasets/coordinates", "datasets/dates", "datasets/time_axis", "datasets/units"},
     {"datasets/decoding", "datasets/missing", "datasets/samples"},

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ..files import save, write_atomic
+from ..durable import write_atomic
+from ..files import save
 from ..forecasting.experiment import Experiment, Result
 from ..physics.plots import try_png
 from .figures import depth_figure, loss_figure, prediction_figure
