@@ -24,7 +24,7 @@ from .grid import Condition, Dirichlet, Grid
 from .model import Relaxation
 from .operators import ADR, Banded, Dense, Moments, Operator
 
-__all__ = ["FileFormatError", "ModelFile", "load", "read", "save"]
+__all__ = ["FileFormatError", "ModelFile", "load", "pack", "read", "save", "unpack"]
 
 FORMAT = "relaxon model"
 FORMAT_VERSION = 1
@@ -89,15 +89,7 @@ def save(
     ...     rx.load(folder + "/model.safetensors") == model
     True
     """
-    tensors: dict[str, NDArray[Any]] = {f"param.{k}": v for k, v in model.params.items()}
-    if not model.trainable_omega:
-        tensors["omega"] = model.omega
-    if model.grid.mask is not None:
-        tensors["grid.mask"] = model.grid.mask
-    scaling: dict[str, Any] | None = None
-    if model.scaling is not None:
-        scaling, arrays = model.scaling.to_parts()
-        tensors |= {f"scaling.{name}": array for name, array in arrays.items()}
+    tensors, configuration = pack(model)
     plain: dict[str, Any] = {}
     for name, value in (extra or {}).items():
         if isinstance(value, np.ndarray):
@@ -109,9 +101,7 @@ def save(
             tensors[f"extra.{name}"] = value
         else:
             plain[name] = value
-    configuration = {**_configuration(model), "extra": plain}
-    if scaling is not None:
-        configuration["scaling"] = scaling
+    configuration = {"written_by": _written_by(), **configuration, "extra": plain}
     try:
         text = json.dumps(configuration, allow_nan=False)
     except (TypeError, ValueError) as error:
@@ -163,20 +153,83 @@ def read(path: str | os.PathLike[str]) -> ModelFile:
     """
     where = os.fspath(path)
     configuration, tensors = container.read(where, FORMAT, FORMAT_VERSION)
+    arrays = _with_prefix("extra.", tensors)
     try:
-        model = _build(configuration, tensors)
         extra = dict(configuration["extra"])
+        settings = {k: v for k, v in configuration.items() if k not in ("written_by", "extra")}
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        container.refuse(where, f"its configuration makes no model ({error})")
+    own = {name: array for name, array in tensors.items() if not name.startswith("extra.")}
+    return ModelFile(unpack(where, settings, own), extra | arrays)
+
+
+def pack(model: Relaxation) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
+    """Take a model apart for a file.
+
+    Parameters
+    ----------
+    model : Relaxation
+        The model.
+
+    Returns
+    -------
+    tensors : dict of str to ndarray
+        Its arrays: "param.<name>", "omega" where it is no parameter, "grid.mask" and
+        "scaling.<name>".
+    configuration : dict
+        The rest as JSON values: "grid", "operator", "model" and, if there is one, "scaling".
+    """
+    tensors: dict[str, NDArray[Any]] = {f"param.{k}": v for k, v in model.params.items()}
+    if not model.trainable_omega:
+        tensors["omega"] = model.omega
+    if model.grid.mask is not None:
+        tensors["grid.mask"] = model.grid.mask
+    configuration = _configuration(model)
+    if model.scaling is not None:
+        configuration["scaling"], arrays = model.scaling.to_parts()
+        tensors |= {f"scaling.{name}": array for name, array in arrays.items()}
+    return tensors, configuration
+
+
+def unpack(
+    where: str, configuration: Mapping[str, Any], tensors: Mapping[str, NDArray[Any]]
+) -> Relaxation:
+    """Make a model of what :func:`pack` took apart.
+
+    Parameters
+    ----------
+    where : str
+        The file, for messages.
+    configuration : mapping of str
+        As :func:`pack` gives it, and nothing else.
+    tensors : mapping of str to ndarray
+        As :func:`pack` gives them, and no others.
+
+    Returns
+    -------
+    Relaxation
+        A model equal to the one packed.
+
+    Raises
+    ------
+    FileFormatError
+        If they make no model.
+    """
+    try:
+        return _build(configuration, tensors)
     except (KeyError, TypeError, ValueError) as error:
         container.refuse(where, f"its configuration makes no model ({error})")
-    return ModelFile(model, extra | _with_prefix("extra.", tensors))
+
+
+def _written_by() -> str:
+    from importlib.metadata import version
+
+    return f"relaxon {version('relaxon')}"
 
 
 def _configuration(model: Relaxation) -> dict[str, Any]:
-    from importlib.metadata import version
-
     grid, operator = model.grid, model.operator
     return {
-        "written_by": f"relaxon {version('relaxon')}",
         "grid": {
             "shape": list(grid.shape),
             "spacing": list(grid.spacing),
@@ -214,7 +267,7 @@ def _configuration(model: Relaxation) -> dict[str, Any]:
     }
 
 
-def _build(configuration: dict[str, Any], tensors: Mapping[str, NDArray[Any]]) -> Relaxation:
+def _build(configuration: Mapping[str, Any], tensors: Mapping[str, NDArray[Any]]) -> Relaxation:
     layout = configuration["grid"]
     grid = Grid(
         tuple(layout["shape"]),
