@@ -1,12 +1,153 @@
-"""Durable output: files that stand in full or not at all."""
+"""Durable output: files that stand in full or not at all, and one writer at a time.
+
+A file is written under a name of its own beside its target, brought to the disk and renamed. What a
+process that died in between has left is known by its lock, which died with it.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import os
+import re
 import secrets
+import warnings
+from collections.abc import Iterator
 from pathlib import Path
 
-__all__ = ["write_atomic"]
+__all__ = [
+    "Locked",
+    "lock",
+    "move",
+    "remove",
+    "remove_parts",
+    "sync_folder",
+    "write_atomic",
+    "write_new",
+]
+
+# Systems whose files can be renamed and removed while they are open.
+IS_POSIX = os.name != "nt"
+# What file systems without locks answer.
+_NO_LOCKS = (errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK)
+
+# Of this process. A fork hands them to its child, where they would outlive the process.
+_descriptors: set[int] = set()
+
+
+class Locked(BlockingIOError):
+    """Another run writes to a file or folder.
+
+    Attributes
+    ----------
+    pid : int or None
+        Its process, where that is known.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], pid: int | None = None) -> None:
+        who = "another run" if pid is None else f"another run (process {pid})"
+        super().__init__(errno.EWOULDBLOCK, f"{who} writes to it at the moment", os.fspath(path))
+        self.pid = pid
+
+
+@contextlib.contextmanager
+def lock(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Keep other writers away from a file or folder.
+
+    Parameters
+    ----------
+    path : path-like
+        An existing folder, or a file, which need not exist, in one.
+
+    Yields
+    ------
+    None
+        Until the block or the process ends, however it ends. A forked child holds no lock.
+
+    Raises
+    ------
+    Locked
+        If another writer holds it, in this process or elsewhere.
+    OSError
+        If there is no such folder, or it cannot be written to.
+
+    Warns
+    -----
+    UserWarning
+        If the file system has no locks: then there is none.
+
+    Notes
+    -----
+    The lock is that of the operating system on a file ``.lock`` in the folder, ``.NAME.lock``
+    beside a file, which goes when the block ends. One that a killed process has left holds nobody.
+    """
+    target = Path(path)
+    place = target / ".lock" if target.is_dir() else target.with_name(f".{target.name}.lock")
+    owner, descriptor = os.getpid(), _acquire(place, target)
+    _descriptors.add(descriptor)
+    try:
+        yield
+    finally:
+        if os.getpid() == owner:
+            _descriptors.discard(descriptor)
+            if IS_POSIX:
+                # Before it is released: later it may be another's.
+                remove(place)
+            os.close(descriptor)
+            if not IS_POSIX:
+                # Refused where another has it open.
+                with contextlib.suppress(OSError):
+                    remove(place)
+
+
+def _acquire(place: Path, target: Path) -> int:
+    """A descriptor that holds the lock."""
+    while True:
+        descriptor = os.open(place, os.O_RDWR | os.O_CREAT | _flag("O_NOFOLLOW"), 0o666)
+        try:
+            try:
+                is_held = _try_lock(descriptor)
+            except OSError as error:
+                if error.errno not in _NO_LOCKS:
+                    raise
+                is_held = True
+                text = f"{target}: this file system has no locks; let no other run write there"
+                warnings.warn(text, UserWarning, stacklevel=4)
+            if not is_held:
+                raise Locked(target, _read_pid(descriptor))
+            # Its last owner may have removed it between the two calls.
+            if os.fstat(descriptor).st_nlink:
+                # Windows keeps others from reading what is locked.
+                os.ftruncate(descriptor, 0)
+                os.write(descriptor, str(os.getpid()).encode())
+                return descriptor
+        except BaseException:
+            os.close(descriptor)
+            raise
+        os.close(descriptor)
+
+
+def _try_lock(descriptor: int) -> bool:
+    from filelock import lock_descriptor
+
+    return bool(lock_descriptor(descriptor, blocking=False))
+
+
+def _read_pid(descriptor: int) -> int | None:
+    try:
+        return int(os.read(descriptor, 32))
+    except (OSError, ValueError):
+        return None
+
+
+def _forget_locks() -> None:
+    for descriptor in _descriptors:
+        os.close(descriptor)
+    _descriptors.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_locks)
 
 
 def write_atomic(path: str | os.PathLike[str], content: bytes) -> None:
@@ -22,25 +163,138 @@ def write_atomic(path: str | os.PathLike[str], content: bytes) -> None:
     Raises
     ------
     OSError
-        If the folder cannot be written to or is full; no trace is left then.
+        If the folder cannot be written to or is full, or something that is no file stands there; no
+        trace is left then. What killed processes have left of the same file goes.
     """
     target = Path(path)
-    part = target.with_name(f".{target.name}.{secrets.token_hex(4)}.part")
-    # Not tempfile: its files are private to the owner, this one shall follow the umask.
-    file = open(part, "xb")  # noqa: SIM115 - only a file made here may be unlinked
+    if target.exists() and not target.is_file():
+        # Renaming would replace a device, too.
+        raise OSError(errno.EEXIST, "something that is no file stands there", os.fspath(target))
+    remove_parts(target.parent, target.name)
+    part, descriptor = _open_part(target)
     try:
-        with file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
+        try:
+            _write(descriptor, content)
+        finally:
+            os.close(descriptor)
         os.replace(part, target)
     except BaseException:
-        part.unlink(missing_ok=True)
+        remove(part)
         raise
-    if os.name == "nt":  # where folders cannot be opened
-        return
-    folder = os.open(target.parent, os.O_RDONLY)
+    sync_folder(target.parent)
+
+
+def write_new(path: str | os.PathLike[str], content: bytes) -> None:
+    """Write a file that does not exist; its folder is for the caller to bring to the disk.
+
+    Parameters
+    ----------
+    path : path-like
+        The file.
+    content : bytes
+        All of its content.
+
+    Raises
+    ------
+    OSError
+        If it exists or cannot be written; part of it may stand there then.
+    """
+    # Not tempfile: its files are private to the owner, these shall follow the umask.
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _flag("O_BINARY"), 0o666)
     try:
-        os.fsync(folder)
+        _write(descriptor, content)
     finally:
-        os.close(folder)
+        os.close(descriptor)
+
+
+def move(source: str | os.PathLike[str], target: str | os.PathLike[str]) -> None:
+    """Rename a file over another, at once; folders are for the caller to bring to the disk."""
+    os.replace(source, target)
+
+
+def remove(path: str | os.PathLike[str]) -> None:
+    """Remove a file, if it is there."""
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(path)
+
+
+def sync_folder(folder: str | os.PathLike[str]) -> None:
+    """Bring to the disk which files stand in a folder."""
+    if not IS_POSIX:  # folders cannot be opened there
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        # Some network file systems cannot; what has been renamed stands all the same.
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):
+            raise
+    finally:
+        os.close(descriptor)
+
+
+def remove_parts(folder: str | os.PathLike[str], name: str) -> None:
+    """Remove what killed processes have left of a file that they were writing.
+
+    Parameters
+    ----------
+    folder : path-like
+        Where it was to stand.
+    name : str
+        Its name.
+
+    Notes
+    -----
+    Nothing happens where locks do not tell the dead from the living: on file systems without them,
+    and on Windows.
+    """
+    if not IS_POSIX:
+        return
+    form = re.compile(rf"\.{re.escape(name)}\.[0-9a-f]{{8}}\.part")
+    with os.scandir(folder) as entries:
+        parts = [entry.path for entry in entries if form.fullmatch(entry.name)]
+    for part in parts:
+        with contextlib.suppress(OSError):
+            descriptor = os.open(part, os.O_RDWR | _flag("O_NOFOLLOW"))
+            try:
+                if _try_lock(descriptor):
+                    os.unlink(part)
+            finally:
+                os.close(descriptor)
+
+
+def _open_part(target: Path) -> tuple[Path, int]:
+    """A new file beside another, and a descriptor whose lock says that its writer lives."""
+    while True:
+        part = target.with_name(f".{target.name}.{secrets.token_hex(4)}.part")
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | _flag("O_BINARY")
+        descriptor = os.open(part, flags, 0o666)
+        try:
+            if not IS_POSIX:
+                return part, descriptor
+            try:
+                is_held = _try_lock(descriptor)
+            except OSError:
+                # Without locks it is taken for dead by none.
+                return part, descriptor
+            # Another writer may have taken it for a dead one's before it was locked.
+            if is_held and os.fstat(descriptor).st_nlink:
+                return part, descriptor
+        except BaseException:
+            os.close(descriptor)
+            remove(part)
+            raise
+        os.close(descriptor)
+
+
+def _write(descriptor: int, content: bytes) -> None:
+    """All of it, to the disk."""
+    rest = memoryview(content)
+    while rest:
+        rest = rest[os.write(descriptor, rest) :]
+    os.fsync(descriptor)
+
+
+def _flag(name: str) -> int:
+    """One of those that not all systems have."""
+    return int(getattr(os, name, 0))
