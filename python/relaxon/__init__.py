@@ -1,66 +1,48 @@
 """relaxon: networks whose layers are steps of a relaxation and whose weights are physics."""
 
-import importlib.metadata
+# The public names stand in _catalogue, which loads NumPy and most modules when the first of them is
+# asked for: the command line answers --help, and Ctrl-C, without it.
 
-from . import datasets
-from ._config import show_config
-from .ends import Lift, Readout
-from .files import FileFormatError, load, save
-from .forecasting.checks import check_leads
-from .forecasting.comparison import Comparison
-from .gradient_check import GradientCheck, check_gradient
-from .grid import Dirichlet, Grid
-from .model import Relaxation
-from .operators import ADR, Banded, Dense, Moments
-from .physics.explain import Explanation, explain
-from .plan import Plan, plan
-from .training.fit import CallbackError, DivergenceError, Fit, History, State, Status, fit
-from .training.losses import AbsoluteDistance, CrossEntropy, Huber, SquaredDistance
-from .training.optimizers import LBFGS, Adam, SteepestDescent
-from .training.penalties import L2, Smoothness
-from .training.schedules import CosineDecay, ExponentialDecay
+# Not from typing, which is slow to load; type checkers know the name.
+TYPE_CHECKING = False
 
-__version__ = importlib.metadata.version("relaxon")
+if TYPE_CHECKING:
+    from ._catalogue import *  # noqa: F403
+    from ._catalogue import __all__ as __all__
 
-__all__ = [
-    "ADR",
-    "L2",
-    "LBFGS",
-    "AbsoluteDistance",
-    "Adam",
-    "Banded",
-    "CallbackError",
-    "Comparison",
-    "CosineDecay",
-    "CrossEntropy",
-    "Dense",
-    "Dirichlet",
-    "DivergenceError",
-    "Explanation",
-    "ExponentialDecay",
-    "FileFormatError",
-    "Fit",
-    "GradientCheck",
-    "Grid",
-    "History",
-    "Huber",
-    "Lift",
-    "Moments",
-    "Plan",
-    "Readout",
-    "Relaxation",
-    "Smoothness",
-    "SquaredDistance",
-    "State",
-    "Status",
-    "SteepestDescent",
-    "check_gradient",
-    "check_leads",
-    "datasets",
-    "explain",
-    "fit",
-    "load",
-    "plan",
-    "save",
-    "show_config",
-]
+    __version__: str
+
+
+def _find(name: str) -> object:
+    from importlib import import_module
+
+    found: dict[str, object] = {}
+    if name == "__version__":
+        from importlib.metadata import version
+
+        found = {name: version(__name__)}
+    elif name == "__all__" or not name.startswith("__"):
+        try:
+            # `from . import module` asks here first.
+            return import_module(f"{__name__}.{name}")
+        except ModuleNotFoundError as error:
+            if error.name != f"{__name__}.{name}":
+                raise
+        from . import _catalogue
+
+        names = _catalogue.__all__
+        found = {"__all__": names} | {each: getattr(_catalogue, each) for each in names}
+    if name not in found:
+        raise AttributeError(f"module '{__name__}' has no attribute '{name}'")
+    globals().update(found)
+    return found[name]
+
+
+def __dir__() -> list[str]:
+    _find("__all__")
+    return sorted(globals())
+
+
+if not TYPE_CHECKING:
+    # Seen by type checkers, it would make every name one that may be there.
+    __getattr__ = _find

@@ -1,18 +1,18 @@
 """The command line: ``relaxon fit``, ``inspect``, ``predict``, ``explain`` and ``info``."""
 
 # No `from __future__ import annotations`: typer reads the annotations of functions made inside
-# _make_app, where the names in them are local.
+# _make_app, where the names in them are local. Whatever else is imported comes after main has
+# installed the signals.
 
-import os
 import sys
-from collections.abc import Callable
-from dataclasses import fields
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
 
-from .commands import EXIT_INTERRUPTED, PROGRAM, Failure
+from . import signals
 
+# Not from typing, which is slow to load; type checkers know the name.
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from typer import Typer
 
 __all__ = ["main"]
@@ -24,35 +24,71 @@ def main(arguments: list[str] | None = None) -> int:
     Parameters
     ----------
     arguments : list of str, optional
-        Default: those of the process.
+        Default: those of the process, which then is the command line and nothing else: signals end
+        it in one line, as the standard streams can.
 
     Returns
     -------
     int
-        Exit code: 0, 1 (training or writing failed, or memory ran out), 2 (bad input) or 130
-        (interrupted).
+        Exit code: 0, 1 (training or writing failed, or memory ran out), 2 (bad input) or 128 and
+        the number of the signal that has interrupted it, as 130.
     """
-    try:
-        return _run(sys.argv[1:] if arguments is None else arguments)
-    except Failure as failure:
-        print(f"{PROGRAM}: {' '.join(str(failure).split())}", file=sys.stderr)
-        return failure.code
-    except KeyboardInterrupt:
-        print(f"{PROGRAM}: interrupted", file=sys.stderr)
-        return EXIT_INTERRUPTED
-    except MemoryError as error:
-        print(f"{PROGRAM}: {' '.join(str(error).split()) or 'out of memory'}", file=sys.stderr)
-        return 1
-    except BrokenPipeError:
-        # The reader of our output has left; the flush at exit would fail like this print did.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
+    if arguments is not None:
+        return _run(arguments)
+    signals.install()
+    code = _run(sys.argv[1:], is_process=True)
+    signals.finish()
+    return code
 
 
-def _run(arguments: list[str]) -> int:
+def _run(arguments: list[str], is_process: bool = False) -> int:
     try:
-        import matplotlib  # noqa: F401
-        import rich  # noqa: F401
+        if is_process:
+            from .console import open_streams
+
+            open_streams()
+        job = _parse(arguments)
+        if not callable(job):
+            return int(job or 0)  # of --help, which leaves nothing to do
+        _load_core()
+        code = job()
+        signals.check()
+        return code
+    except BaseException as error:
+        if signals.is_pending():
+            # Whatever became of the interruption on its way here.
+            signals.leave()
+        return _end(error)
+
+
+def _end(error: BaseException) -> int:
+    """Say in one line why the program ends; what nobody has foreseen goes on."""
+    from .console import Failure, say
+
+    if isinstance(error, Failure):
+        say(str(error))
+        return error.code
+    if isinstance(error, KeyboardInterrupt):
+        say("interrupted")
+        return signals.exit_code()
+    if isinstance(error, MemoryError):
+        say(str(error) or "out of memory")
+        return 1
+    if isinstance(error, BrokenPipeError):
+        return 1  # the reader of our output has left
+    raise error
+
+
+def _parse(arguments: list[str]) -> "Callable[[], int] | int | None":
+    """The job that was asked for, or an exit code."""
+    from importlib.util import find_spec
+
+    from .console import PROGRAM, Failure, output
+
+    try:
+        for name in ("matplotlib", "rich", "typer"):
+            if find_spec(name) is None:
+                raise ModuleNotFoundError(name=name)
         import typer
     except ModuleNotFoundError as error:
         raise Failure(
@@ -60,7 +96,13 @@ def _run(arguments: list[str]) -> int:
         ) from None
     command = typer.main.get_command(_make_app())
     try:
-        job = command.main(arguments or ["--help"], prog_name=PROGRAM, standalone_mode=False)
+        with output():
+            job: Callable[[], int] | int | None = command.main(
+                arguments or ["--help"], prog_name=PROGRAM, standalone_mode=False
+            )
+            return job
+    except Failure:
+        raise
     except Exception as error:
         # Usage errors are click's; some versions of typer bring their own copy of click.
         show = getattr(error, "format_message", None)
@@ -69,8 +111,16 @@ def _run(arguments: list[str]) -> int:
         context = getattr(error, "ctx", None)
         command_path = PROGRAM if context is None else context.command_path
         raise Failure(f"{show()} (see '{command_path} --help')") from None
-    # After --help there is nothing left to do and an exit code takes the job's place.
-    return job() if callable(job) else int(job or 0)
+
+
+def _load_core() -> None:
+    """Find out first whether this machine can run the core that is asked for."""
+    from .console import Failure
+
+    try:
+        from . import _core  # noqa: F401
+    except (ImportError, RuntimeError, ValueError) as error:
+        raise Failure(str(error)) from None
 
 
 def _make_app() -> "Typer":
@@ -78,17 +128,22 @@ def _make_app() -> "Typer":
 
     Commands return their job and do not do it: typer has its own ideas about Ctrl-C.
     """
+    from collections.abc import Callable
+    from dataclasses import fields
+    from pathlib import Path
+    from typing import Annotated
+
     import typer
     from typer import Option
 
     from . import commands
-    from .forecasting.options import (
+    from .forecasting.settings import (
         DEFAULTS,
         LOCAL_PATIENCE,
         LOCAL_SMOOTHNESS,
         OPERATORS,
         OPTIMIZERS,
-        Options,
+        Settings,
     )
 
     def default(name: str) -> str:
@@ -128,12 +183,12 @@ def _make_app() -> "Typer":
         ],
         variable: Annotated[
             str | None, Option(help="Variable of the file. [default: the only one]")
-        ] = Options.variable,
+        ] = Settings.variable,
         select: Annotated[list[str] | None, select_option] = None,
         missing: Annotated[list[float] | None, missing_option] = None,
         lead: Annotated[
             int | None, Option(help=f"Steps of time ahead. {default('lead')}")
-        ] = Options.lead,
+        ] = Settings.lead,
         anomaly: Annotated[
             str | None,
             Option(
@@ -141,56 +196,56 @@ def _make_app() -> "Typer":
                 "for all cells). [default: month for sst, mean where it holds most of the "
                 "variance, else none]"
             ),
-        ] = Options.anomaly,
+        ] = Settings.anomaly,
         spacing: Annotated[
             str | None,
             Option(
                 help="Of the cells of a .npz file: one length for all axes, or one for each, "
                 "separated by commas, with units as in '5 km'. [default: lattice units]"
             ),
-        ] = Options.spacing,
+        ] = Settings.spacing,
         time_step: Annotated[
             str | None,
             Option(help="From x to y of a .npz file, with its unit, as in '3 h'. [default: 1]"),
-        ] = Options.time_step,
+        ] = Settings.time_step,
         holdout: Annotated[
             float, Option(help="Share of the times, the last ones, kept for testing.")
-        ] = Options.holdout,
+        ] = Settings.holdout,
         weights: Annotated[
             str | None,
             Option(
                 help="area: losses and errors count cells by their area on the sphere. "
                 "[default: all alike]"
             ),
-        ] = Options.weights,
+        ] = Settings.weights,
         operator: Annotated[
             str, Option(help=f"{', '.join(OPERATORS)}; moments and banded in one dimension.")
-        ] = Options.operator,
+        ] = Settings.operator,
         order: Annotated[
             int | None, Option(help=f"Highest moment of --operator moments. {default('order')}")
-        ] = Options.order,
+        ] = Settings.order,
         radius: Annotated[
             int | None, Option(help=f"Stencil radius of --operator banded. {default('radius')}")
-        ] = Options.radius,
+        ] = Settings.radius,
         space: Annotated[
             str | None,
             Option(help=f"homogeneous or local coefficients; not with dense. {default('space')}"),
-        ] = Options.space,
+        ] = Settings.space,
         time: Annotated[
             str, Option(help="constant: one set of coefficients; layered: one per layer.")
-        ] = Options.time,
+        ] = Settings.time,
         scheme: Annotated[
             str | None,
             Option(help=f"Of --operator adr: central, upwind or lax-wendroff. {default('scheme')}"),
-        ] = Options.scheme,
-        depth: Annotated[int, Option(help="Number of layers.")] = Options.depth,
-        omega: Annotated[float, Option(help="Relaxation rate.")] = Options.omega,
+        ] = Settings.scheme,
+        depth: Annotated[int, Option(help="Number of layers.")] = Settings.depth,
+        omega: Annotated[float, Option(help="Relaxation rate.")] = Settings.omega,
         activation: Annotated[
             str, Option(help="identity, tanh, logistic, relu, ...")
-        ] = Options.activation,
+        ] = Settings.activation,
         bias: Annotated[
             str | None, Option(help="homogeneous or local. [default: no bias]")
-        ] = Options.bias,
+        ] = Settings.bias,
         boundary: Annotated[
             str | None,
             Option(
@@ -198,7 +253,7 @@ def _make_app() -> "Typer":
                 "number (a fixed value in the unit of the data, with --anomaly none), or low:high. "
                 "[default: periodic along a longitude that goes all the way round, else neumann]"
             ),
-        ] = Options.boundary,
+        ] = Settings.boundary,
         mask_boundary: Annotated[
             str | None,
             Option(
@@ -206,11 +261,11 @@ def _make_app() -> "Typer":
                 "--boundary. "
                 f"{default('mask_boundary')}"
             ),
-        ] = Options.mask_boundary,
-        beta: Annotated[float, Option(help="Strength of the soft normalisation.")] = Options.beta,
+        ] = Settings.mask_boundary,
+        beta: Annotated[float, Option(help="Strength of the soft normalisation.")] = Settings.beta,
         trainable_omega: Annotated[
             bool, Option("--trainable-omega", help="Train the relaxation rate, too.")
-        ] = Options.trainable_omega,
+        ] = Settings.trainable_omega,
         bounds: Annotated[
             list[str] | None,
             Option(
@@ -225,12 +280,12 @@ def _make_app() -> "Typer":
                 help=f"{', '.join(OPTIMIZERS)}. [default: lbfgs with --inputs fill or estimate, "
                 "else barzilai-borwein]"
             ),
-        ] = Options.optimizer,
+        ] = Settings.optimizer,
         rate: Annotated[
             float | None,
             Option(help=f"First (or fixed) step length; lbfgs has none. {default('rate')}"),
-        ] = Options.rate,
-        steps: Annotated[int, Option(help="Largest number of descent steps.")] = Options.steps,
+        ] = Settings.rate,
+        steps: Annotated[int, Option(help="Largest number of descent steps.")] = Settings.steps,
         patience: Annotated[
             int | None,
             Option(
@@ -238,27 +293,27 @@ def _make_app() -> "Typer":
                 f"train on all training times. [default: {LOCAL_PATIENCE} with --space local, "
                 "else 0]"
             ),
-        ] = Options.patience,
+        ] = Settings.patience,
         validation: Annotated[
             float | None,
             Option(
                 help=f"Share of the training times that --patience watches. {default('validation')}"
             ),
-        ] = Options.validation,
+        ] = Settings.validation,
         smoothness: Annotated[
             float | None,
             Option(
                 help="Strength of the smoothness penalty. "
                 f"[default: {LOCAL_SMOOTHNESS:g} with --space local, else 0]"
             ),
-        ] = Options.smoothness,
+        ] = Settings.smoothness,
         check_leads: Annotated[
             str | None,
             Option(
                 help="Leads, as in 1,3,5: the same fit at each, depth in proportion; coefficients "
                 "that move with the lead are marked."
             ),
-        ] = Options.check_leads,
+        ] = Settings.check_leads,
         check_depth: Annotated[
             bool,
             Option(
@@ -266,29 +321,29 @@ def _make_app() -> "Typer":
                 help="The same fit with twice the layers and half of omega; coefficients that move "
                 "are marked.",
             ),
-        ] = Options.check_depth,
+        ] = Settings.check_depth,
         memory: Annotated[
             str | None, Option(help="Memory for a gradient, as '512 MiB'. [default: no limit]")
-        ] = Options.memory,
+        ] = Settings.memory,
         threads: Annotated[
             int | None, Option(help="Number of threads. [default: all allowed]")
-        ] = Options.threads,
-        dtype: Annotated[str, Option(help="float64 or float32.")] = Options.dtype,
-        seed: Annotated[int, Option(help="Seed of the initial values.")] = Options.seed,
+        ] = Settings.threads,
+        dtype: Annotated[str, Option(help="float64 or float32.")] = Settings.dtype,
+        seed: Annotated[int, Option(help="Seed of the initial values.")] = Settings.seed,
         inputs: Annotated[
             str,
             Option(
                 help="Gaps and errors of the inputs: drop (targets near a gap do not count), given "
                 "(gaps are refused), fill (gaps are unknowns), estimate (all inputs are unknowns)."
             ),
-        ] = Options.inputs,
+        ] = Settings.inputs,
         input_error: Annotated[
             float | None,
             Option(
                 help="Standard deviation of the errors of the inputs, in the unit of the data; "
                 "--inputs estimate needs it."
             ),
-        ] = Options.input_error,
+        ] = Settings.input_error,
         target_error: Annotated[
             float | None,
             Option(
@@ -296,7 +351,7 @@ def _make_app() -> "Typer":
                 "out, in the unit of the data, with --inputs fill or estimate. [default: from the "
                 "residuals]"
             ),
-        ] = Options.target_error,
+        ] = Settings.target_error,
     ) -> Callable[[], int]:
         """Train a model, compare it with persistence on held-out times, and read its physics."""
         given = {
@@ -305,8 +360,14 @@ def _make_app() -> "Typer":
             "missing": tuple(missing or ()),
             "bounds": ",".join(bounds) if bounds else None,
         }
-        options = Options(**{field.name: given[field.name] for field in fields(Options)})
-        return lambda: commands.fit(tuple(data), out, options)
+        settings = {field.name: given[field.name] for field in fields(Settings)}
+
+        def job() -> int:
+            from .forecasting.options import Options
+
+            return commands.fit(tuple(data), out, Options(**settings))
+
+        return job
 
     @app.command("inspect")
     def inspect_command(

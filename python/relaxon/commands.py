@@ -12,34 +12,27 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from . import signals
+from .console import PROGRAM, Failure, output, say
+
 if TYPE_CHECKING:
     from xarray import DataArray
 
     from .forecasting.options import Options
     from .model import Relaxation
 
-__all__ = ["PROGRAM", "Failure", "explain", "fit", "info", "inspect", "predict"]
+__all__ = ["explain", "fit", "info", "inspect", "predict"]
 
-PROGRAM = "relaxon"
-EXIT_BAD_INPUT = 2
-EXIT_INTERRUPTED = 130
 # Figures, summary and history; the model comes on top.
 REPORT_BYTES = 4 * 2**20
-
-
-class Failure(Exception):
-    """Ends the program with one line on stderr."""
-
-    def __init__(self, message: str, code: int = EXIT_BAD_INPUT) -> None:
-        super().__init__(message)
-        self.code = code
 
 
 def info() -> int:
     """Show the configuration."""
     from ._config import show_config
 
-    show_config()
+    with output():
+        show_config()
     return 0
 
 
@@ -60,27 +53,32 @@ def fit(names: tuple[str, ...], out: Path, options: Options) -> int:
     n_bytes = sum(value.nbytes for value in model.params.values())
     if model.scaling is not None:
         n_bytes += model.scaling.climatology.nbytes
+    signals.begin_job()
     with _folder(out, REPORT_BYTES + n_bytes):
         lines = experiment.describe()
         # What is known of the shipped data stands in their documentation.
-        print("\n".join(lines[:1] if source.is_shipped else lines), flush=True)
+        with output():
+            print("\n".join(lines[:1] if source.is_shipped else lines))
         try:
             with _bad_input(), _warnings():
                 result = experiment.run(progress=sys.stderr.isatty())
                 result = run_checks(checks, experiment, result, progress=sys.stderr.isatty())
         except DivergenceError as error:
             raise Failure(str(error), code=1) from None
+        if result.is_interrupted:
+            signals.accept()
         try:
             with _warnings():
                 written = write_report(out, experiment, result)
         except OSError as error:
             raise Failure(f"cannot write to {out}: {error}", code=1) from None
     # After writing: whoever reads the output may have left.
-    print_result(experiment, result)
-    print(f"\nwritten to {out}: {', '.join(path.name for path in written)}")
+    with output():
+        print_result(experiment, result)
+        print(f"\nwritten to {out}: {', '.join(path.name for path in written)}")
     if result.is_interrupted:
-        print(f"{PROGRAM}: interrupted, the best model so far was kept", file=sys.stderr)
-        return EXIT_INTERRUPTED
+        say("interrupted, the best model so far was kept")
+        return signals.exit_code()
     return 0
 
 
@@ -119,12 +117,15 @@ def predict(
             known = None if model.scaling is None else model.scaling.name
             data = source.open(known, tuple(extra.get("select", ())))
             later = forecast(model, data, missing=missing)
+            signals.begin_job()
             content = _encode(later, out.suffix)
+    signals.begin_job()
     try:
         write_atomic(out, content)
     except OSError as error:
         raise Failure(f"cannot write {out}: {error.strerror or error}", code=1) from None
-    print(f"written: {out}")
+    with output():
+        print(f"written: {out}")
     return 0
 
 
@@ -146,6 +147,7 @@ def explain(model_path: Path, out: Path | None) -> int:
                 figure = try_png("explanation", explanation.plot)
             if isinstance(figure, bytes):
                 contents["explanation.png"] = figure
+        signals.begin_job()
         with _folder(out, sum(map(len, contents.values()))):
             try:
                 if "explanation.png" not in contents:
@@ -155,14 +157,15 @@ def explain(model_path: Path, out: Path | None) -> int:
                     write_atomic(out / name, content)
             except OSError as error:
                 raise Failure(f"cannot write to {out}: {error}", code=1) from None
-    print(explanation)
-    if not why_no_standard_errors(model):
-        print(
-            "standard errors need the data: those of relaxon fit stand in its summary.json, "
-            "relaxon.explain(model, data=(x, y)) gives others"
-        )
-    if out is not None:
-        print(f"\nwritten to {out}: {', '.join(contents)}")
+    with output():
+        print(explanation)
+        if not why_no_standard_errors(model):
+            print(
+                "standard errors need the data: those of relaxon fit stand in its summary.json, "
+                "relaxon.explain(model, data=(x, y)) gives others"
+            )
+        if out is not None:
+            print(f"\nwritten to {out}: {', '.join(contents)}")
     return 0
 
 
@@ -177,7 +180,9 @@ def inspect(
     from .forecasting.inspection import inspect_data
 
     with _bad_input():
-        print(_for_files(str(inspect_data(Source(names, variable, select, missing)))))
+        text = _for_files(str(inspect_data(Source(names, variable, select, missing))))
+    with output():
+        print(text)
     return 0
 
 
@@ -247,7 +252,7 @@ def _warnings() -> Iterator[None]:
         warnings.simplefilter("always", UserWarning)
         yield
     for warning in caught:
-        print(f"{PROGRAM}: warning: {' '.join(str(warning.message).split())}", file=sys.stderr)
+        say(f"warning: {warning.message}")
 
 
 @contextmanager

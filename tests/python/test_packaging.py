@@ -41,6 +41,25 @@ def test_installation_holds_the_package_and_nothing_else() -> None:
     )
 
 
+def test_no_name_of_the_package_is_that_of_a_module() -> None:
+    """Who imports a module puts its name into the package, where the function would be."""
+    modules = {path.stem for path in Path(relaxon.__file__).parent.iterdir()}
+    assert set(relaxon.__all__) & modules == {"datasets"}
+
+
+def test_names_of_the_package() -> None:
+    assert set(relaxon.__all__) <= set(dir(relaxon))
+    assert all(getattr(relaxon, name) is not None for name in relaxon.__all__)
+    assert relaxon.__version__ == DISTRIBUTION.version
+    with pytest.raises(AttributeError, match="module 'relaxon' has no attribute 'fitt'"):
+        _ = relaxon.fitt  # type: ignore[attr-defined]
+    code = "from relaxon import *; import relaxon; print(Grid is relaxon.Grid, relaxon.files.load)"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=300, check=True
+    )
+    assert done.stdout.startswith("True <function load")
+
+
 def test_licences_are_installed() -> None:
     texts = [DISTRIBUTION.read_text(f"licenses/{path.name}") for path in ROOT.glob("LICENSE*")]
     assert len(texts) == 2
@@ -63,7 +82,7 @@ def test_wheels_are_made_for_the_pythons_that_are_promised() -> None:
     not sysconfig.get_config_var("Py_GIL_DISABLED"), reason="this Python always has the lock"
 )
 def test_import_does_not_bring_the_lock_back() -> None:
-    code = "import sys, relaxon; sys.exit(sys._is_gil_enabled())"
+    code = "import sys, relaxon._core; sys.exit(sys._is_gil_enabled())"
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", code],
         capture_output=True,

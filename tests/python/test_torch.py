@@ -322,8 +322,11 @@ def test_negative_views() -> None:
     assert np.array_equal(bars(layer)["U"], model().vjp(x, y_bar)["U"])
 
 
+ORDERS = ["import torch; import relaxon._core", "import relaxon._core; import torch"]
+
+
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
-@pytest.mark.parametrize("order", ["import torch; import relaxon", "import relaxon; import torch"])
+@pytest.mark.parametrize("order", ORDERS)
 def test_two_runtimes_in_one_process(order: str) -> None:
     script = RUNTIMES.format(imports=order)
     command = [sys.executable, "-W", "ignore", "-c", script]

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
-from types import MappingProxyType
 from typing import Any
 
 from .._validate import check_choice, check_number, refuse
@@ -13,22 +12,25 @@ from ..grid import CONDITIONS, Dirichlet, Grid
 from ..operators import ADR, Banded, Dense, Moments, Operator
 from ..training.inputs import MODES
 from ..training.optimizers import LBFGS, Adam, Optimizer, SteepestDescent
+from .settings import (
+    DEFAULTS,
+    LOCAL_PATIENCE,
+    LOCAL_SMOOTHNESS,
+    OPERATORS,
+    OPTIMIZERS,
+    WEIGHTS,
+    Settings,
+)
 
 __all__ = ["DEFAULTS", "DataTraits", "Options", "parse_boundary", "parse_condition"]
 
-# Least error on the validation times within the steps that are asked for (bench/options.py);
-# held-out times played no part.
-LOCAL_SMOOTHNESS = 10.0
-LOCAL_PATIENCE = 100
-HOLDOUT = 0.25
-WEIGHTS = ("area",)
-OPERATORS: dict[str, type[Operator]] = {
+_OPERATORS: dict[str, type[Operator]] = {
     "adr": ADR,
     "moments": Moments,
     "banded": Banded,
     "dense": Dense,
 }
-OPTIMIZERS: dict[str, Callable[[float], Optimizer]] = {
+_OPTIMIZERS: dict[str, Callable[[float], Optimizer]] = {
     "barzilai-borwein": lambda rate: SteepestDescent(rate, line_search="barzilai-borwein"),
     "armijo": lambda rate: SteepestDescent(rate, line_search="armijo"),
     "fixed-rate": SteepestDescent,
@@ -39,57 +41,8 @@ OPTIMIZERS: dict[str, Callable[[float], Optimizer]] = {
 
 
 @dataclass(frozen=True)
-class Options:
-    """What the command line can set; the names are those of its options.
-
-    An option that has an effect only beside certain others, or with certain data, is None where it
-    is not given. It stands for its entry in ``DEFAULTS``, if there is one, or for what the space
-    needs (``smoothness`` and ``patience``: with local coefficients 10 and 100, with homogeneous
-    ones neither), what unknown inputs ask for (``optimizer``: "lbfgs", else "barzilai-borwein") or
-    what the data suggest (``anomaly``: "month" for the shipped data, "mean" where the means of the
-    cells hold more than half of the variance, and else "none"; ``boundary``: periodic where an axis
-    closes and else neumann).
-    """
-
-    variable: str | None = None
-    select: tuple[str, ...] = ()
-    missing: tuple[float, ...] = ()
-    lead: int | None = None
-    anomaly: str | None = None
-    spacing: str | None = None
-    time_step: str | None = None
-    holdout: float = HOLDOUT
-    weights: str | None = None
-    operator: str = "adr"
-    order: int | None = None
-    radius: int | None = None
-    space: str | None = None
-    time: str = "constant"
-    scheme: str | None = None
-    depth: int = 10
-    omega: float = 0.5
-    activation: str = "identity"
-    bias: str | None = None
-    boundary: str | None = None
-    mask_boundary: str | None = None
-    beta: float = 0.0
-    trainable_omega: bool = False
-    bounds: str | None = None
-    optimizer: str | None = None
-    rate: float | None = None
-    steps: int = 500
-    patience: int | None = None
-    validation: float | None = None
-    smoothness: float | None = None
-    check_leads: str | None = None
-    check_depth: bool = False
-    memory: str | None = None
-    threads: int | None = None
-    dtype: str = "float64"
-    seed: int = 0
-    inputs: str = "drop"
-    input_error: float | None = None
-    target_error: float | None = None
+class Options(Settings):
+    """What the command line can set, and what follows from it."""
 
     @property
     def is_local(self) -> bool:
@@ -151,8 +104,8 @@ class Options:
             Naming the first such option; a value that asks for nothing is none. Also if operator
             or optimizer are misspelt, the optimizer takes no unknown inputs, or errors are none.
         """
-        check_choice("operator", self.operator, tuple(OPERATORS))
-        check_choice("optimizer", self.optimizer_used, tuple(OPTIMIZERS))
+        check_choice("operator", self.operator, OPERATORS)
+        check_choice("optimizer", self.optimizer_used, OPTIMIZERS)
         check_choice("inputs", self.inputs, MODES)
         # In the unit of the data, before anything has another.
         for name in ("input_error", "target_error"):
@@ -193,11 +146,11 @@ class Options:
             for name in ("space", "time", "scheme", "order", "radius")
             if self.has_effect(name, DataTraits())
         }
-        return OPERATORS[self.operator](grid, **settings)
+        return _OPERATORS[self.operator](grid, **settings)
 
     def build_optimizer(self) -> Optimizer:
         """The optimizer."""
-        return OPTIMIZERS[self.optimizer_used](self.value("rate"))
+        return _OPTIMIZERS[self.optimizer_used](self.value("rate"))
 
 
 @dataclass(frozen=True)
@@ -328,18 +281,6 @@ _EFFECTS: dict[str, _Effect] = {
         nothing=0.0,
     ),
 }
-DEFAULTS: Mapping[str, Any] = MappingProxyType(
-    {
-        "lead": 1,
-        "order": 2,
-        "radius": 1,
-        "space": "homogeneous",
-        "scheme": "central",
-        "mask_boundary": "neumann",
-        "rate": 0.01,
-        "validation": 0.15,
-    }
-)
 
 
 def parse_boundary(text: str, axes: Sequence[str]) -> tuple[Any, ...]:

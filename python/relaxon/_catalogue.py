@@ -1,0 +1,62 @@
+"""Everything public, loaded with the first name that is asked of the package."""
+
+from . import datasets
+from ._config import show_config
+from .budget import Plan, plan
+from .ends import Lift, Readout
+from .files import FileFormatError, load, save
+from .forecasting.checks import check_leads
+from .forecasting.comparison import Comparison
+from .gradient_check import GradientCheck, check_gradient
+from .grid import Dirichlet, Grid
+from .model import Relaxation
+from .operators import ADR, Banded, Dense, Moments
+from .physics.explain import Explanation, explain
+from .training.fit import CallbackError, DivergenceError, Fit, History, State, Status, fit
+from .training.losses import AbsoluteDistance, CrossEntropy, Huber, SquaredDistance
+from .training.optimizers import LBFGS, Adam, SteepestDescent
+from .training.penalties import L2, Smoothness
+from .training.schedules import CosineDecay, ExponentialDecay
+
+__all__ = [
+    "ADR",
+    "L2",
+    "LBFGS",
+    "AbsoluteDistance",
+    "Adam",
+    "Banded",
+    "CallbackError",
+    "Comparison",
+    "CosineDecay",
+    "CrossEntropy",
+    "Dense",
+    "Dirichlet",
+    "DivergenceError",
+    "Explanation",
+    "ExponentialDecay",
+    "FileFormatError",
+    "Fit",
+    "GradientCheck",
+    "Grid",
+    "History",
+    "Huber",
+    "Lift",
+    "Moments",
+    "Plan",
+    "Readout",
+    "Relaxation",
+    "Smoothness",
+    "SquaredDistance",
+    "State",
+    "Status",
+    "SteepestDescent",
+    "check_gradient",
+    "check_leads",
+    "datasets",
+    "explain",
+    "fit",
+    "load",
+    "plan",
+    "save",
+    "show_config",
+]

@@ -1,0 +1,89 @@
+"""Names and defaults of what the command line can set: all that its help needs to know.
+
+Neither NumPy nor anything else that is slow to load is needed for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
+
+__all__ = ["DEFAULTS", "Settings"]
+
+# Least error on the validation times within the steps that are asked for (bench/options.py);
+# held-out times played no part.
+LOCAL_SMOOTHNESS = 10.0
+LOCAL_PATIENCE = 100
+HOLDOUT = 0.25
+WEIGHTS = ("area",)
+OPERATORS = ("adr", "moments", "banded", "dense")
+OPTIMIZERS = ("barzilai-borwein", "armijo", "fixed-rate", "adam", "lbfgs")
+
+DEFAULTS: Mapping[str, Any] = MappingProxyType(
+    {
+        "lead": 1,
+        "order": 2,
+        "radius": 1,
+        "space": "homogeneous",
+        "scheme": "central",
+        "mask_boundary": "neumann",
+        "rate": 0.01,
+        "validation": 0.15,
+    }
+)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the command line can set; the names are those of its options.
+
+    An option that has an effect only beside certain others, or with certain data, is None where it
+    is not given. It stands for its entry in ``DEFAULTS``, if there is one, or for what the space
+    needs (``smoothness`` and ``patience``: with local coefficients 10 and 100, with homogeneous
+    ones neither), what unknown inputs ask for (``optimizer``: "lbfgs", else "barzilai-borwein") or
+    what the data suggest (``anomaly``: "month" for the shipped data, "mean" where the means of the
+    cells hold more than half of the variance, and else "none"; ``boundary``: periodic where an axis
+    closes and else neumann).
+    """
+
+    variable: str | None = None
+    select: tuple[str, ...] = ()
+    missing: tuple[float, ...] = ()
+    lead: int | None = None
+    anomaly: str | None = None
+    spacing: str | None = None
+    time_step: str | None = None
+    holdout: float = HOLDOUT
+    weights: str | None = None
+    operator: str = "adr"
+    order: int | None = None
+    radius: int | None = None
+    space: str | None = None
+    time: str = "constant"
+    scheme: str | None = None
+    depth: int = 10
+    omega: float = 0.5
+    activation: str = "identity"
+    bias: str | None = None
+    boundary: str | None = None
+    mask_boundary: str | None = None
+    beta: float = 0.0
+    trainable_omega: bool = False
+    bounds: str | None = None
+    optimizer: str | None = None
+    rate: float | None = None
+    steps: int = 500
+    patience: int | None = None
+    validation: float | None = None
+    smoothness: float | None = None
+    check_leads: str | None = None
+    check_depth: bool = False
+    memory: str | None = None
+    threads: int | None = None
+    dtype: str = "float64"
+    seed: int = 0
+    inputs: str = "drop"
+    input_error: float | None = None
+    target_error: float | None = None
