@@ -71,6 +71,21 @@ void Batches<T>::next() {
         order_.shuffle();
         n_seen_ = 0;
     }
+    gather_next();
+}
+
+template <class T>
+void Batches<T>::seek(std::int64_t step) {
+    const auto n_samples = static_cast<std::int64_t>(order_.indices().size());
+    const std::int64_t n_batches = (n_samples + batch_size_ - 1) / batch_size_;
+    for (std::int64_t epoch = 0; epoch < step / n_batches; ++epoch) order_.shuffle();
+    n_seen_ = step % n_batches * batch_size_;
+    gather_next();
+}
+
+template <class T>
+void Batches<T>::gather_next() {
+    const auto n_samples = static_cast<std::int64_t>(order_.indices().size());
     size_ = std::min(batch_size_, n_samples - n_seen_);
     const std::int64_t* indices = order_.indices().data() + n_seen_;
     gather(all_x_, x_length_, indices, size_, x_);

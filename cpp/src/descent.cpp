@@ -4,6 +4,7 @@
 #include <chrono>
 #include <cmath>
 #include <limits>
+#include <utility>
 
 namespace relaxon {
 
@@ -11,7 +12,6 @@ namespace {
 
 constexpr double kSufficientDecrease = 1e-4;
 constexpr int kMaxHalvings = 60;
-constexpr std::size_t kRecent = 10;  // totals that barzilai-borwein may exceed all but the largest
 // Records made without an allocation: more steps than a stretch of time holds.
 constexpr std::int64_t kReservedRecords = 1 << 16;
 
@@ -40,7 +40,6 @@ Descent<T>::Descent(const DescentProblem<T>& problem, const DescentOptions& opti
     }
     make_iterate(problem);
     records_.reserve(static_cast<std::size_t>(std::min(options.n_steps, kReservedRecords)));
-    recent_.reserve(kRecent);
 }
 
 template <class T>
@@ -89,28 +88,41 @@ void Descent<T>::copy(const T* values, const std::vector<T*>& arrays) const {
     }
 }
 
+template <class T>
+void Descent<T>::begin_search() {
+    DescentProgress& now = progress_;
+    std::swap(iterate_.gradient, iterate_.previous_gradient);
+    if (now.n_recent == static_cast<std::int64_t>(kRecent)) {
+        std::copy(now.recent.begin() + 1, now.recent.end(), now.recent.begin());
+        --now.n_recent;
+    }
+    now.recent[static_cast<std::size_t>(now.n_recent++)] = now.value.total();
+    now.is_searching = true;
+}
+
 // From the previous point, the factor cut back until F has decreased enough; leaves parameters,
 // value and gradient of the accepted point.
 template <class T>
 DescentStatus Descent<T>::search_step(Team& team) {
-    if (recent_.size() == kRecent) recent_.erase(recent_.begin());
-    recent_.push_back(value_.total());
+    DescentProgress& now = progress_;
+    const auto recent_end = now.recent.begin() + now.n_recent;
     const double bound = options_.rule == StepRule::armijo
-                             ? value_.total()
-                             : *std::max_element(recent_.begin(), recent_.end());
+                             ? *(recent_end - 1)
+                             : *std::max_element(now.recent.begin(), recent_end);
+    double factor = now.factor;
     bool has_finite = false, has_trial = false;
     for (int halving = 0; halving <= kMaxHalvings; ++halving) {
-        if (!take_gradient_step(iterate_, factor_)) break;
+        if (!take_gradient_step(iterate_, factor)) break;
         has_trial = true;
-        value_ = objective_.evaluate(iterate_.parameters, iterate_.gradient, team);
-        const double total = value_.total();
+        now.value = objective_.evaluate(iterate_.parameters, iterate_.gradient, team);
+        const double total = now.value.total();
         has_finite = has_finite || std::isfinite(total);
         if (std::isfinite(total) &&
             total <= bound - kSufficientDecrease * promised_decrease(iterate_)) {
-            has_value_ = true;
+            now.factor = factor;
             return DescentStatus::running;
         }
-        factor_ *= 0.5;
+        factor *= 0.5;
     }
     std::copy(iterate_.previous, iterate_.previous + iterate_.size(), iterate_.parameters);
     return has_trial && !has_finite ? DescentStatus::diverged : DescentStatus::converged;
@@ -121,13 +133,17 @@ DescentStatus Descent<T>::search_step(Team& team) {
 template <class T>
 bool Descent<T>::validate(Team& team) {
     validation_loss_ = std::numeric_limits<double>::quiet_NaN();
-    const bool is_due = step_ % objective_.n_batches() == 0 || step_ == options_.n_steps;
+    const bool is_due =
+        progress_.step % objective_.n_batches() == 0 || progress_.step == options_.n_steps;
     if (!validation_sweep_ || !is_due) return false;
-    validation_loss_ = validation_sweep_->loss(objective_.view(iterate_.parameters), x_validation_,
-                                               target_validation_, team);
-    if (step_ == 0 || validation_loss_ < best_validation_) {
-        best_validation_ = validation_loss_;
-        best_step_ = step_;
+    validation_loss_ = std::exchange(known_validation_, validation_loss_);
+    if (std::isnan(validation_loss_)) {
+        validation_loss_ = validation_sweep_->loss(objective_.view(iterate_.parameters),
+                                                   x_validation_, target_validation_, team);
+    }
+    if (progress_.step == 0 || validation_loss_ < progress_.best_validation) {
+        progress_.best_validation = validation_loss_;
+        progress_.best_step = progress_.step;
         std::copy(iterate_.parameters, iterate_.parameters + iterate_.size(), best_);
     }
     return true;
@@ -135,59 +151,67 @@ bool Descent<T>::validate(Team& team) {
 
 template <class T>
 DescentStatus Descent<T>::judge(Team& team) {
-    if (!has_value_) value_ = objective_.evaluate(iterate_.parameters, iterate_.gradient, team);
-    has_value_ = true;
-    norm_ = iterate_.gradient_norm();
-    if (!std::isfinite(value_.total()) || !std::isfinite(norm_)) return DescentStatus::diverged;
-    if (step_ < objective_.n_batches()) first_norm_ = std::max(first_norm_, norm_);
+    DescentProgress& now = progress_;
+    if (!now.has_value)
+        now.value = objective_.evaluate(iterate_.parameters, iterate_.gradient, team);
+    now.has_value = true;
+    now.norm = iterate_.gradient_norm();
+    if (!std::isfinite(now.value.total()) || !std::isfinite(now.norm)) {
+        return DescentStatus::diverged;
+    }
+    if (now.step < objective_.n_batches()) now.first_norm = std::max(now.first_norm, now.norm);
     const bool is_validated = validate(team);
-    n_small_ = norm_ <= options_.tolerance * first_norm_ ? n_small_ + 1 : 0;
-    if (n_small_ >= objective_.n_batches()) return DescentStatus::converged;
-    if (options_.patience >= 0 && is_validated && step_ - best_step_ > options_.patience) {
+    now.n_small = now.norm <= options_.tolerance * now.first_norm ? now.n_small + 1 : 0;
+    if (now.n_small >= objective_.n_batches()) return DescentStatus::converged;
+    if (options_.patience >= 0 && is_validated && now.step - now.best_step > options_.patience) {
         return DescentStatus::patience;
     }
-    return step_ == options_.n_steps ? DescentStatus::steps : DescentStatus::running;
+    return now.step == options_.n_steps ? DescentStatus::steps : DescentStatus::running;
 }
 
 template <class T>
 StepRecord Descent<T>::begin_record() const {
-    return {value_.loss, value_.penalty, validation_loss_, norm_, 0.0};
+    return {progress_.value.loss, progress_.value.penalty, validation_loss_, progress_.norm, 0.0};
 }
 
 template <class T>
 void Descent<T>::end_step(const StepRecord& record) {
     records_.push_back(record);
-    ++step_;
+    ++progress_.step;
 }
 
 template <class T>
 DescentStatus Descent<T>::take_step(Team& team) {
-    const DescentStatus verdict = judge(team);
-    if (verdict != DescentStatus::running) return verdict;
-    StepRecord record = begin_record();
-    if (options_.rule == StepRule::barzilai_borwein && step_ > 0) {
-        factor_ = secant_factor(iterate_, factor_);
+    DescentProgress& now = progress_;
+    if (!now.is_searching) {
+        const DescentStatus verdict = judge(team);
+        if (verdict != DescentStatus::running) return verdict;
+        now.record = begin_record();
+        if (options_.rule == StepRule::barzilai_borwein && now.step > 0) {
+            now.factor = secant_factor(iterate_, now.factor);
+        }
+        if (options_.rule == StepRule::armijo && now.step > 0) now.factor *= 2.0;
+        std::copy(iterate_.parameters, iterate_.parameters + iterate_.size(), iterate_.previous);
+        if (is_search(options_.rule)) begin_search();
     }
-    if (options_.rule == StepRule::armijo && step_ > 0) factor_ *= 2.0;
-    std::copy(iterate_.parameters, iterate_.parameters + iterate_.size(), iterate_.previous);
-    if (is_search(options_.rule)) {
-        std::swap(iterate_.gradient, iterate_.previous_gradient);
-        is_searching_ = true;
+    if (now.is_searching) {
         const DescentStatus found = search_step(team);
-        is_searching_ = false;
+        now.is_searching = false;
         if (found != DescentStatus::running) return found;
     } else {
-        if (!options_.factors.empty()) factor_ = options_.factors[static_cast<std::size_t>(step_)];
-        if (options_.rule == StepRule::adam) {
-            take_adam_step(iterate_, factor_, options_.decay, step_ + 1);
-        } else {
-            take_fixed_step(iterate_, factor_, options_.momentum);
+        if (!options_.factors.empty()) {
+            now.factor = options_.factors[static_cast<std::size_t>(now.step)];
         }
-        has_value_ = false;
+        if (options_.rule == StepRule::adam) {
+            take_adam_step(iterate_, now.factor, options_.decay, now.step + 1);
+        } else {
+            take_fixed_step(iterate_, now.factor, options_.momentum);
+        }
+        now.has_value = false;
         objective_.next_batch();
     }
-    record.rate = factor_ * largest_rate_;
-    end_step(record);
+    now.record.rate = now.factor * largest_rate_;
+    end_step(now.record);
     return DescentStatus::running;
 }
 
@@ -196,12 +220,12 @@ DescentStatus Descent<T>::advance(std::int64_t max_steps, double seconds, Team& 
     using Clock = std::chrono::steady_clock;
     const auto start = Clock::now();
     records_.clear();
-    for (std::int64_t i = 0; status_ == DescentStatus::running && i < max_steps; ++i) {
+    for (std::int64_t i = 0; progress_.status == DescentStatus::running && i < max_steps; ++i) {
         try {
-            status_ = take_step(team);
+            progress_.status = take_step(team);
         } catch (...) {
             // A trial that was not judged is not a step.
-            if (is_searching_) {
+            if (progress_.is_searching) {
                 std::copy(iterate_.previous, iterate_.previous + iterate_.size(),
                           iterate_.parameters);
             }
@@ -210,7 +234,7 @@ DescentStatus Descent<T>::advance(std::int64_t max_steps, double seconds, Team& 
         const std::chrono::duration<double> passed = Clock::now() - start;
         if (passed.count() >= seconds) break;
     }
-    return status_;
+    return progress_.status;
 }
 
 template <class T>
@@ -223,6 +247,39 @@ double Descent<T>::evaluate(const double* point, double* gradient, Team& team) {
 }
 
 template <class T>
+void Descent<T>::replay(const double* point, const T* gradient, const ObjectiveValue& value) {
+    const std::int64_t n = iterate_.size();
+    for (std::int64_t i = 0; i < n; ++i) trial_[i] = static_cast<T>(point[i]);
+    std::copy(gradient, gradient + n, trial_gradient_);
+    trial_value_ = value;
+}
+
+template <class T>
+std::vector<StateArray<T>> Descent<T>::state_arrays() const {
+    std::vector<StateArray<T>> arrays = {{"parameters", iterate_.parameters},
+                                         {"previous", iterate_.previous}};
+    if (validation_sweep_) arrays.push_back({"best", best_});
+    if (progress_.status != DescentStatus::running) return arrays;
+    if (progress_.has_value && !progress_.is_searching) {
+        arrays.push_back({"gradient", iterate_.gradient});
+    }
+    const std::vector<StateArray<T>> remembered = {
+        {"previous_gradient", iterate_.previous_gradient},
+        {"velocity", iterate_.velocity},
+        {"square", iterate_.square}};
+    for (const StateArray<T>& array : remembered) {
+        if (array.values) arrays.push_back(array);
+    }
+    return arrays;
+}
+
+template <class T>
+void Descent<T>::resume(const DescentProgress& progress) {
+    progress_ = progress;
+    objective_.seek_batch(progress.step);
+}
+
+template <class T>
 void Descent<T>::accept() {
     StepRecord record = begin_record();
     const double norm = iterate_.sum([&](std::int64_t i, double) {
@@ -231,7 +288,7 @@ void Descent<T>::accept() {
     std::copy(iterate_.parameters, iterate_.parameters + iterate_.size(), iterate_.previous);
     std::swap(iterate_.parameters, trial_);
     std::swap(iterate_.gradient, trial_gradient_);
-    value_ = trial_value_;
+    progress_.value = trial_value_;
     record.rate = iterate_.step_length() / std::sqrt(norm);
     records_.clear();
     end_step(record);

@@ -140,6 +140,11 @@ void Objective<T>::next_batch() {
     if (batches_) batches_->next();
 }
 
+template <class T>
+void Objective<T>::seek_batch(std::int64_t step) {
+    if (batches_ && step > 0) batches_->seek(step);
+}
+
 template class Objective<float>;
 template class Objective<double>;
 

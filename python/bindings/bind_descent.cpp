@@ -2,6 +2,7 @@
 
 #include "bind.hpp"
 #include "bound_network.hpp"
+#include "descent_state.hpp"
 #include "interrupt.hpp"
 #include "relaxon/descent.hpp"
 
@@ -45,7 +46,7 @@ public:
                  const py::object& validation, const std::vector<PyPenalty>& penalties,
                  std::int64_t batch_size, std::uint64_t seed, std::int64_t memory, int threads,
                  bool wants_omega, const DescentOptions& options)
-        : network_(network), threads_(threads) {
+        : network_(network), threads_(threads), options_(options) {
         held_ = py::make_tuple(x, input_errors, y, weights, validation);
         const std::int64_t input_size = network.config.input_size();
         const auto n_at = static_cast<std::int64_t>(at.size());
@@ -109,6 +110,36 @@ public:
 
     void accept() { descent_->accept(); }
 
+    std::pair<double, double> trial_value() const {
+        const ObjectiveValue& value = descent_->trial_value();
+        return {value.loss, value.penalty};
+    }
+    double validation_loss() const { return descent_->validation_loss(); }
+    void replay(const py::array& point, const py::array& gradient, double loss, double penalty) {
+        descent_->replay(read_view<double>(point, descent_->size(), "point"),
+                         read_view<T>(gradient, descent_->size(), "gradient"), {loss, penalty});
+    }
+    void replay_validation(double loss) { descent_->replay_validation(loss); }
+
+    // The arrays by name, and beside them "counts" and "numbers".
+    py::dict state() const {
+        py::dict found;
+        for (const StateArray<T>& array : descent_->state_arrays()) {
+            found[array.name] = py::array_t<T>(descent_->size(), array.values);
+        }
+        write_progress(descent_->progress(), found);
+        return found;
+    }
+
+    void resume(const py::dict& state) {
+        descent_->resume(read_progress(state, options_));
+        // Which arrays there are depends on the progress.
+        for (const StateArray<T>& array : descent_->state_arrays()) {
+            const T* from = read_view<T>(state[array.name], descent_->size(), array.name);
+            std::copy(from, from + descent_->size(), array.values);
+        }
+    }
+
     py::array_t<double> records() const {
         const std::vector<StepRecord>& records = descent_->records();
         py::array_t<double> table({records.size(), std::size_t{5}});
@@ -164,6 +195,7 @@ private:
     BoundNetwork network_;
     py::object held_;
     int threads_;
+    DescentOptions options_;
     std::unique_ptr<Descent<T>> descent_;
 };
 
@@ -203,6 +235,13 @@ void bind_one(py::module_& module, const char* name) {
         .def("judge", &Bound::judge)
         .def("evaluate", &Bound::evaluate, py::arg("point"), py::arg("gradient"))
         .def("accept", &Bound::accept)
+        .def_property_readonly("trial_value", &Bound::trial_value)
+        .def_property_readonly("validation_loss", &Bound::validation_loss)
+        .def("replay", &Bound::replay, py::arg("point"), py::arg("gradient"), py::arg("loss"),
+             py::arg("penalty"))
+        .def("replay_validation", &Bound::replay_validation, py::arg("loss"))
+        .def("state", &Bound::state)
+        .def("resume", &Bound::resume, py::arg("state"))
         .def("records", &Bound::records)
         .def_property_readonly("step", &Bound::step)
         .def("copy_parameters", &Bound::copy_parameters, py::arg("arrays"))

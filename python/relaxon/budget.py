@@ -9,10 +9,12 @@ from typing import Any
 import numpy as np
 
 from ._validate import check_choice, check_flag, check_instance, check_integer, check_memory, refuse
+from .files import pack
 from .model import Relaxation
 from .training.inputs import MODES
+from .training.journal import record_bytes
 from .training.losses import SquaredDistance
-from .training.optimizers import LBFGS, Adam, SteepestDescent
+from .training.optimizers import LBFGS, Adam, Optimizer, SteepestDescent
 
 __all__ = ["Plan", "plan"]
 
@@ -53,6 +55,13 @@ class Plan:
         (2 m + 5) n + 11 m^2 + 8 m float64 numbers of history and workspace of SciPy, and 160 n
         bytes for points, gradients and indices of its loop (an upper bound for SciPy 1.12 to 1.17;
         older ones hold ten arrays more). Bounds add two arrays more.
+    checkpoint_bytes : dict of str to int
+        Arrays in the file that ``fit(..., checkpoint=)`` writes, by class of optimizer, at most: of
+        all parameters those of its state and the gradient, and one model. Numbers of the steps (40
+        bytes for each) and a header of some KiB come on top. LBFGS stores the model alone.
+    journal_bytes : int
+        Of one evaluation in the journal that LBFGS keeps beside its checkpoint; a step makes one or
+        a few.
     """
 
     n_layers: int
@@ -68,6 +77,8 @@ class Plan:
     total_bytes: int
     minimum_bytes: int
     optimizer_bytes: dict[str, int] = dataclasses.field(hash=False)
+    checkpoint_bytes: dict[str, int] = dataclasses.field(hash=False)
+    journal_bytes: int
 
 
 def plan(
@@ -139,20 +150,39 @@ def plan(
         "advances": counts.advances,
         "evaluations": counts.evaluations,
         "optimizer_bytes": _optimizer_bytes(model, n_unknown),
+        "checkpoint_bytes": _checkpoint_bytes(model, n_unknown),
+        "journal_bytes": record_bytes(_n_all(model, n_unknown), model.dtype.itemsize),
     }
     names = [field.name for field in dataclasses.fields(Plan) if field.name not in values]
     return Plan(**values, **{name: getattr(found, name) for name in names})
 
 
 def _optimizer_bytes(model: Relaxation, n_unknown: int) -> dict[str, int]:
-    n_all = sum(array.size for array in model._arrays()) + n_unknown
+    n_all = _n_all(model, n_unknown)
     n_trained = sum(array.size for array in model.params.values()) + n_unknown
     item_bytes = model.dtype.itemsize
-    optimizers = (LBFGS(),) if n_unknown else (SteepestDescent(rate=1.0), Adam(rate=1.0), LBFGS())
     # Known values, their deviations, and the inputs as they are moved; scales and products with
     # them, in double precision.
     extra = n_unknown * (3 * item_bytes + 4 * 8)
     return {
         type(optimizer).__name__: optimizer._state_bytes(n_all, n_trained, item_bytes) + extra
-        for optimizer in optimizers
+        for optimizer in _optimizers(n_unknown)
     }
+
+
+def _checkpoint_bytes(model: Relaxation, n_unknown: int) -> dict[str, int]:
+    n_bytes = _n_all(model, n_unknown) * model.dtype.itemsize
+    n_model = sum(array.nbytes for array in pack(model)[0].values())
+    return {
+        type(optimizer).__name__: optimizer._n_stored * n_bytes + n_model
+        for optimizer in _optimizers(n_unknown)
+    }
+
+
+def _n_all(model: Relaxation, n_unknown: int) -> int:
+    """Numbers in one array of all parameters."""
+    return sum(array.size for array in model._arrays()) + n_unknown
+
+
+def _optimizers(n_unknown: int) -> tuple[Optimizer, ...]:
+    return (LBFGS(),) if n_unknown else (SteepestDescent(rate=1.0), Adam(rate=1.0), LBFGS())

@@ -361,5 +361,90 @@ TEST(Descent, InterruptionLeavesTheLastStep) {
     }
 }
 
+// Stops at its nth question, between any two blocks of work.
+struct Fuse {
+    std::int64_t n_left;
+
+    StopToken token() {
+        return {[](void* context) { return static_cast<Fuse*>(context)->n_left-- <= 0; }, this};
+    }
+};
+
+template <class T>
+void resume_elsewhere(const Training<T>& from, Training<T>& to) {
+    to.descent->resume(from.descent->progress());
+    const std::vector<StateArray<T>> saved = from.descent->state_arrays();
+    const std::vector<StateArray<T>> places = to.descent->state_arrays();
+    ASSERT_EQ(saved.size(), places.size());
+    for (std::size_t i = 0; i < saved.size(); ++i) {
+        EXPECT_STREQ(saved[i].name, places[i].name);
+        std::copy(saved[i].values, saved[i].values + from.descent->size(), places[i].values);
+    }
+}
+
+TYPED_TEST(DescentTest, GoesOnElsewhereFromWhereverItWasStopped) {
+    using T = TypeParam;
+    for (const StepRule rule :
+         {StepRule::fixed, StepRule::adam, StepRule::armijo, StepRule::barzilai_borwein}) {
+        const bool has_search = rule == StepRule::armijo || rule == StepRule::barzilai_borwein;
+        DescentOptions options = options_of(rule, 7);
+        options.momentum = 0.5;
+        options.patience = 100;
+        // The first trial of a search is much too long.
+        options.rates.assign(5, has_search ? 50.0 : 0.01);
+        const std::int64_t batch_size = has_search ? 0 : 3;
+        const auto make = [&] {
+            return std::make_unique<Training<T>>(options, true, small_config(),
+                                                 std::vector<Penalty>{}, batch_size);
+        };
+        const auto whole = make();
+        ASSERT_EQ(whole->advance(100), DescentStatus::steps);
+        // Stopped after 1, 2, 3, ... questions, again and again.
+        for (std::int64_t stride = 1; stride < 12; ++stride) {
+            auto run = make();
+            std::int64_t n_stops = 0;
+            for (DescentStatus status = DescentStatus::running; status == DescentStatus::running;) {
+                Fuse fuse{stride + n_stops};
+                Team team(1, fuse.token());
+                try {
+                    status = run->descent->advance(100, kNoLimit, team);
+                } catch (const Interrupted&) {
+                    ++n_stops;
+                    auto next = make();
+                    resume_elsewhere(*run, *next);
+                    run = std::move(next);
+                }
+            }
+            EXPECT_GT(n_stops, 2);
+            EXPECT_EQ(run->descent->step(), 7);
+            EXPECT_EQ(run->parameters(), whole->parameters());
+            EXPECT_EQ(run->descent->progress().best_validation,
+                      whole->descent->progress().best_validation);
+        }
+    }
+}
+
+TYPED_TEST(DescentTest, ReplayedEvaluationsStandForNewOnes) {
+    using T = TypeParam;
+    Training<T> first(options_of(StepRule::external, 3), true);
+    Training<T> second(options_of(StepRule::external, 3), true);
+    Team team(1, {});
+    first.descent->judge(team);
+    second.descent->judge(team);
+    const auto n = static_cast<std::size_t>(first.descent->size());
+    std::vector<double> gradient(n), point(n, 0.125);
+    first.descent->evaluate(point.data(), gradient.data(), team);
+    const std::vector<T> slopes(gradient.begin(), gradient.end());
+    second.descent->replay(point.data(), slopes.data(), first.descent->trial_value());
+    first.descent->accept();
+    second.descent->accept();
+    first.descent->judge(team);
+    second.descent->replay_validation(first.descent->validation_loss());
+    second.descent->judge(team);
+    EXPECT_EQ(first.parameters(), second.parameters());
+    EXPECT_EQ(first.descent->progress().norm, second.descent->progress().norm);
+    EXPECT_EQ(first.descent->validation_loss(), second.descent->validation_loss());
+}
+
 }  // namespace
 }  // namespace relaxon

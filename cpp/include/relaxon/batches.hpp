@@ -34,11 +34,15 @@ public:
             const Target<T>& target, std::int64_t batch_size, std::uint64_t seed);
 
     void next();
+    // From the first batch to that of a step, counted from 0.
+    void seek(std::int64_t step);
     std::int64_t size() const { return size_; }
     const T* x() const { return x_.data(); }
     const Target<T>& target() const { return target_; }
 
 private:
+    void gather_next();
+
     const T* all_x_;
     Target<T> all_;
     std::int64_t batch_size_, x_length_, y_length_;  // lengths of one sample

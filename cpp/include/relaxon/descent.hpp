@@ -17,7 +17,9 @@
 // fallen to `tolerance` times its largest value of the first epoch, for all batches of an epoch.
 #pragma once
 
+#include <array>
 #include <cstdint>
+#include <limits>
 #include <memory>
 #include <utility>
 #include <vector>
@@ -32,12 +34,34 @@ namespace relaxon {
 enum class StepRule { fixed, adam, armijo, barzilai_borwein, external };
 enum class DescentStatus { running, converged, steps, patience, diverged };
 
+// Losses that barzilai-borwein may exceed all but the largest of.
+constexpr std::size_t kRecent = 10;
+
 // A step that was taken, with values at its start; of the batch where there are batches.
 struct StepRecord {
     double loss, penalty;
     double validation_loss;  // NaN where it was not evaluated: it is once per epoch
     double gradient_norm;    // projected
     double rate;             // t times the largest rate; external: step over gradient norm
+};
+
+template <class T>
+struct StateArray {
+    const char* name;
+    T* values;
+};
+
+// What a descent remembers from step to step beside its arrays; the present mini-batch follows from
+// the number of steps.
+struct DescentProgress {
+    std::int64_t step = 0, best_step = 0, n_small = 0, n_recent = 0;
+    std::array<double, kRecent> recent{};  // the last totals, barzilai-borwein
+    double norm = 0.0, first_norm = 0.0, best_validation = 0.0;
+    double factor = 1.0;  // t
+    ObjectiveValue value;
+    StepRecord record{};                           // of the step that is being searched
+    bool has_value = false, is_searching = false;  // a search that was cut short begins again
+    DescentStatus status = DescentStatus::running;
 };
 
 template <class T>
@@ -77,8 +101,21 @@ public:
     // The point evaluated last becomes the present one: a step.
     void accept();
 
+    // External rule: what an earlier evaluation of a point gave stands for evaluating it again,
+    // and a validation loss for that of the next judgement.
+    void replay(const double* point, const T* gradient, const ObjectiveValue& value);
+    void replay_validation(double loss) { known_validation_ = loss; }
+    const ObjectiveValue& trial_value() const { return trial_value_; }
+    double validation_loss() const { return validation_loss_; }
+
+    // All that the next step depends on, between two calls. Arrays of size() numbers.
+    const DescentProgress& progress() const { return progress_; }
+    std::vector<StateArray<T>> state_arrays() const;
+    // Takes up the state of another descent on the same problem; the arrays have been filled.
+    void resume(const DescentProgress& progress);
+
     const std::vector<StepRecord>& records() const { return records_; }
-    std::int64_t step() const { return step_; }
+    std::int64_t step() const { return progress_.step; }
     std::int64_t size() const { return objective_.size(); }
     // Copies of the parameters, in the order of parameter_arrays.
     void copy_parameters(const std::vector<T*>& arrays) const { copy(iterate_.parameters, arrays); }
@@ -100,6 +137,7 @@ private:
     DescentStatus search_step(Team& team);
     DescentStatus take_step(Team& team);
     StepRecord begin_record() const;
+    void begin_search();
     void end_step(const StepRecord& record);
 
     DescentOptions options_;
@@ -113,14 +151,11 @@ private:
     T* trial_ = nullptr;  // external rule
     T* trial_gradient_ = nullptr;
     std::vector<StepRecord> records_;
-    std::vector<double> recent_;  // the last totals, barzilai-borwein
     double largest_rate_;
-    std::int64_t step_ = 0, best_step_ = 0, n_small_ = 0;
-    double norm_ = 0.0, first_norm_ = 0.0, best_validation_ = 0.0, validation_loss_ = 0.0;
-    double factor_ = 1.0;  // t
-    bool has_value_ = false, is_searching_ = false;
-    ObjectiveValue value_, trial_value_;
-    DescentStatus status_ = DescentStatus::running;
+    double validation_loss_ = 0.0;
+    double known_validation_ = std::numeric_limits<double>::quiet_NaN();
+    ObjectiveValue trial_value_;
+    DescentProgress progress_;
 };
 
 }  // namespace relaxon

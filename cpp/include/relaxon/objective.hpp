@@ -70,6 +70,8 @@ public:
     // Gradients of arrays that are not wanted are left as they are.
     ObjectiveValue evaluate(const T* parameters, T* gradient, Team& team);
     void next_batch();
+    // From the first batch to that of a step, counted from 0.
+    void seek_batch(std::int64_t step);
     // In an epoch.
     std::int64_t n_batches() const { return n_batches_; }
     const Parameters<T>& view(const T* parameters);

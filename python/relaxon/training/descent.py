@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -16,11 +17,13 @@ from .._validate import (
     check_number,
     refuse,
 )
+from ..files import pack
 from ..model import Relaxation
 from ..physics.lattice import is_field
 from .constraints import Bounds, check_bounds, check_trainable
 from .history import History
 from .input_errors import InputErrors, parameter_scales
+from .journal import Journal
 from .losses import Distance
 from .optimizers import LBFGS, Adam, Optimizer, SteepestDescent
 from .penalties import L2, Penalty, Smoothness
@@ -52,6 +55,10 @@ class Descent:
     scales : float64 array, or None
         Lengths of the trained ones at which their curvatures are alike, where inputs are unknowns;
         those of the inputs' deviations are 1.
+    has_validation : bool
+        Whether there are validation samples.
+    journal : Journal or None
+        What evaluations of an external optimizer are taken from, while it has them, and added to.
     """
 
     def __init__(
@@ -63,12 +70,16 @@ class Descent:
         is_trained: list[bool],
         n_threads: int,
         scales: NDArray[np.float64] | None,
+        problem: dict[str, Any],
     ) -> None:
         self.start = start
         self._core = core
         self._x = x
         self._n_threads = n_threads
+        self._problem = problem
         self._records: list[NDArray[np.float64]] = []
+        self.journal: Journal | None = None
+        self.has_validation = problem["validation"] is not None
         sizes = [array.size for array in start._arrays()]
         names = [name for name in start.params if name != "omega"]
         self.trained_names = [
@@ -104,7 +115,18 @@ class Descent:
 
     def evaluate(self, point: Array, gradient: Array) -> float:
         """Loss with penalties at a point of all parameters, and its gradient."""
-        return float(self._core.evaluate(point, gradient))
+        if self.journal is None:
+            return float(self._core.evaluate(point, gradient))
+        known = self.journal.take_evaluation(point)
+        if known is None:
+            value = float(self._core.evaluate(point, gradient))
+            loss, penalty = self._core.trial_value
+            self.journal.add_evaluation(point, loss, penalty, gradient)
+            return value
+        loss, penalty, slopes = known
+        self._core.replay(point, slopes, loss, penalty)
+        gradient[:] = slopes
+        return loss + penalty
 
     def accept(self) -> None:
         """Make the point evaluated last the present one."""
@@ -113,7 +135,17 @@ class Descent:
 
     def judge(self) -> str:
         """Whether to go on from the present point."""
-        return str(self._core.judge())
+        if self.journal is None or not self.has_validation:
+            return str(self._core.judge())
+        self._core.replay_validation(self.journal.take_validation())
+        verdict = str(self._core.judge())
+        self.journal.add_validation(self._core.validation_loss)
+        return verdict
+
+    @property
+    def is_replaying(self) -> bool:
+        """Whether steps are still those of a journal."""
+        return self.journal is not None and self.journal.is_replaying
 
     def collect(self) -> None:
         """Fetch the records of steps that are not known yet."""
@@ -152,8 +184,34 @@ class Descent:
 
     def history(self) -> History:
         """The records of all steps."""
-        table = np.concatenate([*self._records, np.empty((0, 5))])
-        return History(*(column.copy() for column in table.T))
+        return History(*(column.copy() for column in self._table().T))
+
+    def _table(self) -> NDArray[np.float64]:
+        return np.concatenate([*self._records, np.empty((0, 5))])
+
+    def state(self) -> dict[str, Array]:
+        """Copies of all that the next step depends on, and the records, by name."""
+        return {**self._core.state(), "records": self._table()}
+
+    def resume(self, state: Mapping[str, Array]) -> None:
+        """Take up the state of another descent on the same problem.
+
+        Raises
+        ------
+        KeyError, TypeError, ValueError
+            If it is no such state.
+        """
+        records = state["records"]
+        if records.dtype != np.float64 or records.shape != (int(state["counts"][0]), 5):
+            raise ValueError(f"records of {records.dtype}, shape {records.shape}")
+        self._core.resume({name: array for name, array in state.items() if name != "records"})
+        self._records = [records]
+
+    def digests(self) -> dict[str, str]:
+        """Digests of all that the numbers of this descent depend on, by name of an argument."""
+        tensors, configuration = pack(self.start)
+        model = (repr(configuration), *(part for item in sorted(tensors.items()) for part in item))
+        return {"model": _digest(model), **{k: _digest(v) for k, v in self._problem.items()}}
 
 
 def start_descent(
@@ -193,6 +251,7 @@ def start_descent(
         check_integer("patience", patience, 1, MOST_STEPS)
         if validation is None:
             refuse("patience", "None without validation data", patience, fix="give validation=")
+    tolerance = check_number("tolerance", tolerance, 0.0)
     n_samples = model._batch(states)
     batch = _check_batch_size(batch_size, n_samples, optimizer)
     n_threads = model._n_threads(threads, batch or n_samples)
@@ -201,12 +260,14 @@ def start_descent(
         links = (input_errors.gaps, input_errors.neighbours, input_errors.factors)
         unknowns = (input_errors.spread, input_errors.strength, *links)
         scales = parameter_scales(model, states, y, loss, input_errors.strength)
+    multipliers = factors(optimizer._schedule, steps)
+    terms = _penalty_terms(model, penalties, order)
     options = _core.DescentOptions(
         rule=optimizer._rule,
         rates=used,
-        factors=factors(optimizer._schedule, steps),
+        factors=multipliers,
         **{"momentum": 0.0, "beta_1": 0.0, "beta_2": 0.0, "epsilon": 1.0, **optimizer._settings},
-        tolerance=check_number("tolerance", tolerance, 0.0),
+        tolerance=tolerance,
         n_steps=steps,
         patience=-1 if patience is None else patience,
     )
@@ -222,7 +283,7 @@ def start_descent(
         weights=weights,
         at=at,
         validation=held_out,
-        penalties=_penalty_terms(model, penalties, order),
+        penalties=terms,
         batch_size=batch,
         seed=check_integer("seed", seed, 0, 2**64 - 1),
         memory=check_memory(memory),
@@ -230,7 +291,46 @@ def start_descent(
         wants_omega=model.trainable_omega,
         options=options,
     )
-    return Descent(model, core, states, limits, [rate > 0.0 for rate in used], n_threads, scales)
+    # A schedule is a function, rates depend on names: what they come to counts.
+    own = {k: v for k, v in vars(optimizer).items() if k not in ("rate", "schedule")}
+    kinds = (type(optimizer).__name__, sorted(own.items()))
+    problem = {
+        "x": states,
+        "y": target,
+        "loss": (type(loss).__name__, sorted(loss._own_settings().items()), tuple(at), weights),
+        "optimizer": (*kinds, multipliers),
+        "trainable": used,
+        "steps": steps,
+        "batch_size": batch,
+        "seed": seed if batch else None,
+        "penalties": terms,
+        "validation": held_out,
+        "patience": patience,
+        "tolerance": tolerance,
+        "bounds": limits,
+        "inputs": (unknowns, scales),
+    }
+    is_trained = [rate > 0.0 for rate in used]
+    return Descent(model, core, states, limits, is_trained, n_threads, scales, problem)
+
+
+def _digest(value: object) -> str:
+    """Of nested sequences of arrays and plain values."""
+    digest = hashlib.blake2b(digest_size=16)
+
+    def add(part: object) -> None:
+        if isinstance(part, np.ndarray):
+            digest.update(f"{part.dtype.str}{part.shape}".encode())
+            digest.update(np.ascontiguousarray(part).data)
+        elif isinstance(part, tuple | list):
+            digest.update(f"{type(part).__name__} of {len(part)}".encode())
+            for entry in part:
+                add(entry)
+        else:
+            digest.update(f"{part!r};".encode())
+
+    add(value)
+    return digest.hexdigest()
 
 
 def _wide(values: NDArray[np.float64], n_more: int, value: float) -> NDArray[np.float64]:

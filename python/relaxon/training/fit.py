@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import os
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 
 from .._validate import check_choice, check_instance, check_integer, refuse
 from ..model import Relaxation
+from .checkpoint import Checkpoint, open_checkpoint
 from .constraints import Bounds
 from .descent import MOST_STEPS, STRETCH_SECONDS, Descent, Validation, start_descent
 from .divergence import DivergenceError, diverge
@@ -114,12 +116,14 @@ class _Follower:
         begin: float,
         callbacks: list[Callable[[State], object]],
         progress: Progress | None,
+        checkpoint: Checkpoint | None,
     ) -> None:
         self._descent = descent
         self.n_steps = steps
         self._begin = begin
         self._callbacks = callbacks
         self._progress = progress
+        self._checkpoint = checkpoint
         self._shown_at = -math.inf
         self.error: Exception | None = None
 
@@ -137,7 +141,11 @@ class _Follower:
         )
 
     def __call__(self) -> bool:
-        """Show and call; whether to stop."""
+        """Write, show and call; whether to stop."""
+        if self._descent.is_replaying:
+            return False
+        if self._checkpoint is not None:
+            self._checkpoint.tick()
         try:
             if self._progress and time.perf_counter() - self._shown_at >= STRETCH_SECONDS:
                 self._show(self._progress)
@@ -182,6 +190,8 @@ def fit(
     inputs: str = "drop",
     input_error: float | Array | None = None,
     target_error: float | Sequence[float] | None = None,
+    checkpoint: str | os.PathLike[str] | None = None,
+    checkpoint_every: float | str = "10 min",
 ) -> Fit:
     """Train a model: lower loss + penalties as a function of its parameters.
 
@@ -249,6 +259,15 @@ def fit(
         `at`, with "fill" and "estimate". Default: the residual variance of the first fit less what
         errors of x contribute through the model; refused where that is not positive. Only ratios to
         `input_error` matter, and pairs alone do not tell them.
+    checkpoint : path-like, optional
+        A file for the state of the fit. It is written at the start, then every `checkpoint_every`,
+        and when the fit ends, however it ends. Where it exists and is that of this fit, the fit
+        goes on from there, and ends with the bits of one that was never interrupted; callbacks see
+        the new steps only. Beside it LBFGS keeps a journal of its evaluations, ``NAME.journal``.
+        The files stay: calling again gives the same result at once. :func:`load` reads the best
+        model so far from them. Their sizes are told by :func:`plan`.
+    checkpoint_every : float or str, default "10 min"
+        Seconds, or a text with a unit out of s, min, h and d.
 
     Returns
     -------
@@ -263,11 +282,15 @@ def fit(
         If loss or gradient overflow and no step is left; the model before is on the exception.
     CallbackError
         If a callback or the progress function raises; the fit until then is on the exception.
+    FileFormatError
+        If the checkpoint is damaged, or its journal does not fit.
+    OSError
+        If the checkpoint cannot be written at the start, or another fit writes to it.
 
     Warns
     -----
     UserWarning
-        If gaps leave less than a quarter of the targets.
+        If gaps leave less than a quarter of the targets, or the checkpoint cannot be written later.
 
     Notes
     -----
@@ -278,6 +301,10 @@ def fit(
     does not depend on the parameters (tanh at 290 K) is no minimum: where the mean of y is the
     better forecast, too, the status is STALLED. Where `inputs` asks for several fits, history and
     status are those of the last one; its penalty holds that of the inputs.
+
+    A checkpoint belongs to one fit: model, data and all arguments that numbers depend on are
+    compared by hash, the versions of relaxon, NumPy and SciPy, the ISA level and the threads of
+    BLAS as such; one that differs is refused by name. Budgets and threads may change.
 
     References
     ----------
@@ -335,19 +362,23 @@ def fit(
         descent = start_descent(
             start, x, y, loss=loss, validation=validation, input_errors=errors, **own
         )
-        follower = _Follower(descent, steps, begin, follow, show)
+        if kept is not None:
+            kept.begin(descent, best, isinstance(optimizer, LBFGS))
+        follower = _Follower(descent, steps, begin, follow, show, kept)
 
         def why_stalled(last: Relaxation, names: list[str], n_steps: int) -> str:
             return describe_stall(last, x, y, loss, names, n_steps, threads)
 
-        found = _run_descent(descent, follower, optimizer, best, begin, why_stalled)
+        found = _run_descent(descent, follower, optimizer, best, begin, why_stalled, kept)
         if follower.error is not None:
             errors_raised.append(follower.error)
         return found
 
     errors = (input_error, target_error)
     try:
-        result = fit_inputs(run, model, x, y, loss, validation, inputs, *errors)
+        with open_checkpoint(checkpoint, checkpoint_every) as kept:
+            begin -= 0.0 if kept is None else kept.seconds
+            result = fit_inputs(run, model, x, y, loss, validation, inputs, *errors)
     finally:
         if show:
             show.close()
@@ -367,6 +398,7 @@ def _run_descent(
     best: str,
     begin: float,
     why_stalled: Callable[[Relaxation, list[str], int], str],
+    checkpoint: Checkpoint | None,
 ) -> tuple[Fit, Array]:
     """Steps until the end; the fit, and the inputs that belong to its model."""
     try:
@@ -380,6 +412,8 @@ def _run_descent(
     except KeyboardInterrupt:
         descent.collect()
         found = "interrupted"
+    if checkpoint is not None:
+        checkpoint.save(found)
     if found == "diverged":
         diverge(descent, optimizer)
     status, history = Status[found.upper()], descent.history()

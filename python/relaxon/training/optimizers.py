@@ -22,6 +22,8 @@ class Optimizer:
     # Arrays of all parameters that the core keeps: those trained, those before the step, the best
     # ones, and what the rule remembers. The gradient is counted with the sweep that returns it.
     _n_copies: ClassVar[int]
+    # Of these, and of the gradient, the most that a checkpoint holds.
+    _n_stored: ClassVar[int]
 
     @property
     def _rule(self) -> str:
@@ -134,6 +136,7 @@ class SteepestDescent(_Rated):
     line_search: str | None = None
     schedule: Schedule | None = None
     _n_copies: ClassVar[int] = 4  # v, or the gradient before
+    _n_stored: ClassVar[int] = 5
 
     def __post_init__(self) -> None:
         self._check_rate()
@@ -210,6 +213,7 @@ class Adam(_Rated):
     epsilon: float = 1e-8
     schedule: Schedule | None = None
     _n_copies: ClassVar[int] = 5  # m and v
+    _n_stored: ClassVar[int] = 6
 
     def __post_init__(self) -> None:
         self._check_rate()
@@ -274,6 +278,7 @@ class LBFGS(Optimizer):
     memory: int = 10
     max_line_search: int = 20
     _n_copies: ClassVar[int] = 5  # the trial and its gradient
+    _n_stored: ClassVar[int] = 0  # it has a journal
 
     def __post_init__(self) -> None:
         check_integer("memory", self.memory, 1, MOST_IN_SCIPY)
