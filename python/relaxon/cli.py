@@ -352,6 +352,17 @@ def _make_app() -> "Typer":
                 "residuals]"
             ),
         ] = Settings.target_error,
+        resume: Annotated[
+            bool,
+            Option(
+                "--resume",
+                help="Continue what a run that was interrupted or killed has left in the folder, "
+                "training or report; with nothing there, begin.",
+            ),
+        ] = False,
+        restart: Annotated[
+            bool, Option("--restart", help="Discard what such a run has left, and begin anew.")
+        ] = False,
     ) -> Callable[[], int]:
         """Train a model, compare it with persistence on held-out times, and read its physics."""
         given = {
@@ -365,7 +376,7 @@ def _make_app() -> "Typer":
         def job() -> int:
             from .forecasting.options import Options
 
-            return commands.fit(tuple(data), out, Options(**settings))
+            return commands.fit(tuple(data), out, Options(**settings), resume, restart)
 
         return job
 

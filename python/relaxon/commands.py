@@ -3,28 +3,31 @@
 from __future__ import annotations
 
 import math
-import os
 import re
 import sys
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from . import signals
-from .console import PROGRAM, Failure, output, say
+from .console import Failure, output, say
 
 if TYPE_CHECKING:
     from xarray import DataArray
 
+    from .forecasting.checks import CheckPlan
+    from .forecasting.experiment import Experiment
     from .forecasting.options import Options
     from .model import Relaxation
+    from .report.unfinished import Run
 
 __all__ = ["explain", "fit", "info", "inspect", "predict"]
 
-# Figures, summary and history; the model comes on top.
+# Figures, summary and history; checkpoints, which hold the model, come on top.
 REPORT_BYTES = 4 * 2**20
+CONTINUE = "the same command with --resume continues"
 
 
 def info() -> int:
@@ -36,50 +39,103 @@ def info() -> int:
     return 0
 
 
-def fit(names: tuple[str, ...], out: Path, options: Options) -> int:
+def fit(
+    names: tuple[str, ...], out: Path, options: Options, resume: bool = False, restart: bool = False
+) -> int:
     """Run an experiment and leave its report in a folder."""
     from .datasets.source import Source
-    from .forecasting.checks import plan_checks, run_checks
+    from .forecasting.checks import plan_checks
     from .forecasting.experiment import Experiment
-    from .report.folder import write_report
-    from .report.terminal import print_result
-    from .training.fit import DivergenceError
+    from .report.record import describe_run
+    from .report.unfinished import check_unfinished, open_run
 
+    if resume and restart:
+        raise Failure("arguments '--resume' and '--restart': expected one of them, not both")
+    with _folder_errors(out):
+        check_unfinished(out, resume, restart)
     with _bad_input(), _warnings():
         source = Source(names, options.variable, options.select, options.missing)
         experiment = Experiment(options, source.read())
         checks = plan_checks(experiment)
-    model = experiment.model
-    n_bytes = sum(value.nbytes for value in model.params.values())
-    if model.scaling is not None:
-        n_bytes += model.scaling.climatology.nbytes
+    n_fits = 1 + sum(len(plan.variants) - 1 for plan in checks)
+    # One more while it is replaced.
+    n_bytes = REPORT_BYTES + (n_fits + 1) * _checkpoint_bytes(experiment)
     signals.begin_job()
-    with _folder(out, REPORT_BYTES + n_bytes):
+    with _folder(out, n_bytes), ExitStack() as stack:
+        with _folder_errors(out), _warnings():
+            run = stack.enter_context(open_run(out, describe_run(experiment), resume, restart))
+        with output():
+            if run.published:
+                print(f"written to {out}: {', '.join(run.published)}")
+            elif run.is_finished:
+                print(f"{out} holds the finished report of this fit")
+        if run.is_finished:
+            return 0
         lines = experiment.describe()
         # What is known of the shipped data stands in their documentation.
         with output():
             print("\n".join(lines[:1] if source.is_shipped else lines))
         try:
-            with _bad_input(), _warnings():
-                result = experiment.run(progress=sys.stderr.isatty())
-                result = run_checks(checks, experiment, result, progress=sys.stderr.isatty())
-        except DivergenceError as error:
-            raise Failure(str(error), code=1) from None
-        if result.is_interrupted:
-            signals.accept()
-        try:
-            with _warnings():
-                written = write_report(out, experiment, result)
-        except OSError as error:
-            raise Failure(f"cannot write to {out}: {error}", code=1) from None
+            return _run(run, experiment, checks)
+        except BaseException as error:
+            ending = _ending(run, error)
+            if ending is None:
+                raise
+            raise ending from error
+
+
+def _run(run: Run, experiment: Experiment, checks: Sequence[CheckPlan]) -> int:
+    """Train, look, and write the report."""
+    from .forecasting.checks import run_checks
+    from .report.folder import write_report
+    from .report.terminal import print_result
+
+    has_bar = sys.stderr.isatty()
+    with _warnings():
+        result = experiment.run(has_bar, run.folder / "fit.checkpoint")
+        result = run_checks(checks, experiment, result, has_bar, run.folder)
+    if result.is_interrupted:
+        signals.accept()
+    with _warnings():
+        written = write_report(run.out, experiment, result, run.record)
+    if not result.is_interrupted:
+        run.discard()
     # After writing: whoever reads the output may have left.
     with output():
         print_result(experiment, result)
-        print(f"\nwritten to {out}: {', '.join(path.name for path in written)}")
+        print(f"\nwritten to {run.out}: {', '.join(written)}")
     if result.is_interrupted:
-        say("interrupted, the best model so far was kept")
+        say(f"interrupted, the best model so far was kept; {CONTINUE}")
         return signals.exit_code()
     return 0
+
+
+def _ending(run: Run, error: BaseException) -> Failure | None:
+    """What to say of a run that ends early, whose state lies in its folder."""
+    from .training.fit import DivergenceError
+
+    # First: libraries make other exceptions of interruptions.
+    if isinstance(error, KeyboardInterrupt) or signals.is_pending():
+        signals.accept()
+        return Failure(f"interrupted; {CONTINUE}", signals.exit_code())
+    if isinstance(error, BrokenPipeError):
+        return None
+    if isinstance(error, OSError):
+        return Failure(f"cannot write to {run.out}: {error}; {CONTINUE}", code=1)
+    if isinstance(error, DivergenceError):
+        with suppress(OSError):
+            run.diverge(str(error))
+        kept = run.folder / "fit.checkpoint"
+        return Failure(f"{error}; the model before it is kept in {kept}", code=1)
+    if isinstance(error, TypeError | ValueError | ImportError):
+        message = _for_files(str(error))
+        if not run.is_new:
+            message += f"; --restart discards what {run.folder} holds"
+        else:
+            # Refused before anything was trained.
+            run.discard()
+        return Failure(message)
+    return None
 
 
 def predict(
@@ -131,7 +187,7 @@ def predict(
 
 def explain(model_path: Path, out: Path | None) -> int:
     """Print the physics of a saved model; with a folder, write table and figure, too."""
-    from .durable import write_atomic
+    from .durable import lock, write_together
     from .physics.explain import explain as read
     from .physics.plots import try_png
     from .physics.standard_error import why_no_standard_errors
@@ -148,15 +204,10 @@ def explain(model_path: Path, out: Path | None) -> int:
             if isinstance(figure, bytes):
                 contents["explanation.png"] = figure
         signals.begin_job()
-        with _folder(out, sum(map(len, contents.values()))):
-            try:
-                if "explanation.png" not in contents:
-                    # Left by an earlier run, it would seem to belong to this one.
-                    (out / "explanation.png").unlink(missing_ok=True)
-                for name, content in contents.items():
-                    write_atomic(out / name, content)
-            except OSError as error:
-                raise Failure(f"cannot write to {out}: {error}", code=1) from None
+        n_bytes = sum(map(len, contents.values()))
+        with _folder(out, n_bytes), _folder_errors(out), lock(out):
+            # A figure left by an earlier run would seem to belong to this one.
+            write_together(out, contents, absent=["explanation.png"])
     with output():
         print(explanation)
         if not why_no_standard_errors(model):
@@ -189,10 +240,15 @@ def inspect(
 def _load(path: Path) -> tuple[Relaxation, dict[str, Any]]:
     """The model in a file, and what else stands there."""
     from .files import FileFormatError, read
+    from .report.publication import MixedReportError, check_report
+    from .report.unfinished import extra_beside
 
     try:
+        check_report(path)
         found = read(path)
-        return found.model, found.extra
+        return found.model, extra_beside(path) | found.extra
+    except MixedReportError as error:
+        raise Failure(f"argument 'MODEL': {error}") from None
     except (FileFormatError, OSError) as error:
         reason = getattr(error, "strerror", None) or str(error).removeprefix(f"{path}: ")
         raise Failure(f"argument 'MODEL': expected a model file, got {path}: {reason}") from error
@@ -224,6 +280,32 @@ def _encode(later: DataArray, suffix: str) -> bytes:
         path = Path(folder) / "forecast.nc"
         later.to_netcdf(path)
         return path.read_bytes()
+
+
+def _checkpoint_bytes(experiment: Experiment) -> int:
+    """Of one fit; what it writes down of its steps is small, or not known before."""
+    from .budget import plan
+
+    n_samples, inputs = len(experiment.split.training), experiment.options.inputs
+    planned = plan(experiment.model, batch=n_samples, inputs=inputs)
+    return planned.checkpoint_bytes[type(experiment.optimizer).__name__]
+
+
+@contextmanager
+def _folder_errors(out: Path) -> Iterator[None]:
+    """A folder that is not to be used says why in one line."""
+    from .durable import Locked
+    from .report.unfinished import FolderError
+
+    try:
+        yield
+    except FolderError as error:
+        raise Failure(f"argument '--out': {error}") from None
+    except Locked as error:
+        who = "another run" if error.pid is None else f"another run, process {error.pid},"
+        raise Failure(f"argument '--out': {who} writes to {out} at the moment") from None
+    except OSError as error:
+        raise Failure(f"cannot write to {out}: {error}", code=1) from None
 
 
 @contextmanager
@@ -261,20 +343,15 @@ def _folder(out: Path, n_bytes: int) -> Iterator[None]:
 
     Folders made here go again if nothing came to stand in them.
     """
+    from .durable import check_room
+
     if out.exists() and not out.is_dir():
         raise Failure(f"argument '--out': expected a folder, got {out}: a file stands there")
     missing = [folder for folder in (out, *out.parents) if not folder.exists()]
-    probe = out / f".{PROGRAM}-{os.getpid()}.probe"
     try:
         try:
             out.mkdir(parents=True, exist_ok=True)
-            try:
-                with open(probe, "xb") as file:
-                    file.write(bytes(n_bytes))
-                    file.flush()
-                    os.fsync(file.fileno())
-            finally:
-                probe.unlink(missing_ok=True)
+            check_room(out, n_bytes)
         except OSError as error:
             reason = error.strerror or str(error)
             raise Failure(

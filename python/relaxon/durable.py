@@ -12,11 +12,12 @@ import os
 import re
 import secrets
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 __all__ = [
     "Locked",
+    "check_room",
     "lock",
     "move",
     "remove",
@@ -24,12 +25,15 @@ __all__ = [
     "sync_folder",
     "write_atomic",
     "write_new",
+    "write_together",
 ]
 
 # Systems whose files can be renamed and removed while they are open.
 IS_POSIX = os.name != "nt"
 # What file systems without locks answer.
 _NO_LOCKS = (errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK)
+_PROBE = "room"
+_BLOCK_BYTES = 2**20
 
 # Of this process. A fork hands them to its child, where they would outlive the process.
 _descriptors: set[int] = set()
@@ -90,10 +94,12 @@ def lock(path: str | os.PathLike[str]) -> Iterator[None]:
     finally:
         if os.getpid() == owner:
             _descriptors.discard(descriptor)
-            if IS_POSIX:
-                # Before it is released: later it may be another's.
-                remove(place)
-            os.close(descriptor)
+            try:
+                if IS_POSIX:
+                    # Before it is released: later it may be another's.
+                    remove(place)
+            finally:
+                os.close(descriptor)
             if not IS_POSIX:
                 # Refused where another has it open.
                 with contextlib.suppress(OSError):
@@ -167,21 +173,54 @@ def write_atomic(path: str | os.PathLike[str], content: bytes) -> None:
         trace is left then. What killed processes have left of the same file goes.
     """
     target = Path(path)
-    if target.exists() and not target.is_file():
-        # Renaming would replace a device, too.
-        raise OSError(errno.EEXIST, "something that is no file stands there", os.fspath(target))
-    remove_parts(target.parent, target.name)
-    part, descriptor = _open_part(target)
+    write_together(target.parent, {target.name: content})
+
+
+def write_together(
+    folder: str | os.PathLike[str], contents: Mapping[str, bytes], absent: Iterable[str] = ()
+) -> None:
+    """Write files that belong together: a new one never stands beside an old one.
+
+    Parameters
+    ----------
+    folder : path-like
+        Where they are to stand.
+    contents : mapping of str to bytes
+        All of the content of each, by name. A process that dies leaves the old ones, or the first
+        of the new ones alone, or all, each in full.
+    absent : iterable of str
+        Others of the same kind, which are not to stand beside these.
+
+    Raises
+    ------
+    OSError
+        As :func:`write_atomic`; the old files stand as they were, unless one cannot be renamed.
+    """
+    place = Path(folder)
+    targets = [place / name for name in contents]
+    for target in targets:
+        if target.exists() and not target.is_file():
+            # Renaming would replace a device, too.
+            raise OSError(errno.EEXIST, "something that is no file stands there", str(target))
+    remove_parts(place, *contents)
+    parts: list[Path] = []
     try:
-        try:
-            _write(descriptor, content)
-        finally:
-            os.close(descriptor)
-        os.replace(part, target)
+        for target, content in zip(targets, contents.values(), strict=True):
+            part, descriptor = _open_part(target)
+            parts.append(part)
+            try:
+                _write(descriptor, content)
+            finally:
+                os.close(descriptor)
+        for name in (*absent, *list(contents)[1:]):
+            remove(place / name)
+        for part, target in zip(parts, targets, strict=True):
+            os.replace(part, target)
     except BaseException:
-        remove(part)
+        for part in parts:
+            remove(part)
         raise
-    sync_folder(target.parent)
+    sync_folder(place)
 
 
 def write_new(path: str | os.PathLike[str], content: bytes) -> None:
@@ -218,6 +257,33 @@ def remove(path: str | os.PathLike[str]) -> None:
         os.unlink(path)
 
 
+def check_room(folder: str | os.PathLike[str], n_bytes: int) -> None:
+    """Find out whether so much can be written, by writing it.
+
+    Parameters
+    ----------
+    folder : path-like
+        Where.
+    n_bytes : int
+        How much.
+
+    Raises
+    ------
+    OSError
+        If it cannot.
+    """
+    place = Path(folder)
+    remove_parts(place, _PROBE)
+    part, descriptor = _open_part(place / _PROBE)
+    try:
+        for begin in range(0, n_bytes, _BLOCK_BYTES):
+            _write_all(descriptor, bytes(min(_BLOCK_BYTES, n_bytes - begin)))
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+        remove(part)
+
+
 def sync_folder(folder: str | os.PathLike[str]) -> None:
     """Bring to the disk which files stand in a folder."""
     if not IS_POSIX:  # folders cannot be opened there
@@ -233,15 +299,15 @@ def sync_folder(folder: str | os.PathLike[str]) -> None:
         os.close(descriptor)
 
 
-def remove_parts(folder: str | os.PathLike[str], name: str) -> None:
-    """Remove what killed processes have left of a file that they were writing.
+def remove_parts(folder: str | os.PathLike[str], *names: str) -> None:
+    """Remove what killed processes have left of files that they were writing.
 
     Parameters
     ----------
     folder : path-like
-        Where it was to stand.
-    name : str
-        Its name.
+        Where these were to stand.
+    *names : str
+        Their names.
 
     Notes
     -----
@@ -250,7 +316,7 @@ def remove_parts(folder: str | os.PathLike[str], name: str) -> None:
     """
     if not IS_POSIX:
         return
-    form = re.compile(rf"\.{re.escape(name)}\.[0-9a-f]{{8}}\.part")
+    form = re.compile(rf"\.({'|'.join(map(re.escape, names))})\.[0-9a-f]{{8}}\.part")
     with os.scandir(folder) as entries:
         parts = [entry.path for entry in entries if form.fullmatch(entry.name)]
     for part in parts:
@@ -289,10 +355,14 @@ def _open_part(target: Path) -> tuple[Path, int]:
 
 def _write(descriptor: int, content: bytes) -> None:
     """All of it, to the disk."""
+    _write_all(descriptor, content)
+    os.fsync(descriptor)
+
+
+def _write_all(descriptor: int, content: bytes) -> None:
     rest = memoryview(content)
     while rest:
         rest = rest[os.write(descriptor, rest) :]
-    os.fsync(descriptor)
 
 
 def _flag(name: str) -> int:

@@ -131,8 +131,9 @@ PYTHON_LAYERS = [
     {"forecasting/scores"},
     {"forecasting/experiment"},
     {"forecasting/checks", "forecasting/inspection"},
-    {"report/figures", "report/summary", "report/page"},
-    {"report/folder", "report/terminal"},
+    {"report/publication", "report/record", "report/figures", "report/summary", "report/page"},
+    {"report/unfinished", "report/terminal"},
+    {"report/folder"},
     # The public names: nothing looks into it but the package itself.
     {"_catalogue"},
     {"commands"},

@@ -285,7 +285,9 @@ def test_an_interrupted_check_is_the_last_and_marks_nothing(
     assert not result.is_interrupted
     learn = Experiment.learn
 
-    def interrupted(self: Experiment, progress: bool = False) -> tuple[rx.Fit, rx.Explanation]:
+    def interrupted(
+        self: Experiment, progress: bool, checkpoint: Path | None
+    ) -> tuple[rx.Fit, rx.Explanation]:
         fitted, explanation = learn(self, progress)
         return dataclasses.replace(fitted, status=rx.Status.INTERRUPTED, message="m"), explanation
 
@@ -306,7 +308,7 @@ def test_a_check_that_diverges_is_left_out(monkeypatch: pytest.MonkeyPatch) -> N
     (plan,) = plan_checks(experiment)
     result = experiment.run()
 
-    def diverge(self: Experiment, progress: bool = False) -> None:
+    def diverge(self: Experiment, progress: bool, checkpoint: Path | None) -> None:
         raise rx.DivergenceError("it overflows", 1, 0, (), experiment.model)
 
     monkeypatch.setattr(Experiment, "learn", diverge)

@@ -348,8 +348,8 @@ from relaxon.forecasting.experiment import Experiment
 # A test run in the background of a shell passes on that SIGINT is ignored.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 run = Experiment.run
-Experiment.run = lambda self, progress: run(
-    self, progress=lambda state: signal.raise_signal(signal.SIGINT)
+Experiment.run = lambda self, progress, checkpoint: run(
+    self, lambda state: signal.raise_signal(signal.SIGINT), checkpoint
 )
 sys.exit(main())
 """
@@ -369,7 +369,9 @@ def test_interruption_keeps_the_best_model(tmp_path: Path) -> None:
     assert done.returncode == 130, done.stderr
     assert "interrupted" in one_line(done.stderr)
     assert "damped persistence" in done.stdout
-    assert {path.name for path in out.iterdir()} == REPORT
+    assert "--resume continues" in done.stderr
+    assert {path.name for path in out.iterdir()} == {*REPORT, "unfinished"}
+    assert {path.name for path in (out / "unfinished").iterdir()} == {"run.json", "fit.checkpoint"}
     summary = json.loads((out / "summary.json").read_text())
     assert summary["fit"]["status"] == "interrupted"
     assert summary["fit"]["steps"] >= 1

@@ -261,7 +261,7 @@ def test_every_operator_and_optimizer_fits_pairs(options: dict[str, Any], tmp_pa
 def test_a_want_of_memory_is_one_line(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def run(self: Experiment, progress: bool) -> Result:
+    def run(self: Experiment, progress: bool, checkpoint: Path) -> Result:
         raise MemoryError("this sweep needs 2 TiB")
 
     monkeypatch.setattr(Experiment, "run", run)

@@ -162,7 +162,7 @@ def test_terminal_summary_and_page_show_them(
     fields = np.random.default_rng(0).standard_normal((30, 6))
     experiment = Experiment(Options(steps=2, depth=2), Samples(fields[:-1], fields[1:]))
     result = experiment.run()
-    write_report(tmp_path, experiment, result)
+    write_report(tmp_path, experiment, result, {})
     print_result(experiment, result)
     shown = capsys.readouterr().out
     assert "  [1] only 6 cells along axis 0" in shown
@@ -188,7 +188,7 @@ def test_a_model_that_loses_says_so_above_the_physics(
     options = Options(steps=1, depth=2, optimizer="fixed-rate", rate=1e-9)
     experiment = Experiment(options, Samples(fields[:-1], fields[1:]))
     result = experiment.run()
-    write_report(tmp_path, experiment, result)
+    write_report(tmp_path, experiment, result, {})
     print_result(experiment, result)
     shown = capsys.readouterr().out
     text = (

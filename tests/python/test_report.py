@@ -103,7 +103,7 @@ def report(
     options = Options(**{"steps": 3, "depth": 3, "rate": 1e-4, **CASES[request.param]})
     experiment = Experiment(options, series())
     folder = tmp_path_factory.mktemp("report")
-    write_report(folder, experiment, experiment.run())
+    write_report(folder, experiment, experiment.run(), {})
     text = (folder / "report.html").read_text(encoding="utf-8")
     summary = json.loads((folder / "summary.json").read_text())
     return request.param, text, summary, folder
@@ -234,7 +234,8 @@ def test_the_command_repeats_the_settings(monkeypatch: pytest.MonkeyPatch) -> No
     experiment = Experiment(options, dataclasses.replace(series(), source="my data/a b.nc"))
     given: list[tuple[tuple[str, ...], Path, Options]] = []
 
-    def remember(names: tuple[str, ...], out: Path, chosen: Options) -> int:
+    def remember(names: tuple[str, ...], out: Path, chosen: Options, *flags: bool) -> int:
+        assert flags == (False, False)
         given.append((names, out, chosen))
         return 0
 
@@ -250,5 +251,5 @@ def test_the_command_repeats_the_settings(monkeypatch: pytest.MonkeyPatch) -> No
 def test_pairs_without_times(tmp_path: Path) -> None:
     fields = np.random.default_rng(0).standard_normal((41, 5, 7))
     experiment = Experiment(Options(steps=2, depth=2), Samples(fields[:-1], fields[1:]))
-    write_report(tmp_path, experiment, experiment.run())
+    write_report(tmp_path, experiment, experiment.run(), {})
     assert "Fit to" in (tmp_path / "report.html").read_text(encoding="utf-8")

@@ -11,6 +11,7 @@ from __future__ import annotations
 import dataclasses
 import warnings
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -107,7 +108,11 @@ def plan_checks(experiment: Experiment) -> tuple[CheckPlan, ...]:
 
 
 def run_checks(
-    plans: Sequence[CheckPlan], experiment: Experiment, result: Result, progress: bool = False
+    plans: Sequence[CheckPlan],
+    experiment: Experiment,
+    result: Result,
+    progress: bool = False,
+    checkpoints: Path | None = None,
 ) -> Result:
     """Fit what is planned, and put the coefficients side by side.
 
@@ -121,6 +126,9 @@ def run_checks(
         What it gave.
     progress : bool, default False
         As for :meth:`Experiment.run`.
+    checkpoints : Path, optional
+        A folder for the checkpoint of each fit, named after what differs, as in
+        ``lead-3.checkpoint``.
 
     Returns
     -------
@@ -142,8 +150,12 @@ def run_checks(
                 notes.append(f"{name}: not fitted, the run was interrupted")
                 continue
             else:
+                place = None
+                if checkpoints is not None:
+                    number = variant.value("lead") if plan.kind == "lead" else variant.depth
+                    place = checkpoints / f"{plan.kind}-{number}.checkpoint"
                 try:
-                    fitted, explanation = _build(variant, experiment).learn(progress)
+                    fitted, explanation = _build(variant, experiment).learn(progress, place)
                 except DivergenceError as error:
                     notes.append(f"{name}: left out, {error}")
                     continue

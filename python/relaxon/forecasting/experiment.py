@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -177,29 +178,35 @@ class Experiment:
             numbers += f", {len(split.validation)} to validate on"
         return [f"{numbers}, {len(split.held_out)} held out, {cells}", *lines]
 
-    def learn(self, progress: bool = False) -> tuple[Fit, Explanation]:
+    def learn(
+        self, progress: bool = False, checkpoint: Path | None = None
+    ) -> tuple[Fit, Explanation]:
         """Fit the model and read its physics; the held-out part is not looked at.
 
         Parameters
         ----------
         progress : bool, default False
             Whether to show a bar on stderr.
+        checkpoint : Path, optional
+            As for :func:`relaxon.fit`.
 
         Returns
         -------
         tuple of Fit and Explanation
             With standard errors where there are clusters enough.
         """
-        fitted = self._fit(progress)
+        fitted = self._fit(progress, checkpoint)
         return fitted, self._explain(fitted)
 
-    def run(self, progress: bool = False) -> Result:
+    def run(self, progress: bool = False, checkpoint: Path | None = None) -> Result:
         """Fit the baselines and the model, then look at the held-out part, once.
 
         Parameters
         ----------
         progress : bool, default False
             Whether to show a bar on stderr.
+        checkpoint : Path, optional
+            As for :func:`relaxon.fit`.
 
         Returns
         -------
@@ -207,7 +214,7 @@ class Experiment:
             Table rows, the fit, and the physics of its model.
         """
         split = self.split
-        fitted, explanation = self.learn(progress)
+        fitted, explanation = self.learn(progress, checkpoint)
         model = fitted.model
         reach = self._scores.reach(model)
         training, held_out = (
@@ -333,7 +340,7 @@ class Experiment:
             settings["missing"] = ", ".join(f"{value:.9g}" for value in self.options.missing)
         return {"data": self.data.source, **settings}
 
-    def _fit(self, progress: bool) -> Fit:
+    def _fit(self, progress: bool, checkpoint: Path | None) -> Fit:
         options, split = self.options, self.split
         return fit(
             self.model,
@@ -352,6 +359,7 @@ class Experiment:
             inputs=options.inputs,
             input_error=self._in_scale(options.input_error),
             target_error=self._in_scale(options.target_error),
+            checkpoint=checkpoint,
         )
 
     def _in_scale(self, error: float | None) -> float | None:

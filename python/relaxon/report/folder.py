@@ -4,54 +4,57 @@ from __future__ import annotations
 
 import csv
 import io
-import json
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from ..durable import write_atomic
+from ..durable import write_new
 from ..files import save
 from ..forecasting.experiment import Experiment, Result
 from ..physics.plots import try_png
 from .figures import depth_figure, loss_figure, prediction_figure
 from .page import render_page
+from .publication import MODEL, discard_prepared, prepare, publish, start_preparing
+from .record import extra_of
 from .summary import summary_of
 
 __all__ = ["write_report"]
 
 
-def write_report(folder: Path, experiment: Experiment, result: Result) -> list[Path]:
-    """Write everything an experiment leaves behind, each file whole or not at all.
+def write_report(
+    out: Path, experiment: Experiment, result: Result, record: Mapping[str, Any]
+) -> list[str]:
+    """Write everything an experiment leaves behind, all of it or nothing.
 
     Parameters
     ----------
-    folder : Path
-        An existing folder; files of the same names are replaced.
+    out : Path
+        The report folder; the files of an earlier report are replaced.
     experiment : Experiment
         What was run.
     result : Result
         What it gave.
+    record : mapping
+        What tells this run from others, for the summary.
 
     Returns
     -------
-    list of Path
-        The files, the model first.
+    list of str
+        Names of the files, the model first.
 
     Raises
     ------
     OSError
-        If a file cannot be written.
+        If a file cannot be written. An earlier report is untouched then, unless a file cannot be
+        renamed: what :func:`publish` has begun it can finish.
 
     Warns
     -----
     UserWarning
         If a figure cannot be drawn: it is left out, and the page says so.
     """
-    model_path = folder / "model.safetensors"
-    # What applies to other data of this kind, too.
-    kept = {name: list(getattr(experiment.options, name)) for name in ("select", "missing")}
-    extra = {"data": experiment.data.source, **kept}
-    save(result.fit.model, model_path, extra=extra)
     summary = summary_of(experiment, result)
     drawings = {
         "loss": lambda: loss_figure(result),
@@ -61,19 +64,20 @@ def write_report(folder: Path, experiment: Experiment, result: Result) -> list[P
     if result.explanation.processes:
         drawings["coefficients"] = result.explanation.plot
     figures = {name: try_png(name, draw) for name, draw in drawings.items()}
-    text = json.dumps(summary, indent=2, allow_nan=False) + "\n"
-    contents = {"summary.json": text.encode(), "history.csv": _history_csv(result)}
-    for name in ("loss", "depth", "prediction", "coefficients"):
-        figure = figures.get(name)
-        if isinstance(figure, bytes):
-            contents[f"{name}.png"] = figure
-        else:
-            # Left by an earlier run, it would seem to belong to this one.
-            (folder / f"{name}.png").unlink(missing_ok=True)
+    contents = {f"{k}.png": png for k, png in figures.items() if isinstance(png, bytes)}
+    contents["history.csv"] = _history_csv(result)
     contents["report.html"] = render_page(summary, figures).encode()
-    for name, content in contents.items():
-        write_atomic(folder / name, content)
-    return [model_path, *(folder / name for name in contents)]
+    folder = start_preparing(out)
+    try:
+        save(result.fit.model, folder / MODEL, extra=extra_of(experiment))
+        for name, content in contents.items():
+            write_new(folder / name, content)
+        is_finished = not result.is_interrupted
+        prepare(out, {**summary, "run": {**record, "is_finished": is_finished}})
+    except OSError:
+        discard_prepared(out)
+        raise
+    return publish(out)
 
 
 def _history_csv(result: Result) -> bytes:

@@ -1,0 +1,1 @@
+"""What happens to files and fits when things go wrong: damage, kills, limits."""
