@@ -37,6 +37,27 @@ def refuse(
     raise error(f"argument '{argument}': expected {rule}, got {value}{'; ' + fix if fix else ''}")
 
 
+def one_line(text: str, most: int = 200) -> str:
+    """A text on one line: what cannot be printed is escaped, a long middle is left out."""
+    if len(text) > most:
+        half = (most - 3) // 2
+        text = f"{text[:half]}...{text[-half:]}"
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def check_text(argument: str, value: object) -> str:
+    """A text that files can hold: one without halves of surrogate pairs."""
+    if not isinstance(value, str):
+        refuse(argument, "a text", one_line(repr(value)), TypeError)
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        refuse(argument, "a text of Unicode characters", one_line(ascii(value)))
+    return value
+
+
 def check_choice(argument: str, value: object, choices: Sequence[str]) -> str:
     """One of a few names; a misspelt one is answered with the nearest."""
     if not isinstance(value, str):
@@ -94,8 +115,8 @@ def check_dtype(value: object) -> np.dtype[Any]:
     """float32 or float64, under any of NumPy's names."""
     try:
         dtype = np.dtype(value)  # type: ignore[call-overload]
-    except TypeError:
-        refuse("dtype", "'float32' or 'float64'", repr(value), TypeError)
+    except (TypeError, ValueError, SyntaxError):  # what NumPy raises depends on the text
+        refuse("dtype", "'float32' or 'float64'", one_line(repr(value)), TypeError)
     if dtype not in (np.dtype(np.float32), np.dtype(np.float64)):
         refuse("dtype", "'float32' or 'float64'", repr(str(dtype)), TypeError)
     return dtype  # type: ignore[no-any-return]

@@ -160,18 +160,19 @@ def predict(
     if not out.parent.is_dir():
         raise Failure(f"argument '--out': expected a file in an existing folder, got {out}")
     model, extra = _load(model_path)
+    notes = _notes(model_path, extra)
     if model.scaling is None and not source.is_archive:
         raise Failure(
             f"argument 'DATA': expected a .npz file with an array x, as this model was made from "
             f"pairs without times and coordinates, got {source}"
         )
-    missing = tuple(dict.fromkeys((*extra.get("missing", ()), *missing)))
+    missing = tuple(dict.fromkeys((*notes["missing"], *missing)))
     with _bad_input(), _warnings():
         if source.is_archive:
             content = _npz(forecast_archive(model, names[0], missing))
         else:
             known = None if model.scaling is None else model.scaling.name
-            data = source.open(known, tuple(extra.get("select", ())))
+            data = source.open(known, tuple(notes["select"]))
             later = forecast(model, data, missing=missing)
             signals.begin_job()
             content = _encode(later, out.suffix)
@@ -249,9 +250,23 @@ def _load(path: Path) -> tuple[Relaxation, dict[str, Any]]:
         return found.model, extra_beside(path) | found.extra
     except MixedReportError as error:
         raise Failure(f"argument 'MODEL': {error}") from None
-    except (FileFormatError, OSError) as error:
-        reason = getattr(error, "strerror", None) or str(error).removeprefix(f"{path}: ")
-        raise Failure(f"argument 'MODEL': expected a model file, got {path}: {reason}") from error
+    except FileFormatError as error:
+        reason = error.reason
+    except OSError as error:
+        reason = error.strerror or str(error)
+    raise Failure(f"argument 'MODEL': expected a model file, got {path}: {reason}")
+
+
+def _notes(path: Path, extra: dict[str, Any]) -> dict[str, Any]:
+    """What a fit noted beside its model for forecasts of other data."""
+    from .schema import check
+
+    kinds = {"select": [str], "missing": [float]}
+    try:
+        notes: dict[str, Any] = check("extra", {k: extra.get(k, []) for k in kinds}, kinds)
+    except (TypeError, ValueError) as error:
+        raise Failure(f"argument 'MODEL': expected a model of a fit, got {path}: {error}") from None
+    return notes
 
 
 def _npz(arrays: dict[str, Any]) -> bytes:

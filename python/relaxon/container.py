@@ -6,27 +6,82 @@ the bytes.
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
+import math
 import os
 import re
+import stat
 from collections.abc import Mapping
+from io import BufferedReader
 from typing import Any, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
 
+from . import schema, strict_json
+from ._validate import check_text, one_line
+
 __all__ = ["FileFormatError", "encode", "read", "refuse"]
 
 # safetensors itself refuses longer headers.
 LARGEST_HEADER_BYTES = 100_000_000
+# NumPy before 2.0 has no more.
+MOST_AXES = 32
+# Beside twice the bytes of the file: what its header may take once it is parsed.
+HEADER_MEMORY = 8 * 2**20
+
+_DTYPES = {f"{kind}{8 * n}": f"<{kind.lower()}{n}" for kind in "FIU" for n in (2, 4, 8)}
+_DTYPES |= {"I8": "i1", "U8": "u1", "BOOL": "?"}
+_NAMES = {np.dtype(dtype): name for name, dtype in _DTYPES.items()}
+
+_METADATA = {
+    "format": str,
+    "format_version": str,
+    "header_sha256": str,
+    "tensors_sha256": str,
+    "configuration": str,
+}
+_ENTRY = {"dtype": tuple(_DTYPES), "shape": [int], "data_offsets": [int]}
 
 _HEADER_CHECKSUM = re.compile(rb'"header_sha256":"([0-9a-f]{64})"')
-_NO_CHECKSUM = b'"header_sha256":"' + b"0" * 64 + b'"'
+_NO_CHECKSUM = b"0" * 64
 
 
 class FileFormatError(ValueError):
-    """A file is not of its format, is truncated or corrupted, or is of a newer format version."""
+    """A file is not of its format, is truncated or corrupted, or is of a newer format version.
+
+    Parameters
+    ----------
+    where : str
+        The file.
+    reason : str
+        What is wrong with it.
+
+    Attributes
+    ----------
+    where, reason : str
+        On one line, long ones cut.
+    """
+
+    def __init__(self, where: str, reason: str) -> None:
+        super().__init__(where, reason)
+        self.where, self.reason = one_line(where), one_line(reason, 400)
+
+    def __str__(self) -> str:
+        return f"{self.where}: {self.reason}"
+
+
+@dataclasses.dataclass(frozen=True)
+class _Entry:
+    """Where an array lies, counted from the end of the header."""
+
+    name: str
+    dtype: np.dtype[Any]
+    shape: tuple[int, ...]
+    begin: int
+    end: int
 
 
 def encode(
@@ -41,41 +96,57 @@ def encode(
     version : int
         Of that format.
     tensors : mapping of str to ndarray
-        Arrays of numbers or booleans.
+        Arrays of numbers of at most 64 bits, or booleans.
     configuration : str
-        JSON.
+        JSON in ASCII, as ``json.dumps`` writes it.
 
     Returns
     -------
     bytes
         The same for the same content.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an array is of another type, or :func:`read` would refuse the configuration: long lists
+        belong into arrays.
     """
-    data_layout: dict[str, Any] = {}
-    chunks: list[bytes] = []
+    if not configuration.isascii():
+        raise ValueError("expected a configuration in ASCII")
+    strict_json.parse(configuration)
+    layout: dict[str, Any] = {}
+    chunks: list[memoryview] = []
     end = 0
     # Wider numbers first, so that every array stays aligned to its own item size.
     for name in sorted(tensors, key=lambda n: (-tensors[n].dtype.itemsize, n)):
         array = tensors[name]
-        chunks.append(np.ascontiguousarray(array, array.dtype.newbyteorder("<")).tobytes())
-        begin, end = end, end + len(chunks[-1])
-        data_layout[name] = {
-            "dtype": _dtype_name(array.dtype),
+        dtype = array.dtype.newbyteorder("<")
+        if dtype not in _NAMES:
+            raise TypeError(f"expected arrays of numbers or booleans, got {dtype} for {name!r}")
+        begin, end = end, end + array.nbytes
+        layout[check_text("name of an array", name)] = {
+            "dtype": _NAMES[dtype],
             "shape": list(array.shape),
             "data_offsets": [begin, end],
         }
-    data = b"".join(chunks)
+        chunks.append(_bytes_of(np.ascontiguousarray(array, dtype)))
+    digest = hashlib.sha256()
+    for chunk in chunks:
+        digest.update(chunk)
     metadata = {
         "format": format_name,
         "format_version": str(version),
-        "header_sha256": "0" * 64,
-        "tensors_sha256": hashlib.sha256(data).hexdigest(),
+        "header_sha256": _NO_CHECKSUM.decode(),
+        "tensors_sha256": digest.hexdigest(),
         "configuration": configuration,
     }
-    header = json.dumps({"__metadata__": metadata, **data_layout}, separators=(",", ":")).encode()
-    header += b" " * (-len(header) % 8)
-    prefix = len(header).to_bytes(8, "little")
-    checksum = hashlib.sha256(prefix + header).hexdigest().encode()
-    return prefix + header.replace(_NO_CHECKSUM, b'"header_sha256":"' + checksum + b'"', 1) + data
+    text = json.dumps({"__metadata__": metadata, **layout}, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    prefix = len(text).to_bytes(8, "little")
+    _check_header_memory(text, 8 + len(text) + end)
+    checksum = hashlib.sha256(prefix + text).hexdigest().encode()
+    begin, stop = next(_HEADER_CHECKSUM.finditer(text)).span(1)
+    return b"".join([prefix, text[:begin], checksum, text[stop:], *chunks])
 
 
 def read(
@@ -95,9 +166,10 @@ def read(
     Returns
     -------
     configuration : object
-        As JSON gives it.
+        As JSON gives it: what :func:`relaxon.schema.check` is for.
     tensors : dict of str to ndarray
-        The arrays.
+        The arrays, each in memory of its own; their names, types and shapes are as the file has
+        them.
 
     Raises
     ------
@@ -106,67 +178,137 @@ def read(
     FileFormatError
         If the file is truncated, corrupted, of another format or of a newer version. Sizes and the
         header's checksum are checked before any memory for arrays is allocated.
-    """
-    import safetensors
-    import safetensors.numpy
 
-    where = os.fspath(path)
-    with open(where, "rb") as file:
+    Notes
+    -----
+    Takes the bytes of the arrays once, and for the header at most twice those of the file and
+    8 MiB.
+    """
+    where = os.fsdecode(path)
+    kind = os.stat(path).st_mode
+    if not (stat.S_ISREG(kind) or stat.S_ISDIR(kind)):  # opening a folder has an error of its own
+        refuse(where, "expected a file, got a pipe or a device")
+    with open(path, "rb") as file:
         n_bytes = os.fstat(file.fileno()).st_size
-        prefix, header, metadata = _read_header(file, n_bytes, where, format_name, newest)
-        data = file.read()
-    if hashlib.sha256(data).hexdigest() != metadata.get("tensors_sha256"):
-        refuse(where, "the checksum of its arrays does not match: the file is corrupted")
-    try:
-        tensors: dict[str, NDArray[Any]] = safetensors.numpy.load(prefix + header + data)
-        configuration = json.loads(metadata["configuration"])
-    except (KeyError, TypeError, ValueError, safetensors.SafetensorError) as error:
-        refuse(where, f"its content cannot be read ({error})")
+        try:
+            text, checksum = _read_header(file, n_bytes, format_name.removeprefix("relaxon "))
+            begin = 8 + len(text)
+            entries, metadata = _parse_header(text, checksum, format_name, newest)
+            del text
+            expected = begin + max((entry.end for entry in entries), default=0)
+            if n_bytes != expected:
+                raise ValueError(
+                    f"expected {expected} bytes, got {n_bytes}: the file is truncated or corrupted"
+                )
+            # Popped, so that the text is gone once it is read.
+            configuration = strict_json.parse(metadata.pop("configuration"))
+            tensors = _read_arrays(file, entries, metadata["tensors_sha256"])
+        except (TypeError, ValueError) as error:
+            refuse(where, str(error))
     return configuration, tensors
 
 
 def refuse(where: str, reason: str) -> NoReturn:
     """Raise a FileFormatError that names the file."""
-    raise FileFormatError(f"{where}: {reason}") from None
+    raise FileFormatError(where, reason) from None
 
 
-def _dtype_name(dtype: np.dtype[Any]) -> str:
-    return "BOOL" if dtype.kind == "b" else f"{dtype.kind.upper()}{8 * dtype.itemsize}"
+def _bytes_of(array: NDArray[Any]) -> memoryview:
+    """Those of a contiguous array, in place."""
+    return array.reshape(-1).view(np.uint8).data
 
 
-def _read_header(
-    file: Any, file_bytes: int, where: str, format_name: str, newest: int
-) -> tuple[bytes, bytes, dict[str, str]]:
-    prefix: bytes = file.read(8)
+def _quoted(value: Any) -> str:
+    return one_line(repr(value), 80)
+
+
+def _check_header_memory(text: bytes, file_bytes: int) -> None:
+    if strict_json.most_memory(text) > 2 * file_bytes + HEADER_MEMORY:
+        raise ValueError("its configuration holds more values than fit beside its arrays")
+
+
+def _read_header(file: BufferedReader, file_bytes: int, kind: str) -> tuple[str, str]:
+    """The header and its checksum, which is right."""
+    prefix = file.read(8)
     length = int.from_bytes(prefix, "little")
     if len(prefix) < 8 or length > file_bytes - 8 or length > LARGEST_HEADER_BYTES:
-        refuse(where, f"no model file, or a truncated or corrupted one ({file_bytes} bytes)")
-    header: bytes = file.read(length)
-    found = _HEADER_CHECKSUM.findall(header)
-    if len(found) != 1:
-        refuse(where, "no model file, or a corrupted one: its header has no checksum")
-    blank = _HEADER_CHECKSUM.sub(_NO_CHECKSUM, header)
-    if hashlib.sha256(prefix + blank).hexdigest().encode() != found[0]:
-        refuse(where, "the checksum of its header does not match: the file is corrupted")
-    try:
-        layout = json.loads(header)
-        metadata: dict[str, str] = layout.pop("__metadata__")
-        version = int(metadata["format_version"])
-        data_bytes = max((entry["data_offsets"][1] for entry in layout.values()), default=0)
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        refuse(where, f"no model file ({error})")
-    if version > newest:
-        refuse(
-            where,
-            f"format version {version} is newer than {newest}, the newest that this "
-            f"relaxon reads; install a newer relaxon",
+        raise ValueError(f"no {kind} file, or a truncated or corrupted one ({file_bytes} bytes)")
+    header = file.read(length)
+    places = [match.span(1) for match in _HEADER_CHECKSUM.finditer(header)]
+    if len(places) != 1:
+        raise ValueError(f"no {kind} file, or a corrupted one: its header has no checksum")
+    begin, end = places[0]
+    digest = hashlib.sha256(prefix)
+    view = memoryview(header)
+    for part in (view[:begin], _NO_CHECKSUM, view[end:]):
+        digest.update(part)
+    checksum = digest.hexdigest()
+    if checksum.encode() != header[begin:end]:
+        raise ValueError("the checksum of its header does not match: the file is corrupted")
+    if not header.isascii():
+        raise ValueError("its header is no ASCII")
+    _check_header_memory(header, file_bytes)
+    return header.decode("ascii"), checksum
+
+
+def _parse_header(
+    text: str, checksum: str, format_name: str, newest: int
+) -> tuple[list[_Entry], dict[str, str]]:
+    """Arrays in the order of their bytes, and the metadata."""
+    layout = strict_json.parse(text)
+    if not isinstance(layout, dict) or not isinstance(layout.get("__metadata__"), dict):
+        raise ValueError("its header has no metadata")
+    found = layout.pop("__metadata__")
+    if found.get("format") != format_name:
+        given = found.get("format")
+        raise ValueError(f"expected the format {format_name!r}, got {_quoted(given)}")
+    version = found.get("format_version")
+    if not isinstance(version, str) or not re.fullmatch(r"[1-9][0-9]{0,8}", version):
+        raise ValueError(f"expected a format version, a whole number, got {_quoted(version)}")
+    if int(version) > newest:
+        raise ValueError(
+            f"format version {version} is newer than {newest}, the newest that this relaxon reads; "
+            f"install a newer relaxon"
         )
-    if metadata.get("format") != format_name:
-        refuse(where, f"expected the format {format_name!r}, got {metadata.get('format')!r}")
-    if file_bytes != 8 + length + data_bytes:
-        refuse(
-            where,
-            f"expected {8 + length + data_bytes} bytes, got {file_bytes}: the file is truncated "
-            f"or corrupted",
-        )
-    return prefix, header, metadata
+    metadata = schema.check("__metadata__", found, _METADATA)
+    if metadata["header_sha256"] != checksum:
+        raise ValueError("the checksum of its header stands elsewhere")
+    entries = [_check_entry(name, entry) for name, entry in layout.items()]
+    return sorted(entries, key=lambda entry: (entry.begin, entry.end)), metadata
+
+
+def _check_entry(name: str, value: Any) -> _Entry:
+    check_text("name of an array", name)
+    entry = schema.check(f"array {_quoted(name)}", value, _ENTRY)
+    dtype, shape, offsets = np.dtype(_DTYPES[entry["dtype"]]), entry["shape"], entry["data_offsets"]
+    is_shape = len(shape) <= MOST_AXES and len(offsets) == 2
+    if not is_shape or not all(0 <= n < 2**63 for n in (*shape, *offsets)):
+        raise ValueError(f"array {_quoted(name)}: its shape or place is no such")
+    if dtype.itemsize * math.prod(shape) != offsets[1] - offsets[0]:
+        raise ValueError(f"array {_quoted(name)}: its shape does not fit its bytes")
+    return _Entry(name, dtype, tuple(shape), *offsets)
+
+
+def _read_arrays(
+    file: BufferedReader, entries: list[_Entry], checksum: str
+) -> dict[str, NDArray[Any]]:
+    """Arrays that follow each other without gaps."""
+    digest = hashlib.sha256()
+    tensors: dict[str, NDArray[Any]] = {}
+    end = 0
+    for entry in entries:
+        if entry.begin != end:
+            raise ValueError("the places of its arrays overlap or leave gaps")
+        end = entry.end
+        array = np.empty(entry.shape, entry.dtype)
+        view = _bytes_of(array)
+        if file.readinto(view) != array.nbytes:
+            raise ValueError("the file was cut while it was read")
+        digest.update(view)
+        tensors[entry.name] = array.astype(entry.dtype.newbyteorder("="), copy=False)
+    if digest.hexdigest() != checksum:
+        raise ValueError("the checksum of its arrays does not match: the file is corrupted")
+    for name, array in tensors.items():
+        if array.dtype == np.bool_ and array.view(np.uint8).max(initial=0) > 1:
+            raise ValueError(f"array {_quoted(name)}: some booleans are neither 0 nor 1")
+    return tensors

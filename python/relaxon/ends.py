@@ -12,6 +12,9 @@ from .activations import check_activation
 __all__ = ["Lift", "Readout"]
 
 
+MOST_NUMBERS = 2**31 - 1
+
+
 class End:
     """What both share: a width and an activation, checked, and as the core takes them."""
 
@@ -19,7 +22,7 @@ class End:
     _width: ClassVar[str]  # the name of the width
 
     def __post_init__(self) -> None:
-        width = check_integer(self._width, getattr(self, self._width), 1)
+        width = check_integer(self._width, getattr(self, self._width), 1, MOST_NUMBERS)
         object.__setattr__(self, self._width, width)
         check_activation(self.activation)
 
@@ -41,7 +44,7 @@ class Lift(End):
     Raises
     ------
     TypeError, ValueError
-        If `n_in` is no integer of at least 1, or the activation is misspelt.
+        If `n_in` is no integer from 1 to 2^31 - 1, or the activation is misspelt.
 
     Notes
     -----
@@ -83,7 +86,7 @@ class Readout(End):
     Raises
     ------
     TypeError, ValueError
-        If `n_out` is no integer of at least 1, or the activation is misspelt.
+        If `n_out` is no integer from 1 to 2^31 - 1, or the activation is misspelt.
 
     Notes
     -----

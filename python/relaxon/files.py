@@ -15,26 +15,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from . import container
+from . import container, packing
 from .container import FileFormatError
-from .datasets.scaling import Scaling
 from .durable import write_atomic
-from .ends import Lift, Readout
-from .grid import Condition, Dirichlet, Grid
 from .model import Relaxation
-from .operators import ADR, Banded, Dense, Moments, Operator
+from .packing import check_configuration, pack, unpack
 
-__all__ = ["FileFormatError", "ModelFile", "load", "pack", "read", "save", "unpack"]
+__all__ = ["FileFormatError", "ModelFile", "encode", "load", "pack", "read", "save", "unpack"]
 
 FORMAT = "relaxon model"
 FORMAT_VERSION = 1
 
-_OPERATORS: dict[str, type[Operator]] = {
-    "ADR": ADR,
-    "Moments": Moments,
-    "Banded": Banded,
-    "Dense": Dense,
-}
+_FIELDS = {"written_by": str, **packing.FIELDS, "extra": dict}
+_EXTRA = "extra."
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -89,6 +82,27 @@ def save(
     ...     rx.load(folder + "/model.safetensors") == model
     True
     """
+    write_atomic(path, encode(model, extra))
+
+
+def encode(model: Relaxation, extra: Mapping[str, Any] | None = None) -> bytes:
+    """The bytes of a model file.
+
+    Parameters
+    ----------
+    model, extra
+        As for :func:`save`.
+
+    Returns
+    -------
+    bytes
+        What :func:`save` writes.
+
+    Raises
+    ------
+    TypeError
+        As :func:`save`.
+    """
     tensors, configuration = pack(model)
     plain: dict[str, Any] = {}
     for name, value in (extra or {}).items():
@@ -98,15 +112,15 @@ def save(
                     f"argument 'extra': expected arrays of numbers or booleans, "
                     f"got dtype {value.dtype} for {name!r}"
                 )
-            tensors[f"extra.{name}"] = value
+            tensors[f"{_EXTRA}{name}"] = value
         else:
             plain[name] = value
     configuration = {"written_by": _written_by(), **configuration, "extra": plain}
     try:
         text = json.dumps(configuration, allow_nan=False)
-    except (TypeError, ValueError) as error:
+        return container.encode(FORMAT, FORMAT_VERSION, tensors, text)
+    except (RecursionError, TypeError, ValueError) as error:
         raise TypeError(f"argument 'extra': expected arrays or JSON values: {error}") from None
-    write_atomic(path, container.encode(FORMAT, FORMAT_VERSION, tensors, text))
 
 
 def load(path: str | os.PathLike[str]) -> Relaxation:
@@ -151,162 +165,21 @@ def read(path: str | os.PathLike[str]) -> ModelFile:
     FileNotFoundError, FileFormatError
         As :func:`load`.
     """
-    where = os.fspath(path)
-    configuration, tensors = container.read(where, FORMAT, FORMAT_VERSION)
-    arrays = _with_prefix("extra.", tensors)
-    try:
-        extra = dict(configuration["extra"])
-        settings = {k: v for k, v in configuration.items() if k not in ("written_by", "extra")}
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        container.refuse(where, f"its configuration makes no model ({error})")
-    own = {name: array for name, array in tensors.items() if not name.startswith("extra.")}
-    return ModelFile(unpack(where, settings, own), extra | arrays)
-
-
-def pack(model: Relaxation) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
-    """Take a model apart for a file.
-
-    Parameters
-    ----------
-    model : Relaxation
-        The model.
-
-    Returns
-    -------
-    tensors : dict of str to ndarray
-        Its arrays: "param.<name>", "omega" where it is no parameter, "grid.mask" and
-        "scaling.<name>".
-    configuration : dict
-        The rest as JSON values: "grid", "operator", "model" and, if there is one, "scaling".
-    """
-    tensors: dict[str, NDArray[Any]] = {f"param.{k}": v for k, v in model.params.items()}
-    if not model.trainable_omega:
-        tensors["omega"] = model.omega
-    if model.grid.mask is not None:
-        tensors["grid.mask"] = model.grid.mask
-    configuration = _configuration(model)
-    if model.scaling is not None:
-        configuration["scaling"], arrays = model.scaling.to_parts()
-        tensors |= {f"scaling.{name}": array for name, array in arrays.items()}
-    return tensors, configuration
-
-
-def unpack(
-    where: str, configuration: Mapping[str, Any], tensors: Mapping[str, NDArray[Any]]
-) -> Relaxation:
-    """Make a model of what :func:`pack` took apart.
-
-    Parameters
-    ----------
-    where : str
-        The file, for messages.
-    configuration : mapping of str
-        As :func:`pack` gives it, and nothing else.
-    tensors : mapping of str to ndarray
-        As :func:`pack` gives them, and no others.
-
-    Returns
-    -------
-    Relaxation
-        A model equal to the one packed.
-
-    Raises
-    ------
-    FileFormatError
-        If they make no model.
-    """
-    try:
-        return _build(configuration, tensors)
-    except (KeyError, TypeError, ValueError) as error:
-        container.refuse(where, f"its configuration makes no model ({error})")
+    where = os.fsdecode(path)
+    found, tensors = container.read(path, FORMAT, FORMAT_VERSION)
+    configuration = check_configuration(where, found, _FIELDS)
+    del configuration["written_by"]
+    extra = configuration.pop("extra")
+    own: dict[str, NDArray[Any]] = {}
+    for name, array in tensors.items():
+        if not name.startswith(_EXTRA):
+            own[name] = array
+        elif extra.setdefault(name.removeprefix(_EXTRA), array) is not array:
+            container.refuse(where, f"extra {name.removeprefix(_EXTRA)!r} stands there twice")
+    return ModelFile(unpack(where, configuration, own), extra)
 
 
 def _written_by() -> str:
     from importlib.metadata import version
 
     return f"relaxon {version('relaxon')}"
-
-
-def _configuration(model: Relaxation) -> dict[str, Any]:
-    grid, operator = model.grid, model.operator
-    return {
-        "grid": {
-            "shape": list(grid.shape),
-            "spacing": list(grid.spacing),
-            "boundary": [[_condition_to_json(c) for c in sides] for sides in grid.boundary],
-            "mask_boundary": _condition_to_json(grid.mask_boundary),
-            "names": list(grid.names),
-            "origin": list(grid.origin),
-            "unit": list(grid.unit),
-        },
-        "operator": {
-            "type": type(operator).__name__,
-            **{
-                field.name: getattr(operator, field.name)
-                for field in dataclasses.fields(operator)
-                if field.name != "grid"
-            },
-        },
-        "model": {
-            "depth": model.depth,
-            "activation": model.activation,
-            "bias": model.bias,
-            "beta": model.beta,
-            "trainable_omega": model.trainable_omega,
-            # Absent where there is none, as in files from before there were ends.
-            **{
-                name: dataclasses.asdict(end)
-                for name, end in (("lift", model.lift), ("readout", model.readout))
-                if end is not None
-            },
-            "dt": model.dt,
-            "time_unit": model.time_unit,
-            "dtype": model.dtype.name,
-            "seed": model.seed,
-        },
-    }
-
-
-def _build(configuration: Mapping[str, Any], tensors: Mapping[str, NDArray[Any]]) -> Relaxation:
-    layout = configuration["grid"]
-    grid = Grid(
-        tuple(layout["shape"]),
-        spacing=tuple(layout["spacing"]),
-        boundary=tuple(
-            tuple(_condition_from_json(c) for c in sides) for sides in layout["boundary"]
-        ),
-        mask=tensors.get("grid.mask"),
-        mask_boundary=_condition_from_json(layout["mask_boundary"]),
-        names=tuple(layout["names"]),
-        origin=tuple(layout["origin"]),
-        unit=tuple(layout["unit"]),
-    )
-    options = dict(configuration["operator"])
-    operator = _OPERATORS[options.pop("type")](grid, **options)
-    params = _with_prefix("param.", tensors)
-    settings = dict(configuration["model"])
-    for name, kind in (("lift", Lift), ("readout", Readout)):
-        if name in settings:
-            settings[name] = kind(**settings[name])
-    omega = params["omega"] if settings["trainable_omega"] else tensors["omega"]
-    if settings["trainable_omega"]:
-        # Training may leave [0, 2), which the constructor enforces for initial values.
-        omega = np.clip(omega, 0.0, 1.0)
-    model = Relaxation(operator, omega=omega, **settings).with_params(params)
-    if "scaling" not in configuration:
-        return model
-    return model.with_scaling(
-        Scaling.from_parts(configuration["scaling"], _with_prefix("scaling.", tensors))
-    )
-
-
-def _with_prefix(prefix: str, tensors: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
-    return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
-
-
-def _condition_to_json(condition: Condition) -> str | dict[str, float]:
-    return condition if isinstance(condition, str) else {"dirichlet": condition.value}
-
-
-def _condition_from_json(condition: Any) -> Any:
-    return condition if isinstance(condition, str) else Dirichlet(condition["dirichlet"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import math
 import numbers
 from typing import Any
 
@@ -11,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from . import _core
-from ._validate import check_choice, check_integer, check_number, per_axis, refuse
+from ._validate import check_choice, check_integer, check_number, check_text, per_axis, refuse
 
 __all__ = ["Dirichlet", "Grid"]
 
@@ -46,6 +47,8 @@ class Dirichlet:
 
 Condition = str | Dirichlet
 CONDITIONS = ("periodic", "neumann")
+MASK_CONDITIONS = ("neumann",)
+MOST_CELLS = 2**40
 
 
 def _check_condition(argument: str, value: object, choices: tuple[str, ...]) -> Condition:
@@ -146,6 +149,8 @@ class Grid:
             refuse("shape", "1 to 3 axes", repr(tuple(lengths)))
         ndim = len(lengths)
         shape = tuple(check_integer("shape", n, 1) for n in lengths)
+        if math.prod(shape) > MOST_CELLS:
+            refuse("shape", "at most 2^40 cells", shape)
         if mask is not None:
             mask = _check_mask(mask, shape)
         labels = [f"axis {a}" for a in range(ndim)]
@@ -159,12 +164,12 @@ class Grid:
             ),
             "boundary": _check_boundary(boundary, ndim),
             "mask": mask,
-            "mask_boundary": _check_condition("mask_boundary", mask_boundary, ("neumann",)),
-            "names": tuple(_check_text("names", name) for name in labels),
+            "mask_boundary": _check_condition("mask_boundary", mask_boundary, MASK_CONDITIONS),
+            "names": tuple(check_text("names", name) for name in labels),
             "origin": tuple(
                 check_number("origin", q) for q in per_axis("origin", origin, ndim, numbers.Real)
             ),
-            "unit": tuple(_check_text("unit", u) for u in per_axis("unit", unit, ndim, str)),
+            "unit": tuple(check_text("unit", u) for u in per_axis("unit", unit, ndim, str)),
         }
         for name, value in normal.items():
             object.__setattr__(self, name, value)
@@ -177,7 +182,7 @@ class Grid:
     @property
     def n_cells(self) -> int:
         """Number of existing cells."""
-        return int(np.prod(self.shape)) if self.mask is None else int(self.mask.sum())
+        return math.prod(self.shape) if self.mask is None else int(self.mask.sum())
 
     def replace(self, **changes: Any) -> Grid:
         """The same grid with some arguments changed.
@@ -212,7 +217,7 @@ class Grid:
             boundary=[(_core_condition(low), _core_condition(high)) for low, high in self.boundary],
             mask=self.mask,
             mask_condition=_core_condition(self.mask_boundary),
-            cell_volume=float(np.prod(self.spacing)),
+            cell_volume=math.prod(self.spacing),
         )
 
     def _key(self) -> tuple[Any, ...]:
@@ -246,12 +251,6 @@ class Grid:
         if any(self.unit):
             parts.append(f"unit={self.unit}")
         return f"Grid({', '.join(parts)})"
-
-
-def _check_text(argument: str, value: object) -> str:
-    if not isinstance(value, str):
-        refuse(argument, "texts", repr(value), TypeError)
-    return value
 
 
 def _check_mask(value: ArrayLike, shape: tuple[int, ...]) -> NDArray[np.bool_]:

@@ -23,6 +23,7 @@ from ._validate import (
     check_integer,
     check_number,
     check_shape,
+    check_text,
     check_threads,
     refuse,
     useful_threads,
@@ -31,7 +32,8 @@ from .activations import check_activation
 from .datasets.scaling import Scaling
 from .ends import End, Lift, Readout
 from .grid import Grid
-from .operators import Operator, check_parameter
+from .initial_values import initial_params
+from .operators import Operator, check_depth, check_names, check_parameter
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -39,7 +41,6 @@ if TYPE_CHECKING:
 __all__ = ["Network"]
 
 BIASES = ("homogeneous", "local")
-NOISE = 0.01
 Array = NDArray[Any]
 
 
@@ -62,9 +63,33 @@ class Network:
         dtype: Any = np.float64,
         seed: int = 0,
     ) -> None:
+        settings = (activation, bias, beta, trainable_omega, lift, readout, dt, time_unit)
+        self._configure(op, depth, *settings, dtype, seed)
+        if np.asarray(omega).dtype.kind not in "fiu":
+            refuse("omega", "a number or an array of numbers", repr(omega), TypeError)
+        self._set_omega(np.array(omega, self._dtype, order="C"))
+        self._check_omega_range()
+        self._params = self._freeze(initial_params(self, self._parameter_shapes()))
+
+    def _configure(
+        self,
+        op: Operator,
+        depth: int,
+        activation: str,
+        bias: str | None,
+        beta: float,
+        trainable_omega: bool,
+        lift: Lift | None,
+        readout: Readout | None,
+        dt: float,
+        time_unit: str,
+        dtype: Any,
+        seed: int,
+    ) -> None:
+        """Everything but arrays."""
         check_instance("op", op, Operator)
         self._operator = op
-        self._depth = check_integer("depth", depth, 1)
+        self._depth = check_depth(depth)
         self._activation = check_activation(activation)
         self._bias = None if bias is None else check_choice("bias", bias, BIASES)
         self._beta = check_number("beta", beta, 0.0)
@@ -75,14 +100,36 @@ class Network:
             check_instance("readout", readout, Readout)
         self._lift, self._readout = lift, readout
         self._dt = check_number("dt", dt, 0.0, is_open=True)
-        if not isinstance(time_unit, str):
-            refuse("time_unit", "a text", repr(time_unit), TypeError)
-        self._time_unit = time_unit
+        self._time_unit = check_text("time_unit", time_unit)
         self._dtype = check_dtype(dtype)
         self._seed = check_integer("seed", seed, 0)
         self._scaling: Scaling | None = None
-        self._omega, self._omega_kind = self._check_omega(omega)
-        self._params = self._freeze(self._initial_params())
+
+    @classmethod
+    def _of_arrays(
+        cls, op: Operator, params: Mapping[str, Array], omega: Array | None, **settings: Any
+    ) -> Self:
+        """A model of arrays of its type that are its own from now on, neither drawn nor copied.
+
+        `omega` is None where it is among the parameters: it may have left its interval then.
+        Shapes are compared before anything is allocated.
+        """
+        model = cls.__new__(cls)
+        model._configure(op, **settings)
+        is_trained = model._trainable_omega
+        if is_trained and "omega" not in params:
+            refuse("params", "an entry for every parameter", "none for 'omega'")
+        model._set_omega(
+            check_array("omega", params["omega"] if is_trained else omega, model._dtype)
+        )
+        if not is_trained:
+            model._check_omega_range()
+        shapes = model._parameter_shapes()
+        check_names("params", params, list(shapes))
+        model._params = model._freeze(
+            {name: model._check_parameter(name, params[name], shapes[name]) for name in shapes}
+        )
+        return model
 
     # -- configuration ------------------------------------------------------------------------
 
@@ -185,7 +232,7 @@ class Network:
         for name in ("bias", "omega"):
             if name in self._params:
                 array = self._params[name]
-                n_cells = int(np.prod(self.grid.shape))
+                n_cells = math.prod(self.grid.shape)
                 is_field = self._bias == "local" if name == "bias" else self._omega_kind == "cell"
                 n += array.size // n_cells * self.grid.n_cells if is_field else array.size
         if self._lift is not None:
@@ -194,10 +241,7 @@ class Network:
             n += self._readout.n_out * (self.grid.n_cells + 1)
         return n
 
-    def _check_omega(self, value: float | ArrayLike) -> tuple[Array, str]:
-        if np.asarray(value).dtype.kind not in "fiu":
-            refuse("omega", "a number or an array of numbers", repr(value), TypeError)
-        omega = np.array(value, self._dtype, order="C")
+    def _set_omega(self, omega: Array) -> None:
         shape = self.grid.shape
         if omega.ndim == 0:
             kind = "scalar"
@@ -209,12 +253,16 @@ class Network:
             refuse(
                 "omega", f"a number, ({self._depth},) per layer or {shape} per cell", omega.shape
             )
-        read = omega[self.grid.mask.reshape(omega.shape)] if self._is_masked(kind) else omega
-        wrong = ~((read >= 0) & (read < 2))
-        if wrong.any():
-            refuse("omega", "0 <= omega < 2", read[wrong].flat[0] if read.ndim else read[()])
         omega.flags.writeable = False
-        return omega, kind
+        self._omega, self._omega_kind = omega, kind
+
+    def _check_omega_range(self) -> None:
+        omega = self._omega
+        wrong = ~((omega >= 0) & (omega < 2))
+        if self._is_masked(self._omega_kind):
+            wrong &= self.grid.mask.reshape(omega.shape)
+        if wrong.any():
+            refuse("omega", "0 <= omega < 2", omega[wrong].flat[0])
 
     def _is_masked(self, kind: str) -> bool:
         return kind == "cell" and self.grid.mask is not None
@@ -243,43 +291,20 @@ class Network:
         return useful_threads(batch * self.grid.n_cells * per_cell)
 
     def _parameter_shapes(self) -> dict[str, tuple[int, ...]]:
-        shapes = {name: tuple(shape) for name, shape in self._network.parameter_shapes()}
-        shapes["omega"] = self._omega.shape
-        if not self._trainable_omega:
-            del shapes["omega"]
+        """Of all parameters, in the order of the core."""
+        shapes = self._operator.parameter_shapes(self._depth)
+        if self._bias is not None:
+            lead = (self._depth,) if self._operator.is_layered else ()
+            shapes["bias"] = (*lead, *(self.grid.shape if self._bias == "local" else ()))
+        n = math.prod(self.grid.shape)
+        if self._lift is not None:
+            shapes |= {"lift_weight": (n, self._lift.n_in), "lift_bias": (n,)}
+        if self._readout is not None:
+            n_out = self._readout.n_out
+            shapes |= {"readout_weight": (n_out, n), "readout_bias": (n_out,)}
+        if self._trainable_omega:
+            shapes["omega"] = self._omega.shape
         return shapes
-
-    def _initial_params(self) -> dict[str, Array]:
-        rng = np.random.default_rng(self._seed)
-        params = {}
-        op = self._operator
-        for name, shape in self._parameter_shapes().items():
-            if name == "omega":
-                params[name] = self._omega.copy()
-                continue
-            if name in ("lift_bias", "readout_bias"):
-                params[name] = np.zeros(shape, self._dtype)
-                continue
-            values = self._noise(name, shape) * rng.standard_normal(shape)
-            if name == "W":
-                values += np.eye(shape[-1])
-            is_coefficient = name not in ("bias", "lift_weight", "readout_weight")
-            starts = op.start_values(name) if is_coefficient else {}
-            for component, start in starts.items():
-                axis = len(shape) - 1 - (self.grid.ndim if op.is_local else 0)
-                np.moveaxis(values, axis, 0)[component] += start
-            params[name] = np.asarray(values, self._dtype)
-        return params
-
-    def _noise(self, name: str, shape: tuple[int, ...]) -> float:
-        """Standard deviation of a parameter's initial values about their start."""
-        if name == "W":
-            return float(NOISE / np.sqrt(shape[-1]))
-        if name == "lift_weight":
-            return float(1 / np.sqrt(shape[-1]))
-        if name == "readout_weight":
-            return float(1 / np.sqrt(self.grid.n_cells))
-        return NOISE
 
     def _freeze(self, params: dict[str, Array]) -> Mapping[str, Array]:
         for array in params.values():
@@ -447,10 +472,12 @@ class Network:
                 rule = f"names out of {', '.join(self._params)}"
                 fix = "the model's omega is not trainable" if name == "omega" else ""
                 refuse("params", rule, repr(name), fix=fix)
-        return {name: self._check_parameter(name, value) for name, value in params.items()}
+        return {
+            name: self._check_parameter(name, value, self._params[name].shape)
+            for name, value in params.items()
+        }
 
-    def _check_parameter(self, name: str, value: Any) -> Array:
-        shape = self._params[name].shape
+    def _check_parameter(self, name: str, value: Any, shape: tuple[int, ...]) -> Array:
         if name == "W" or (name == "omega" and self._omega_kind == "cell"):
             return self._check_masked(name, value, shape)
         if name.startswith(("lift_", "readout_")):

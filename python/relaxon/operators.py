@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import math
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
@@ -29,8 +30,15 @@ __all__ = ["ADR", "Banded", "Dense", "Moments"]
 SPACES = ("homogeneous", "local")
 TIMES = ("constant", "layered")
 START_DIFFUSIVITY = 0.1
+MOST_LAYERS = 2**31 - 1
+MOST_RADIUS = 2**30 - 1
 SCHEMES = ("central", "upwind", "lax-wendroff")
 Array = NDArray[Any]
+
+
+def check_depth(value: object) -> int:
+    """A number of layers that schedules can count."""
+    return check_integer("depth", value, 1, MOST_LAYERS)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,6 +73,10 @@ class Operator:
     @property
     def _order(self) -> int:
         return 0
+
+    def _components(self) -> dict[str, tuple[int, ...]]:
+        """Shapes of the parameters of one layer and one cell, by name."""
+        raise NotImplementedError
 
     def _row_length(self) -> int:
         """Entries in a row of W, about: for estimates of work."""
@@ -116,7 +128,7 @@ class Operator:
         Raises
         ------
         TypeError, ValueError
-            If the depth is no positive integer.
+            If the depth is no integer from 1 to 2^31 - 1.
 
         Examples
         --------
@@ -124,9 +136,10 @@ class Operator:
         >>> rx.Dense(rx.Grid((8,)), time="layered").parameter_shapes(depth=3)
         {'W': (3, 8, 8)}
         """
-        check_integer("depth", depth, 1)
-        network = self._core_network(depth, "scalar", np.dtype(np.float64))
-        return {name: tuple(shape) for name, shape in network.parameter_shapes()[:-1]}
+        n_layers = check_depth(depth)
+        lead = (n_layers,) if self.is_layered else ()
+        cells = self.grid.shape if self.is_local else ()
+        return {name: (*lead, *shape, *cells) for name, shape in self._components().items()}
 
     def n_parameters(self, depth: int) -> int:
         """Number of trained coefficients, those of existing cells only.
@@ -147,8 +160,8 @@ class Operator:
         >>> rx.ADR(rx.Grid((4,), mask=[True, True, False, True]), space="local").n_parameters(1)
         9
         """
-        n = sum(int(np.prod(shape)) for shape in self.parameter_shapes(depth).values())
-        return n // int(np.prod(self.grid.shape)) * self.grid.n_cells if self.is_local else n
+        n = sum(math.prod(shape) for shape in self.parameter_shapes(depth).values())
+        return n // math.prod(self.grid.shape) * self.grid.n_cells if self.is_local else n
 
     def apply(
         self,
@@ -352,6 +365,10 @@ class ADR(Operator):
 
     _kind = "adr"
 
+    def _components(self) -> dict[str, tuple[int, ...]]:
+        n = self.grid.ndim
+        return {"R": (), "U": (n,), "D": (n * (n + 1) // 2,)}
+
     def start_values(self, name: str) -> dict[int, float]:
         """A little diffusion along every axis."""
         return dict.fromkeys(self.diagonal(), START_DIFFUSIVITY) if name == "D" else {}
@@ -445,6 +462,9 @@ class Moments(Operator):
 
     _kind = "moments"
 
+    def _components(self) -> dict[str, tuple[int, ...]]:
+        return {"moments": (self.order + 1,)}
+
     def start_values(self, name: str) -> dict[int, float]:
         """The identity."""
         return {0: 1.0}
@@ -472,7 +492,7 @@ class Banded(Operator):
     ----------
     grid : Grid
         One dimension.
-    radius : int, at least 1
+    radius : int, from 1 to 2^30 - 1
         Reach of the stencil.
     space, time : str
         As in :class:`ADR`.
@@ -480,7 +500,7 @@ class Banded(Operator):
     Raises
     ------
     TypeError, ValueError
-        If the grid is not 1-D, the radius below 1, or a name misspelt.
+        If the grid is not 1-D, the radius out of range, or a name misspelt.
 
     Notes
     -----
@@ -499,12 +519,15 @@ class Banded(Operator):
 
     _kind = "banded"
 
+    def _components(self) -> dict[str, tuple[int, ...]]:
+        return {"weights": (2 * self.radius + 1,)}
+
     def start_values(self, name: str) -> dict[int, float]:
         """The identity."""
         return {self.radius: 1.0}
 
     def _check(self) -> None:
-        check_integer("radius", self.radius, 1)
+        check_integer("radius", self.radius, 1, MOST_RADIUS)
         _check_line(self.grid, self.radius)
 
     @property
@@ -543,12 +566,15 @@ class Dense(Operator):
 
     _kind = "dense"
 
+    def _components(self) -> dict[str, tuple[int, ...]]:
+        return {"W": (math.prod(self.grid.shape),) * 2}
+
     def _row_length(self) -> int:
         return self.grid.n_cells
 
     def n_parameters(self, depth: int) -> int:
         """Number of trained coefficients, those of existing cells only."""
-        check_integer("depth", depth, 1)
+        check_depth(depth)
         return self.grid.n_cells**2 * (depth if self.is_layered else 1)
 
 

@@ -360,9 +360,12 @@ def test_ends_train() -> None:
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: rx.Lift(0), "argument 'n_in': expected at least 1, got 0"),
+        (lambda: rx.Lift(0), "argument 'n_in': expected an integer from 1 to 2147483647, got 0"),
         (lambda: rx.Lift("3"), "argument 'n_in': expected an integer"),  # type: ignore[arg-type]
-        (lambda: rx.Readout(0), "argument 'n_out': expected at least 1, got 0"),
+        (
+            lambda: rx.Readout(0),
+            "argument 'n_out': expected an integer from 1 to 2147483647, got 0",
+        ),
         (lambda: rx.Readout(2.0), "argument 'n_out': expected an int"),  # type: ignore[arg-type]
         (lambda: rx.Lift(3, "tahn"), "argument 'activation': .*did you mean 'tanh'"),
         (lambda: rx.Readout(3, "tahn"), "argument 'activation': .*did you mean 'tanh'"),

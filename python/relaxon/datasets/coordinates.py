@@ -15,12 +15,22 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .._validate import refuse
+from .._validate import (
+    check_array,
+    check_choice,
+    check_finite,
+    check_flag,
+    check_number,
+    check_shape,
+    check_text,
+    refuse,
+)
 from ..grid import Grid
 
 __all__ = [
     "EARTH_RADIUS",
     "JITTER",
+    "KINDS",
     "Axis",
     "Coordinates",
     "check_monotone",
@@ -33,6 +43,8 @@ EARTH_RADIUS = 6.371e6  # metres; the mean radius
 METRES_PER_DEGREE = float(np.deg2rad(EARTH_RADIUS))
 # Largest distance of a coordinate from its even place, in spacings.
 JITTER = 1e-3
+HIGHEST_LATITUDE = 90.0 * (1.0 + JITTER)
+KINDS = ("latitude", "longitude", "")
 
 _DEGREES = re.compile(r"degrees?(_?(north|east|n|e))?", re.IGNORECASE)
 _NORTH = re.compile(r"degrees?_?(north|n)", re.IGNORECASE)
@@ -107,7 +119,7 @@ class Axis:
         """Distance of neighbouring cells in `unit`; of a single cell without a length, its size."""
         if len(self.values) == 1:
             return self.spacing
-        return float(self.values[-1] - self.values[0]) / (len(self.values) - 1)
+        return (float(self.values[-1]) - float(self.values[0])) / (len(self.values) - 1)
 
     @property
     def origin(self) -> float:
@@ -227,6 +239,20 @@ class Coordinates:
                 )
             )
         )
+
+    def check(self) -> None:
+        """Refuse what no data have.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If there are not one to three axes, an attribute of one is of another type or out of
+            range, or its values do not ascend.
+        """
+        if not 1 <= len(self.axes) <= 3:
+            refuse("coordinates", "1 to 3 axes", len(self.axes))
+        for a, axis in enumerate(self.axes):
+            _check_axis(f"axes[{a}]", axis)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -406,6 +432,22 @@ def kind_of(name: str, attributes: Mapping[str, Any]) -> tuple[str, bool]:
     return _GEOGRAPHIC.get(name.lower(), ""), False
 
 
+def _check_axis(place: str, axis: Axis) -> None:
+    for name in ("name", "unit", "spacing_unit"):
+        check_text(f"{place}.{name}", getattr(axis, name))
+    for name in ("is_flipped", "is_periodic", "is_rotated"):
+        check_flag(f"{place}.{name}", getattr(axis, name))
+    check_choice(f"{place}.kind", axis.kind, KINDS)
+    check_number(f"{place}.spacing", axis.spacing, 0.0, is_open=True)
+    values = check_array(f"{place}.values", axis.values, np.dtype(np.float64))
+    check_shape(f"{place}.values", values, ("cells",))
+    check_finite(f"{place}.values", values)
+    if not (values[1:] > values[:-1]).all():
+        refuse(f"{place}.values", "ascending positions", "others")
+    if axis.is_latitude and np.abs(values).max() > HIGHEST_LATITUDE:
+        refuse(f"{place}.values", "latitudes from -90 to 90 degrees", f"{np.abs(values).max():g}")
+
+
 def _read_axis(
     name: str,
     values: Any,
@@ -437,7 +479,7 @@ def _read_axis(
     _check_even(name, positions, float(rounding))
     step = float(np.diff(positions).mean())
     is_degrees = bool(kind and _DEGREES.fullmatch(unit))
-    if is_degrees and kind == "latitude" and np.abs(positions).max() > 90.0 * (1.0 + JITTER):
+    if is_degrees and kind == "latitude" and np.abs(positions).max() > HIGHEST_LATITUDE:
         i = int(np.argmax(np.abs(positions)))
         rule = "latitudes from -90 to 90 degrees"
         refuse(name, rule, f"{positions[i]:g} at index {i} (in ascending order)")

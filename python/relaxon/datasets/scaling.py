@@ -14,10 +14,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .._validate import refuse
+from .._validate import (
+    check_array,
+    check_choice,
+    check_instance,
+    check_integer,
+    check_number,
+    check_shape,
+    check_text,
+    refuse,
+)
 from .coordinates import JITTER, Axis, Coordinates, unit_of
 from .dates import time_text
-from .time_axis import PERIODS, Step, slot_text, slots_of
+from .time_axis import MOST_STEPS, PERIODS, Step, slot_text, slots_of
 from .units import is_same_unit
 
 __all__ = ["MOST", "Scaling", "share_of_means"]
@@ -50,6 +59,11 @@ class Scaling:
         The step of time.
     coordinates : Coordinates
         Of the grid.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an attribute is of another type or shape, or out of range.
     """
 
     name: str
@@ -60,6 +74,27 @@ class Scaling:
     lead: int
     step: Step
     coordinates: Coordinates = dataclasses.field(repr=False)
+
+    def __post_init__(self) -> None:
+        check_text("scaling.name", self.name)
+        check_text("scaling.unit", self.unit)
+        check_number("scaling.scale", self.scale, 0.0, is_open=True)
+        check_choice("scaling.period", self.period, tuple(PERIODS))
+        check_integer("scaling.lead", self.lead, 1, MOST_STEPS)
+        check_instance("scaling.step", self.step, Step)
+        self.step.check()
+        check_instance("scaling.coordinates", self.coordinates, Coordinates)
+        self.coordinates.check()
+        self._check_climatology()
+
+    def _check_climatology(self) -> None:
+        means = check_array("scaling.climatology", self.climatology, np.dtype(np.float64))
+        check_shape("scaling.climatology", means, (PERIODS[self.period], *self.coordinates.shape))
+        if np.isinf(means).any() or np.isnan(means).all():
+            refuse("scaling.climatology", "finite means, NaN where there is none", "others")
+        # The two leave NaN out, and copy nothing.
+        if self.period == "none" and np.fmin.reduce(means, None) != np.fmax.reduce(means, None):
+            refuse("scaling.climatology", "one mean for all cells", "several")
 
     @classmethod
     def fit(
@@ -298,23 +333,35 @@ class Scaling:
         plain: dict[str, Any] = {
             "name": self.name,
             "unit": self.unit,
-            "scale": self.scale,
+            "scale": float(self.scale),
             "period": self.period,
-            "lead": self.lead,
-            "step": dataclasses.asdict(self.step),
+            "lead": int(self.lead),
+            "step": {
+                "length": float(self.step.length),
+                "unit": self.step.unit,
+                "n_months": int(self.step.n_months),
+                "has_dates": bool(self.step.has_dates),
+            },
             "axes": [
-                {f.name: getattr(axis, f.name) for f in dataclasses.fields(Axis)}
+                {
+                    "name": axis.name,
+                    "unit": axis.unit,
+                    "spacing": float(axis.spacing),
+                    "spacing_unit": axis.spacing_unit,
+                    "kind": axis.kind,
+                    "is_flipped": bool(axis.is_flipped),
+                    "is_periodic": bool(axis.is_periodic),
+                    "is_rotated": bool(axis.is_rotated),
+                }
                 for axis in self.coordinates.axes
             ],
         }
-        for axis in plain["axes"]:
-            del axis["values"]
         arrays = {f"axis {a}": axis.values for a, axis in enumerate(self.coordinates.axes)}
         return plain, {"climatology": self.climatology, **arrays}
 
     @classmethod
     def from_parts(cls, plain: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> Scaling:
-        """The object that :meth:`to_parts` took apart."""
+        """The object that :meth:`to_parts` took apart; the arrays are its own from now on."""
         for array in arrays.values():
             array.flags.writeable = False
         settings = dict(plain)

@@ -9,11 +9,12 @@ from typing import Any, NoReturn
 import numpy as np
 from numpy.typing import NDArray
 
-from .._validate import refuse
+from .._validate import check_flag, check_integer, check_number, check_text, refuse
 from .coordinates import JITTER, check_monotone, read_only, unit_of
 from .dates import elapsed, has_cftime, later, months, months_later, time_text
 
 __all__ = [
+    "MOST_STEPS",
     "PERIODS",
     "SECONDS_PER_MONTH",
     "Step",
@@ -26,6 +27,8 @@ SECONDS_PER_MONTH = 365.25 * 86400.0 / 12.0
 SHORTEST_MONTH = 27.0 * 86400.0
 # What a climatology repeats with, and its number of places.
 PERIODS = {"month": 12, "hour": 24, "mean": 1, "none": 1}
+# Of time from input to output, and calendar months in a step: NumPy's dates end long before.
+MOST_STEPS = 2**31 - 1
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,6 +51,19 @@ class Step:
     unit: str = ""
     n_months: int = 0
     has_dates: bool = False
+
+    def check(self) -> None:
+        """Refuse what no data have.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If an attribute is of another type or out of range.
+        """
+        check_number("step.length", self.length, 0.0, is_open=True)
+        check_text("step.unit", self.unit)
+        check_integer("step.n_months", self.n_months, 0, MOST_STEPS)
+        check_flag("step.has_dates", self.has_dates)
 
     @property
     def rate_unit(self) -> tuple[str, float]:
