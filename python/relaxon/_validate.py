@@ -39,12 +39,16 @@ def refuse(
 
 def one_line(text: str, most: int = 200) -> str:
     """A text on one line: what cannot be printed is escaped, a long middle is left out."""
-    if len(text) > most:
-        half = (most - 3) // 2
-        text = f"{text[:half]}...{text[-half:]}"
+    text = _without_middle(text, most)
     if text.isprintable():
         return text
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    escaped = (c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    return _without_middle("".join(escaped), most)
+
+
+def _without_middle(text: str, most: int) -> str:
+    half = (most - 3) // 2
+    return text if len(text) <= most else f"{text[:half]}...{text[-half:]}"
 
 
 def check_text(argument: str, value: object) -> str:

@@ -73,12 +73,12 @@ def most_memory(text: bytes) -> int:
     int
         An upper bound: what stands within texts counts as if it were none.
     """
-    characters = len(text)
+    characters = 2 * len(text)
     n_escaped = text.count(b"\\u")
     if n_escaped > text.count(b"\\u00"):
         # One such character makes all of its text two or four bytes wide, here and within itself.
         width = 4 if _HIGH_SURROGATE.search(text) else 2
-        characters = max(characters, (characters - 5 * n_escaped) * 5 * width // 2)
+        characters = max(characters, (len(text) - 5 * n_escaped) * 5 * width // 2)
     return characters + sum(cost * text.count(c) for c, cost in _COSTS.items())
 
 

@@ -230,6 +230,14 @@ def test_threads_and_budget_change_no_bit(problem: Problem) -> None:
             run(threads, least - 1)
 
 
+@over_problems
+def test_shapes_are_those_of_the_core(problem: Problem) -> None:
+    model = problem.model()
+    own = {name: array.shape for name, array in model.params.items() if name != "omega"}
+    core = [(name, tuple(shape)) for name, shape in model._network.parameter_shapes()]
+    assert core == [*own.items(), ("omega", model.omega.shape)]
+
+
 def test_plain_network_is_a_special_case() -> None:
     """Eqs. 1 to 3: z = g(A x + a), z' = f(W z - b), y = h(B z + c)."""
     rng = np.random.default_rng(3)

@@ -42,6 +42,9 @@ def test_parameter_shapes(case: registry.Case) -> None:
     assert {name: value.shape for name, value in model.params.items()} == {
         name: value.shape for name, value in case.params.items()
     }
+    own = {name: array.shape for name, array in model.params.items() if name != "omega"}
+    core = [(name, tuple(shape)) for name, shape in model._network.parameter_shapes()]
+    assert core == [*own.items(), ("omega", model.omega.shape)]
 
 
 @over_the_registry
