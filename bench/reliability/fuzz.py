@@ -17,6 +17,7 @@ import sys
 import tempfile
 import time
 import warnings
+from collections.abc import Callable
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -35,6 +36,8 @@ MOST_LAYERS, MOST_CELLS = 50, 1000
 # What a worker may map beyond what it has after its start.
 MEMORY = 2**30
 CHUNK = 200
+# Seconds.
+LONGEST_START = 300.0
 
 
 @dataclasses.dataclass
@@ -163,7 +166,12 @@ def limit_memory() -> None:
     resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
 
 
-def work(seed: int, cases: range, now: Any, results: Connection, keep: str | None) -> None:
+Task = Callable[[int, range, frozenset[int], Any, Connection, "str | None"], None]
+
+
+def work(
+    seed: int, cases: range, skip: frozenset[int], now: Any, results: Connection, keep: str | None
+) -> None:
     """Judge cases; a child process. `now` is the number of the case at hand."""
     warnings.simplefilter("error")
     damage = Damage(list(corpus().values()))
@@ -174,23 +182,28 @@ def work(seed: int, cases: range, now: Any, results: Connection, keep: str | Non
         before = peak()
         limit_memory()
         counts = Counts()
-        for number, i in enumerate(cases):
+        for number, i in enumerate(cases, start=1):
             now.value = i
-            content, original, is_sealed = damage(seed, i)
-            kind = "fitting" if is_sealed else "stale"
-            try:
-                is_accepted = judge(content, original, is_sealed, path)
-            except Exception as error:
-                counts.failures[i] = f"{type(error).__name__}: {error}"[:110].replace("\n", " ")
-                if keep is not None:
-                    (Path(keep) / f"{seed}-{i}.safetensors").write_bytes(content)
-            else:
-                (counts.accepted if is_accepted else counts.refused)[kind] += 1
-            if number % CHUNK == CHUNK - 1 or i == cases[-1]:
+            if i not in skip:
+                content, original, is_sealed = damage(seed, i)
+                kind = "fitting" if is_sealed else "stale"
+                try:
+                    is_accepted = judge(content, original, is_sealed, path)
+                except Exception as error:
+                    counts.failures[i] = _in_short(error)
+                    if keep is not None:
+                        (Path(keep) / f"{seed}-{i}.safetensors").write_bytes(content)
+                else:
+                    (counts.accepted if is_accepted else counts.refused)[kind] += 1
+            if number % CHUNK == 0 or number == len(cases):
                 counts.peak_bytes = max(peak() - before, 0)
-                results.send((i, counts))
+                results.send((number, counts))
                 counts = Counts()
     results.close()
+
+
+def _in_short(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"[:110].replace("\n", " ")
 
 
 def _memory_folder() -> str | None:
@@ -200,8 +213,10 @@ def _memory_folder() -> str | None:
 class Worker:
     """A process that judges cases, and is replaced where one of them ends or stops it."""
 
-    def __init__(self, seed: int, cases: range, keep: str | None, patience: float) -> None:
-        self.seed, self.cases, self.keep, self.patience = seed, cases, keep, patience
+    def __init__(self, task: Task, seed: int, cases: range, keep: str | None, patience: float):
+        self.task, self.seed, self.cases, self.keep = task, seed, cases, keep
+        self.patience = patience
+        self.skip: frozenset[int] = frozenset()
         self.counts = Counts()
         self.start()
 
@@ -210,20 +225,19 @@ class Worker:
         context = multiprocessing.get_context("spawn")
         self.results, end = context.Pipe(duplex=False)
         self.now = context.Value("q", -1, lock=False)
-        self.process: BaseProcess = context.Process(
-            target=work, args=(self.seed, self.cases, self.now, end, self.keep), daemon=True
-        )
+        arguments = (self.seed, self.cases, self.skip, self.now, end, self.keep)
+        self.process: BaseProcess = context.Process(target=self.task, args=arguments, daemon=True)
         self.process.start()
         end.close()
-        self.seen, self.since = -1, time.monotonic()
+        self.begin, self.seen, self.since = self.cases, -1, time.monotonic()
 
     def look(self) -> None:
         """Take results; replace a process that has ended early or stands still."""
         try:
             while self.results.poll():
-                last, counts = self.results.recv()
+                number, counts = self.results.recv()
                 self.counts.add(counts)
-                self.cases = self.cases[self.cases.index(last) + 1 :]
+                self.cases = self.begin[number:]
         except EOFError:
             self.process.join()
         if not self.process.is_alive():
@@ -232,25 +246,19 @@ class Worker:
             return
         if self.now.value != self.seen:
             self.seen, self.since = self.now.value, time.monotonic()
-        elif time.monotonic() - self.since > self.patience:
+        elif time.monotonic() - self.since > (self.patience if self.seen >= 0 else LONGEST_START):
             self.process.kill()
             self.process.join()
             self.give_up(self.counts.hangs)
 
     def give_up(self, blame: list[int]) -> None:
-        """Go on behind the case at hand; what was not yet told is judged again."""
+        """Leave the case at hand out; those before it that were not yet told are judged again."""
         case = self.now.value
         if case < 0:
             raise RuntimeError("a worker did not start")
         blame.append(case)
-        self.cases = _without(self.cases, case)
-        if self.cases:
-            self.start()
-
-
-def _without(cases: range, case: int) -> range:
-    # Those between the last results and the case went well, or failed as exceptions do, untold.
-    return cases[cases.index(case) + 1 :]
+        self.skip |= {case}
+        self.start()
 
 
 def run(
@@ -261,13 +269,14 @@ def run(
     keep: str | None = None,
     patience: float = 20.0,
     tell: bool = False,
+    task: Task = work,
 ) -> Counts:
     """Judge the cases from `first` to `first + n - 1`.
 
     `patience` is how many seconds one may take.
     """
     workers = [
-        Worker(seed, range(first + k, first + n, processes), keep, patience)
+        Worker(task, seed, range(first + k, first + n, processes), keep, patience)
         for k in range(min(processes, n))
     ]
     begin = told_at = time.monotonic()

@@ -11,7 +11,7 @@ from typing import Literal, overload
 from . import _core, _isa, _probe
 from ._validate import default_threads
 
-_REQUIRED = ("numpy", "scipy", "safetensors")
+_REQUIRED = ("numpy", "scipy", "filelock")
 _OPTIONAL = ("typer", "rich", "matplotlib", "xarray", "netCDF4", "scikit-learn", "torch", "jax")
 
 

@@ -240,6 +240,7 @@ def inspect(
 
 def _load(path: Path) -> tuple[Relaxation, dict[str, Any]]:
     """The model in a file, and what else stands there."""
+    from ._validate import one_line
     from .files import FileFormatError, read
     from .report.publication import MixedReportError, check_report
     from .report.unfinished import extra_beside
@@ -251,7 +252,7 @@ def _load(path: Path) -> tuple[Relaxation, dict[str, Any]]:
     except MixedReportError as error:
         raise Failure(f"argument 'MODEL': {error}") from None
     except FileFormatError as error:
-        reason = error.reason
+        reason = str(error).removeprefix(f"{one_line(str(path))}: ")
     except OSError as error:
         reason = error.strerror or str(error)
     raise Failure(f"argument 'MODEL': expected a model file, got {path}: {reason}")

@@ -54,23 +54,12 @@ class FileFormatError(ValueError):
 
     Parameters
     ----------
-    where : str
-        The file.
-    reason : str
-        What is wrong with it.
-
-    Attributes
-    ----------
-    where, reason : str
-        On one line, long ones cut.
+    message : str
+        The file and what is wrong with it; kept on one line, and short.
     """
 
-    def __init__(self, where: str, reason: str) -> None:
-        super().__init__(where, reason)
-        self.where, self.reason = one_line(where), one_line(reason, 400)
-
-    def __str__(self) -> str:
-        return f"{self.where}: {self.reason}"
+    def __init__(self, message: str) -> None:
+        super().__init__(one_line(message, 700))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -210,7 +199,7 @@ def read(
 
 def refuse(where: str, reason: str) -> NoReturn:
     """Raise a FileFormatError that names the file."""
-    raise FileFormatError(where, reason) from None
+    raise FileFormatError(f"{one_line(where)}: {one_line(reason, 400)}") from None
 
 
 def _bytes_of(array: NDArray[Any]) -> memoryview:

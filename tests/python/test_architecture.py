@@ -349,7 +349,7 @@ def test_modules_have_no_circles() -> None:
 def test_module_loads_no_slow_or_optional_package(path: Path) -> None:
     eager = {name.split(".")[0] for name in imports(path, nested=False) if name[0] != "/"}
     own = {module_name(path)} & OPTIONAL
-    assert eager - sys.stdlib_module_names <= {"numpy", "safetensors", *own}
+    assert eager - sys.stdlib_module_names <= {"numpy", *own}
 
 
 def test_reference_knows_nothing_of_the_package() -> None:

@@ -240,14 +240,15 @@ def test_a_file_cut_while_it_is_read(path: Path, monkeypatch: pytest.MonkeyPatch
 
 
 def test_messages_stay_on_one_line(tmp_path: Path) -> None:
-    error = container.FileFormatError(
-        "a\x1b[31m\nb" + "c" * 4000 + ".safetensors", "\t\ud800" * 999
-    )
+    where = "a\x1b[31m\nb" + "c" * 4000 + ".safetensors"
+    with pytest.raises(rx.FileFormatError) as caught:
+        container.refuse(where, "\t\ud800" * 999)
+    error = caught.value
     assert str(error).isprintable()
     assert str(error).startswith("a\\x1b[31m\\nbccc")
-    assert "...cc" in error.where
-    assert error.where.endswith("cc.safetensors")
+    assert "ccc.safetensors: \\t\\ud800" in str(error)
     assert len(str(error)) < 610
+    assert str(rx.FileFormatError("a\nb")) == "a\\nb"
     path = tmp_path / "a\u2028b"
     path.write_bytes(b"nothing")
     with pytest.raises(rx.FileFormatError, match=r"a\\u2028b: no model file"):
