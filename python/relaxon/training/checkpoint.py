@@ -155,7 +155,8 @@ class Checkpoint:
         descent : Descent
             At its start.
         best : {"parameters", "best"}
-            Which of its parameters are to be read from the file.
+            Which of its parameters are to be read from the file; those before a step that diverged
+            in any case.
         uses_journal : bool
             Whether its state is a journal.
 
@@ -278,7 +279,8 @@ class Checkpoint:
             "status": status,
             "descents": self._descents,
         }
-        files.save(descent.model(self._best), self._path, extra={"checkpoint": entry, **arrays})
+        which = "previous" if status == "diverged" else self._best
+        files.save(descent.model(which), self._path, extra={"checkpoint": entry, **arrays})
         self._written_at = time.perf_counter()
 
     def close(self) -> None:
