@@ -65,6 +65,9 @@ GRIDS: dict[str, tuple[tuple[Any, ...], dict[str, Any], Error, tuple[str, ...]]]
         ("mask", "(4, 5)", "(5, 4)"),
     ),
     "mask of numbers": (((4,),), {"mask": np.ones(4)}, TypeError, ("mask", "float64")),
+    "more cells than can be counted": (((2**21, 2**20),), {}, ValueError, ("shape", "2^40")),
+    "half a character": (((4,),), {"names": "\ud800"}, ValueError, ("names", "\\ud800")),
+    "half a character of a unit": (((4,),), {"unit": "m\udcb2"}, ValueError, ("unit", "\\udcb2")),
     "periodic mask": (
         ((4,),),
         {"mask_boundary": "periodic"},
@@ -116,6 +119,11 @@ OPERATORS: dict[str, tuple[Callable[[], Any], Error, tuple[str, ...]]] = {
         ("order", "2.5"),
     ),
     "radius zero": (lambda: rx.Banded(rx.Grid((9,)), radius=0), ValueError, ("radius", "0")),
+    "radius beyond its type": (
+        lambda: rx.Banded(rx.Grid((9,)), radius=2**30),
+        ValueError,
+        ("radius", str(2**30 - 1)),
+    ),
     "moments in 2-D": (lambda: rx.Moments(rx.Grid((9, 9)), order=2), ValueError, ("1-D",)),
     "banded in 2-D": (lambda: rx.Banded(rx.Grid((9, 9)), radius=1), ValueError, ("1-D",)),
     "neumann axis shorter than the radius": (
@@ -149,6 +157,9 @@ MODELS: dict[str, tuple[dict[str, Any], Error, tuple[str, ...]]] = {
     "zero depth": ({"depth": 0}, ValueError, ("depth", "0")),
     "negative depth": ({"depth": -2}, ValueError, ("depth", "-2")),
     "fractional depth": ({"depth": 2.5}, TypeError, ("depth", "2.5")),
+    "more layers than schedules count": ({"depth": 2**31}, ValueError, ("depth", str(2**31 - 1))),
+    "half a character": ({"time_unit": "\ud800"}, ValueError, ("time_unit", "\\ud800")),
+    "a type of many digits": ({"dtype": "5" * 5000}, TypeError, ("dtype", "float32", "...")),
     "omega two": ({"omega": 2.0}, ValueError, ("omega", "2")),
     "negative omega": ({"omega": -0.1}, ValueError, ("omega", "-0.1")),
     "nan omega": ({"omega": float("nan")}, ValueError, ("omega", "nan")),
