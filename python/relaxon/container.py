@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from . import schema, strict_json
 from ._validate import check_text, one_line
+from .schema import shown
 
 __all__ = ["FileFormatError", "encode", "read", "refuse"]
 
@@ -97,8 +98,8 @@ def encode(
     Raises
     ------
     TypeError, ValueError
-        If an array is of another type, or :func:`read` would refuse the configuration: long lists
-        belong into arrays.
+        If an array is of another type, or :func:`read` would refuse the file: long lists belong
+        into arrays.
     """
     if not configuration.isascii():
         raise ValueError("expected a configuration in ASCII")
@@ -113,7 +114,7 @@ def encode(
         if dtype not in _NAMES:
             raise TypeError(f"expected arrays of numbers or booleans, got {dtype} for {name!r}")
         begin, end = end, end + array.nbytes
-        layout[check_text("name of an array", name)] = {
+        layout[name] = {
             "dtype": _NAMES[dtype],
             "shape": list(array.shape),
             "data_offsets": [begin, end],
@@ -129,13 +130,14 @@ def encode(
         "tensors_sha256": digest.hexdigest(),
         "configuration": configuration,
     }
-    text = json.dumps({"__metadata__": metadata, **layout}, separators=(",", ":")).encode()
-    text += b" " * (-len(text) % 8)
-    prefix = len(text).to_bytes(8, "little")
-    _check_header_memory(text, 8 + len(text) + end)
-    checksum = hashlib.sha256(prefix + text).hexdigest().encode()
-    begin, stop = next(_HEADER_CHECKSUM.finditer(text)).span(1)
-    return b"".join([prefix, text[:begin], checksum, text[stop:], *chunks])
+    text = json.dumps({"__metadata__": metadata, **layout}, separators=(",", ":"))
+    text += " " * (-len(text) % 8)
+    _parse_header(text, metadata["header_sha256"], format_name, version)
+    header, prefix = text.encode(), len(text).to_bytes(8, "little")
+    _check_size(header, 8 + len(header) + end)
+    checksum = hashlib.sha256(prefix + header).hexdigest().encode()
+    begin, stop = next(_HEADER_CHECKSUM.finditer(header)).span(1)
+    return b"".join([prefix, header[:begin], checksum, header[stop:], *chunks])
 
 
 def read(
@@ -207,12 +209,9 @@ def _bytes_of(array: NDArray[Any]) -> memoryview:
     return array.reshape(-1).view(np.uint8).data
 
 
-def _quoted(value: Any) -> str:
-    return one_line(repr(value), 80)
-
-
-def _check_header_memory(text: bytes, file_bytes: int) -> None:
-    if strict_json.most_memory(text) > 2 * file_bytes + HEADER_MEMORY:
+def _check_size(header: bytes, file_bytes: int) -> None:
+    is_long = len(header) > LARGEST_HEADER_BYTES
+    if is_long or strict_json.most_memory(header) > 2 * file_bytes + HEADER_MEMORY:
         raise ValueError("its configuration holds more values than fit beside its arrays")
 
 
@@ -220,7 +219,7 @@ def _read_header(file: BufferedReader, file_bytes: int, kind: str) -> tuple[str,
     """The header and its checksum, which is right."""
     prefix = file.read(8)
     length = int.from_bytes(prefix, "little")
-    if len(prefix) < 8 or length > file_bytes - 8 or length > LARGEST_HEADER_BYTES:
+    if len(prefix) < 8 or length > min(file_bytes - 8, LARGEST_HEADER_BYTES):
         raise ValueError(f"no {kind} file, or a truncated or corrupted one ({file_bytes} bytes)")
     header = file.read(length)
     places = [match.span(1) for match in _HEADER_CHECKSUM.finditer(header)]
@@ -236,7 +235,7 @@ def _read_header(file: BufferedReader, file_bytes: int, kind: str) -> tuple[str,
         raise ValueError("the checksum of its header does not match: the file is corrupted")
     if not header.isascii():
         raise ValueError("its header is no ASCII")
-    _check_header_memory(header, file_bytes)
+    _check_size(header, file_bytes)
     return header.decode("ascii"), checksum
 
 
@@ -250,10 +249,10 @@ def _parse_header(
     found = layout.pop("__metadata__")
     if found.get("format") != format_name:
         given = found.get("format")
-        raise ValueError(f"expected the format {format_name!r}, got {_quoted(given)}")
+        raise ValueError(f"expected the format {format_name!r}, got {shown(given)}")
     version = found.get("format_version")
     if not isinstance(version, str) or not re.fullmatch(r"[1-9][0-9]{0,8}", version):
-        raise ValueError(f"expected a format version, a whole number, got {_quoted(version)}")
+        raise ValueError(f"expected a format version, a whole number, got {shown(version)}")
     if int(version) > newest:
         raise ValueError(
             f"format version {version} is newer than {newest}, the newest that this relaxon reads; "
@@ -268,13 +267,14 @@ def _parse_header(
 
 def _check_entry(name: str, value: Any) -> _Entry:
     check_text("name of an array", name)
-    entry = schema.check(f"array {_quoted(name)}", value, _ENTRY)
+    place = f"array {shown(name)}"
+    entry = schema.check(place, value, _ENTRY)
     dtype, shape, offsets = np.dtype(_DTYPES[entry["dtype"]]), entry["shape"], entry["data_offsets"]
     is_shape = len(shape) <= MOST_AXES and len(offsets) == 2
     if not is_shape or not all(0 <= n < 2**63 for n in (*shape, *offsets)):
-        raise ValueError(f"array {_quoted(name)}: its shape or place is no such")
+        raise ValueError(f"{place}: its shape or place is no such")
     if dtype.itemsize * math.prod(shape) != offsets[1] - offsets[0]:
-        raise ValueError(f"array {_quoted(name)}: its shape does not fit its bytes")
+        raise ValueError(f"{place}: its shape does not fit its bytes")
     return _Entry(name, dtype, tuple(shape), *offsets)
 
 
@@ -299,5 +299,5 @@ def _read_arrays(
         raise ValueError("the checksum of its arrays does not match: the file is corrupted")
     for name, array in tensors.items():
         if array.dtype == np.bool_ and array.view(np.uint8).max(initial=0) > 1:
-            raise ValueError(f"array {_quoted(name)}: some booleans are neither 0 nor 1")
+            raise ValueError(f"array {shown(name)}: some booleans are neither 0 nor 1")
     return tensors

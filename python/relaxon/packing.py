@@ -12,7 +12,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from . import schema
-from ._validate import one_line
+from ._validate import refuse as refuse_argument
 from .activations import ACTIVATIONS
 from .container import refuse
 from .datasets.coordinates import KINDS
@@ -23,7 +23,7 @@ from .grid import CONDITIONS, MASK_CONDITIONS, Condition, Dirichlet, Grid
 from .model import Relaxation
 from .network import BIASES
 from .operators import ADR, SCHEMES, SPACES, TIMES, Banded, Dense, Moments, Operator
-from .schema import Cases, Either, Later, Nullable
+from .schema import Cases, Either, Later, Nullable, shown
 
 __all__ = ["FIELDS", "check_configuration", "pack", "unpack"]
 
@@ -136,6 +136,11 @@ def pack(model: Relaxation) -> tuple[dict[str, Array], dict[str, Any]]:
         "scaling.<name>".
     configuration : dict
         The rest as JSON values: "grid", "operator", "model" and, if there is one, "scaling".
+
+    Raises
+    ------
+    TypeError
+        If the operator is of a class that files do not know.
     """
     tensors: dict[str, Array] = {f"param.{k}": v for k, v in model.params.items()}
     if not model.trainable_omega:
@@ -182,13 +187,16 @@ def unpack(
     except (TypeError, ValueError) as error:
         refuse(where, f"its configuration makes no model ({error})")
     if arrays:
-        refuse(where, f"it has an array of an unknown name, {one_line(repr(next(iter(arrays))))}")
+        refuse(where, f"it has an array of an unknown name, {shown(next(iter(arrays)))}")
     return model
 
 
 def _configuration(model: Relaxation) -> dict[str, Any]:
     grid, operator = model.grid, model.operator
     kind = type(operator).__name__
+    if _OPERATORS.get(kind) is not type(operator):
+        known = f"one of relaxon's own operators, {', '.join(_OPERATORS)}"
+        refuse_argument("model", known, kind, TypeError)
     fields = FIELDS["operator"].fields[kind]
     return {
         "grid": {

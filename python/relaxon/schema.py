@@ -14,14 +14,19 @@ from typing import Any
 
 from ._validate import one_line, refuse
 
-__all__ = ["Cases", "Either", "Later", "Nullable", "check"]
+__all__ = ["Cases", "Either", "Later", "Nullable", "check", "shown"]
 
 Kind = Any
 
 # Beyond these, a whole number is not the same as a float.
 LARGEST_EXACT = 2**53
-_NAMES = {int: "an integer", float: "a number", str: "a text", bool: "true or false"}
-_NAMES[dict] = "an object"
+_NAMES = {
+    int: "an integer",
+    float: "a number",
+    str: "a text",
+    bool: "true or false",
+    dict: "an object",
+}
 
 
 class Later(str):
@@ -81,16 +86,16 @@ def check(place: str, value: Any, kind: Kind) -> Any:
         return None if value is None else check(place, value, kind.kind)
     if isinstance(kind, tuple):
         if not isinstance(value, str) or value not in kind:
-            refuse(place, f"one of {', '.join(map(repr, kind))}", _shown(value))
+            refuse(place, f"one of {', '.join(map(repr, kind))}", shown(value))
         return value
     if isinstance(kind, list):
         if not isinstance(value, list):
-            refuse(place, "a list", _shown(value), TypeError)
+            refuse(place, "a list", shown(value), TypeError)
         return [check(f"{place}[{i}]", entry, kind[0]) for i, entry in enumerate(value)]
     if isinstance(kind, Either):
         return check(place, value, kind.fields if isinstance(value, dict) else kind.texts)
     if not isinstance(value, dict):
-        refuse(place, "an object", _shown(value), TypeError)
+        refuse(place, "an object", shown(value), TypeError)
     if isinstance(kind, Cases):
         case = check(f"{place}.{kind.key}", value.get(kind.key), tuple(kind.fields))
         kind = {kind.key: str, **kind.fields[case]}
@@ -102,22 +107,22 @@ def _check_scalar(place: str, value: Any, kind: type) -> Any:
     if kind is float and type(value) is int and abs(value) <= LARGEST_EXACT:
         return float(value)
     if type(value) is not kind:
-        refuse(place, _NAMES[kind], _shown(value), TypeError)
+        refuse(place, _NAMES[kind], shown(value), TypeError)
     return value
 
 
 def _check_fields(place: str, value: dict[str, Any], fields: dict[str, Kind]) -> dict[str, Any]:
     for name in value:
         if name not in fields:
-            refuse(place, f"keys out of {', '.join(fields)}", _shown(name))
+            refuse(place, f"keys out of {', '.join(fields)}", shown(name))
     for name in fields:
         if name not in value and not isinstance(name, Later):
             refuse(place, f"a key {str(name)!r}", "none")
     return {name: check(f"{place}.{name}", entry, fields[name]) for name, entry in value.items()}
 
 
-def _shown(value: Any) -> str:
-    """Few characters, however large the value."""
+def shown(value: Any) -> str:
+    """A value of JSON for a message: few characters, however large it is."""
     if isinstance(value, str):
         return one_line(repr(value[:60]), 60)
     if isinstance(value, dict):

@@ -75,6 +75,7 @@ def test_views_and_other_byte_orders_are_written_as_they_read() -> None:
         ({"a": np.array([1j])}, "{}"),
         ({"a": np.array([1.0], np.longdouble)}, "{}"),
         ({"\ud800": np.array([1.0])}, "{}"),
+        ({"__metadata__": np.array([1.0])}, "{}"),
         ({}, "{"),
         ({}, '{"a": NaN}'),
         ({}, '{"a": 1, "a": 1}'),
@@ -85,6 +86,15 @@ def test_views_and_other_byte_orders_are_written_as_they_read() -> None:
 def test_what_could_not_be_read_is_not_written(tensors: Any, configuration: str) -> None:
     with pytest.raises((TypeError, ValueError)):
         container.encode(FORMAT, VERSION, tensors, configuration)
+
+
+@pytest.mark.skipif(
+    np.lib.NumpyVersion(np.__version__) < "2.0.0", reason="there are no such arrays"
+)
+def test_more_axes_than_old_releases_of_numpy_have_are_not_written() -> None:
+    container.encode(FORMAT, VERSION, {"a": np.zeros((1,) * 32)}, "{}")
+    with pytest.raises(ValueError, match="its shape or place is no such"):
+        container.encode(FORMAT, VERSION, {"a": np.zeros((1,) * 33)}, "{}")
 
 
 def test_long_lists_fit_beside_arrays_that_are_longer(tmp_path: Path) -> None:

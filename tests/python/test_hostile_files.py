@@ -419,6 +419,16 @@ def test_extra_that_could_not_be_read_is_not_written(tmp_path: Path) -> None:
     assert not (tmp_path / "m").exists()
 
 
+def test_operators_of_other_makers_are_not_written(tmp_path: Path) -> None:
+    class Mine(rx.ADR):
+        pass
+
+    with pytest.raises(
+        TypeError, match="argument 'model': expected one of relaxon's own operators"
+    ):
+        rx.save(rx.Relaxation(Mine(rx.Grid((4,))), depth=2), tmp_path / "m")
+
+
 def test_names_of_files_that_are_no_text_are_kept(tmp_path: Path) -> None:
     """As Python gives names of files that are not UTF-8."""
     extra = {"data": "sea\udcff.nc"}
