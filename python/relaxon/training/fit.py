@@ -265,7 +265,8 @@ def fit(
         goes on from there, and ends with the bits of one that was never interrupted; callbacks see
         the new steps only. Beside it LBFGS keeps a journal of its evaluations, ``NAME.journal``.
         The files stay: calling again gives the same result at once. :func:`load` reads the best
-        model so far from them, after a divergence that before the step. Their sizes are told by :func:`plan`.
+        model so far from them, after a divergence that before the step; :func:`plan` tells their
+        sizes.
     checkpoint_every : float or str, default "10 min"
         Seconds, or a text with a unit out of s, min, h and d.
 
