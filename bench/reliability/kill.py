@@ -18,6 +18,7 @@ import collections
 import contextlib
 import hashlib
 import json
+import os
 import random
 import shutil
 import signal
@@ -31,18 +32,37 @@ from pathlib import Path
 
 import numpy as np
 
-from relaxon.report.publication import FILES, MODEL, SUMMARY, MixedReportError, check_report
+from relaxon.report.publication import (
+    MODEL,
+    SUMMARY,
+    UNFINISHED,
+    MixedReportError,
+    check_report,
+)
 
 EVERY = 0.02
+# Of the runs that draw figures, which takes longer than all the rest.
+FIGURES_SHARE = 0.2
 MIB = 2**20
-MOST_RESUMES = 5
 # Whatever hangs is a failure, too.
 LIMIT_SECONDS = 300.0
 # Room for the report, or not quite.
-DISK_BYTES = 7 * MIB
+DISK_BYTES = 16 * MIB
+
+# As the console script, which installs the signals with its first line; then it says so.
+PROGRAM = """
+from relaxon import signals
+signals.install()
+import os, sys
+os.write(int(sys.argv.pop(1)), b"1")
+from bench.reliability.start import main
+sys.exit(main())
+"""
 
 SIGNALS = {"SIGKILL": 1, "SIGTERM": 1, "SIGHUP": 1, "SIGINT": 1, "SIGINT twice": 2}
-LIMITS = ("RLIMIT_AS", "RLIMIT_FSIZE", "full disk")
+# Where limits are drawn from: too small to begin with, up to enough.
+LIMITS = {"RLIMIT_AS": (150 * MIB, 1500 * MIB), "RLIMIT_FSIZE": (2**10, 5 * MIB)}
+FULL_DISK = "full disk"
 FAILURES = ("another digest", "not finished", "mixed folder", "leftover", "traceback", "exit code")
 
 
@@ -62,7 +82,8 @@ class Run:
 
     case: str
     way: str
-    n_signals: int = 0
+    n_hits: int = 0
+    n_early: int = 0
     n_cut_off: int = 0
     failures: list[str] = field(default_factory=list)
 
@@ -76,11 +97,11 @@ def make_cases(folder: Path) -> list[Case]:
     np.savez(folder / "gaps.npz", x=holes, y=0.9 * np.roll(x, 1, axis=1))
     pairs = [str(folder / "pairs.npz"), "--depth", "8", "--space", "local", "--smoothness", "0.1"]
     cases = [
-        Case("fixed-rate", [*pairs, "--rate", "1e-3", "--steps", "1500", "--patience", "0"]),
-        Case("armijo", [*pairs, "--steps", "600", "--patience", "0"]),
-        Case("barzilai-borwein", [*pairs, "--steps", "800", "--patience", "50"]),
-        Case("adam", [*pairs, "--rate", "1e-3", "--steps", "1500", "--bias", "local"]),
-        Case("lbfgs", [*pairs, "--steps", "300"]),
+        Case("fixed-rate", [*pairs, "--rate", "1e-3", "--steps", "6000", "--patience", "0"]),
+        Case("armijo", [*pairs, "--steps", "3000", "--patience", "0"]),
+        Case("barzilai-borwein", [*pairs, "--steps", "4000", "--patience", "400"]),
+        Case("adam", [*pairs, "--rate", "1e-3", "--steps", "3000", "--patience", "0"]),
+        Case("lbfgs", [*pairs, "--steps", "3000", "--patience", "0"]),
     ]
     for case in cases:
         case.words += ["--optimizer", case.name]
@@ -89,34 +110,61 @@ def make_cases(folder: Path) -> list[Case]:
         *cases,
         Case("estimate", [*estimate, "--inputs", "estimate", "--input-error", "0.3"]),
         Case("check-depth", [str(folder / "pairs.npz"), "--steps", "200", "--check-depth"]),
-        Case("sst", ["sst", "--steps", "30"]),
+        Case("sst", ["sst", "--steps", "15"]),
     ]
 
 
-def start(case: Case, out: Path, *more: str, limits: dict[str, int] | None = None) -> list[str]:
-    """The command of a fit."""
-    settings = json.dumps({"every": EVERY, "limits": limits or {}})
-    words = ["fit", *case.words, "--out", str(out), "--threads", "1", *more]
-    return [sys.executable, "-m", "bench.reliability.start", settings, *words]
+class Process:
+    """A fit in a process of its own."""
 
+    def __init__(
+        self, case: Case, out: Path, draw: random.Random, *more: str, **limits: int
+    ) -> None:
+        figures = draw.random() < FIGURES_SHARE
+        settings = json.dumps({"every": EVERY, "figures": figures, "limits": limits})
+        words = ["fit", *case.words, "--out", str(out), "--threads", "1", *more]
+        self._reading, writing = os.pipe()
+        os.set_blocking(self._reading, False)
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", PROGRAM, str(writing), settings, *words],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+            pass_fds=[writing],
+        )
+        os.close(writing)
 
-def finish(process: subprocess.Popen[str], seconds: float = LIMIT_SECONDS) -> str:
-    """What a process has said on stderr, once it has ended."""
-    try:
-        return process.communicate(timeout=seconds)[1]
-    except subprocess.TimeoutExpired:
-        process.kill()
-        return process.communicate()[1] + "\nTraceback: it hung"
+    @property
+    def has_begun(self) -> bool:
+        """Whether its first line had been reached; asked once."""
+        try:
+            return os.read(self._reading, 1) == b"1"
+        except BlockingIOError:
+            return False
 
+    @property
+    def is_running(self) -> bool:
+        return self.process.poll() is None
 
-def spawn(command: list[str]) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        command,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
+    def wait(self, seconds: float) -> None:
+        """Until it ends, or so long."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self.process.wait(seconds)
+
+    def finish(self) -> str:
+        """What it has said on stderr when it has ended."""
+        try:
+            said = self.process.communicate(timeout=LIMIT_SECONDS)[1]
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            said = f"{self.process.communicate()[1]}\nTraceback: it hung"
+        os.close(self._reading)
+        return said
+
+    @property
+    def code(self) -> int:
+        return int(self.process.returncode)
 
 
 def digest_of(out: Path) -> str:
@@ -136,14 +184,14 @@ def is_whole(out: Path) -> bool:
     )
 
 
-def measure(case: Case, folder: Path) -> None:
+def measure(case: Case, folder: Path, draw: random.Random) -> None:
     """The unbroken run."""
     out = folder / "unbroken"
     begin = time.monotonic()
-    process = spawn(start(case, out))
-    said = finish(process)
-    if process.returncode != 0:
-        raise SystemExit(f"{case.name}: the unbroken run ended with {process.returncode}: {said}")
+    process = Process(case, out, draw)
+    said = process.finish()
+    if process.code != 0:
+        raise SystemExit(f"{case.name}: the unbroken run ended with {process.code}: {said}")
     case.seconds, case.digest = time.monotonic() - begin, digest_of(out)
     shutil.rmtree(out)
 
@@ -161,53 +209,53 @@ def look(run: Run, out: Path) -> None:
         run.failures.append("mixed folder")
 
 
-def check_end(run: Run, process: subprocess.Popen[str], said: str, codes: set[int]) -> None:
-    if "Traceback" in said or "Error" in said.split("\n")[-1][:40]:
-        run.failures.append("traceback")
-        print(f"--- {run.case}, {run.way}: {said}", flush=True)
-    if process.returncode not in codes:
-        run.failures.append("exit code")
-        print(f"--- {run.case}, {run.way}: exit code {process.returncode}: {said}", flush=True)
+def check_end(run: Run, code: int, said: str, codes: set[int]) -> None:
+    """No traceback, and one of the exit codes."""
+    found = (["traceback"] if "Traceback" in said else []) + (
+        ["exit code"] if code not in codes else []
+    )
+    if found:
+        run.failures += found
+        print(f"--- {run.case}, {run.way}: exit code {code}: {said}", flush=True)
 
 
 def kill(case: Case, way: str, run: Run, out: Path, draw: random.Random, *more: str) -> None:
     """Start a fit, and end it by a signal at a random moment."""
-    process = spawn(start(case, out, *more))
     begin = time.monotonic()
+    process = Process(case, out, draw, *more)
     # Half of the moments are spread over the whole life, half over what comes after the start-up.
+    delay = draw.random() * case.seconds
     if draw.random() < 0.5:
-        while not (out / "unfinished" / "run.json").exists() and process.poll() is None:
-            time.sleep(0.01)
-        begin_of_fit = time.monotonic() - begin
-        delay = draw.random() * max(case.seconds - begin_of_fit, 0.2)
-    else:
-        delay = draw.random() * case.seconds
-    with contextlib.suppress(subprocess.TimeoutExpired):
-        process.wait(delay)
+        while not (out / UNFINISHED / "run.json").exists() and process.is_running:
+            time.sleep(0.005)
+        delay = draw.random() * max(case.seconds - (time.monotonic() - begin), 0.2)
+    process.wait(delay)
     number = getattr(signal, way.split()[0])
+    is_ours = process.has_begun
     for _ in range(SIGNALS[way]):
-        if process.poll() is None:
-            process.send_signal(number)
-            run.n_signals += 1
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(draw.random() * 0.3)
-    # One that has ended before, or was about to, is no failure.
-    codes = {0, -number if number == signal.SIGKILL else 128 + number}
-    check_end(run, process, finish(process), codes)
+        if process.is_running:
+            process.process.send_signal(number)
+            run.n_hits += 1
+            process.wait(draw.random() * 0.3)
+    said = process.finish()
+    if is_ours:
+        # One that was about to end has ended.
+        codes = {0, -number if number == signal.SIGKILL else 128 + number}
+        check_end(run, process.code, said, codes)
+    else:
+        run.n_early += 1
     look(run, out)
 
 
 def limit(case: Case, way: str, run: Run, out: Path, draw: random.Random) -> None:
     """Run a fit under a limit that may be too small for it."""
-    sizes = {"RLIMIT_AS": (150 * MIB, 1500 * MIB), "RLIMIT_FSIZE": (2**10, 5 * MIB)}
-    low, high = sizes[way]
-    process = spawn(start(case, out, limits={way: draw.randrange(low, high)}))
-    said = finish(process)
-    run.n_signals += process.returncode != 0
+    low, high = LIMITS[way]
+    process = Process(case, out, draw, **{way: draw.randrange(low, high)})
+    said = process.finish()
+    run.n_hits += process.code != 0
     # What Python and NumPy say when they cannot even be loaded is not for relaxon to say.
-    is_ours = way == "RLIMIT_FSIZE" or "relaxon: " in said
-    if is_ours:
-        check_end(run, process, said, {0, 1, 2})
+    if way == "RLIMIT_FSIZE" or "relaxon: " in said:
+        check_end(run, process.code, said, {0, 1, 2})
     look(run, out)
 
 
@@ -235,37 +283,34 @@ def can_mount(folder: Path) -> bool:
 
 def fill_disk(case: Case, run: Run, out: Path, draw: random.Random) -> None:
     """Run a fit whose disk somebody else fills at a random moment."""
-    process = spawn(start(case, out))
-    with contextlib.suppress(subprocess.TimeoutExpired):
-        process.wait(draw.random() * case.seconds)
+    process = Process(case, out, draw)
+    process.wait(draw.random() * case.seconds)
     ballast = out.parent / "ballast"
     with contextlib.suppress(OSError), open(ballast, "wb") as file:
         while True:
             file.write(bytes(2**14))
             file.flush()
-    said = finish(process)
-    run.n_signals += process.returncode != 0
-    check_end(run, process, said, {0, 1, 2})
+    said = process.finish()
+    run.n_hits += process.code != 0
+    check_end(run, process.code, said, {0, 1, 2})
     look(run, out)
     ballast.unlink()
 
 
-def resume(case: Case, run: Run, out: Path) -> None:
+def resume(case: Case, run: Run, out: Path, draw: random.Random) -> None:
     """Resume until it is done, and compare."""
-    for _ in range(MOST_RESUMES):
-        process = spawn(start(case, out, "--resume"))
-        check_end(run, process, finish(process), {0})
-        if process.returncode == 0:
-            break
-    else:
+    process = Process(case, out, draw, "--resume")
+    said = process.finish()
+    check_end(run, process.code, said, {0})
+    if process.code != 0:
         run.failures.append("not finished")
         return
     if digest_of(out) != case.digest:
         run.failures.append("another digest")
     if not is_whole(out):
         run.failures.append("mixed folder")
-    left = {str(path.relative_to(out)) for path in out.rglob("*")} ^ set(FILES)
-    # The figure of what is the same everywhere is left out.
+    listed = {SUMMARY, *json.loads((out / SUMMARY).read_text())["files"]}
+    left = {str(path.relative_to(out)) for path in out.rglob("*")} ^ listed
     if left:
         run.failures.append("leftover")
         print(f"--- {run.case}, {run.way}: left or missing: {sorted(left)}", flush=True)
@@ -274,10 +319,10 @@ def resume(case: Case, run: Run, out: Path) -> None:
 def one_run(case: Case, way: str, folder: Path, draw: random.Random) -> Run:
     run = Run(case.name, way)
     out = folder / "out"
-    if way == "full disk":
+    if way == FULL_DISK:
         with small_disk(folder / "disk") as disk:
             fill_disk(case, run, disk / "out", draw)
-            resume(case, run, disk / "out")
+            resume(case, run, disk / "out", draw)
         return run
     if way in SIGNALS:
         kill(case, way, run, out, draw)
@@ -285,35 +330,35 @@ def one_run(case: Case, way: str, folder: Path, draw: random.Random) -> Run:
             kill(case, draw.choice(list(SIGNALS)), run, out, draw, "--resume")
     else:
         limit(case, way, run, out, draw)
-    resume(case, run, out)
+    resume(case, run, out, draw)
     shutil.rmtree(out)
     return run
 
 
 def show(runs: list[Run]) -> None:
     """Counts by way and by case."""
+    columns = ("runs", "hit", "start-up", "cut off", "as unbroken")
     for title, key in (("ended by", "way"), ("fit", "case")):
-        columns = ("runs", "hit", "cut off", "as unbroken", *FAILURES)
-        print(f"\n{title:18}" + "".join(f"{name:>16}" for name in columns))
+        print(f"\n{title:18}" + "".join(f"{name:>13}" for name in columns))
         groups = collections.defaultdict(list)
         for run in runs:
             groups[getattr(run, key)].append(run)
-            groups["all"].append(run)
-        for name in [*sorted(groups.keys() - {"all"}), "all"]:
-            group = groups[name]
+        for name, group in [*sorted(groups.items()), ("all", runs)]:
             counts = [
                 len(group),
-                sum(run.n_signals > 0 for run in group),
+                sum(run.n_hits > 0 for run in group),
+                sum(run.n_early > 0 for run in group),
                 sum(run.n_cut_off > 0 for run in group),
                 sum(not run.failures for run in group),
-                *(sum(kind in run.failures for run in group) for kind in FAILURES),
             ]
-            print(f"{name:18}" + "".join(f"{count:16}" for count in counts))
+            print(f"{name:18}" + "".join(f"{count:13}" for count in counts))
+    counts_of = collections.Counter(kind for run in runs for kind in set(run.failures))
+    print("\n" + ", ".join(f"{kind}: {counts_of[kind]}" for kind in FAILURES))
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--runs", type=int, default=300)
+    parser.add_argument("--runs", type=int, default=300, help="that are hit")
     parser.add_argument("--seconds", type=float, default=float("inf"), help="begin none later")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
@@ -322,27 +367,28 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         cases = make_cases(folder)
-        ways = [*SIGNALS, *LIMITS]
-        if not can_mount(folder):
+        # Signals more often than limits.
+        ways = [*SIGNALS] * 4 + [*LIMITS] * 2
+        if can_mount(folder):
+            ways += [FULL_DISK] * 2
+        else:
             print("no tmpfs can be mounted here: the disk is never full")
-            ways.remove("full disk")
         runs: list[Run] = []
-        while len(runs) < options.runs and time.monotonic() - begin < options.seconds:
+        # Those that ended before they were hit do not count.
+        while sum(run.n_hits > 0 for run in runs) < options.runs:
+            if time.monotonic() - begin > options.seconds:
+                break
             case = cases[len(runs) % len(cases)]
             if not case.digest:
-                measure(case, folder)
+                measure(case, folder, draw)
                 print(f"{case.name}: {case.seconds:.1f} s, {case.digest[:16]}", flush=True)
-            # Signals four times as often as limits.
-            way = draw.choice([*SIGNALS] * 4 + ways[len(SIGNALS) :] * 2)
-            runs.append(one_run(case, way, folder, draw))
+            runs.append(one_run(case, draw.choice(ways), folder, draw))
     show(runs)
     n_good = sum(not run.failures for run in runs)
-    n_mixed = sum("mixed folder" in run.failures for run in runs)
-    n_left = sum("leftover" in run.failures for run in runs)
-    n_traces = sum("traceback" in run.failures for run in runs)
+    n_hit = sum(run.n_hits > 0 for run in runs)
     print(
-        f"\n{n_good} of {len(runs)} end as the unbroken run; mixed folders {n_mixed}, leftovers "
-        f"{n_left}, tracebacks {n_traces}; seed {options.seed}, {time.monotonic() - begin:.0f} s"
+        f"{n_good} of {len(runs)} runs, {n_hit} of them hit, end as the unbroken one; "
+        f"seed {options.seed}, {time.monotonic() - begin:.0f} s"
     )
     return 0 if n_good == len(runs) else 1
 

@@ -1,6 +1,6 @@
 """The command line with checkpoints at short intervals, under limits of the operating system.
 
-python -m bench.reliability.start SETTINGS WORD...    # SETTINGS: JSON, "every" and "limits"
+Started by `bench.reliability.kill`, which installs the signals first, as the command line does.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from typing import Any
 
 
 def main() -> int:
-    """Exit code of the command line."""
-    settings = json.loads(sys.argv[1])
+    """Exit code of the command line; the first argument is JSON: "every", "figures", "limits"."""
+    settings = json.loads(sys.argv.pop(1))
     if settings["limits"]:
         import resource
 
@@ -29,13 +29,11 @@ def main() -> int:
         # Not before: importing it is part of what is to be killed.
         experiment: Any = importlib.import_module("relaxon.forecasting.experiment")
         experiment.fit = functools.partial(experiment.fit, checkpoint_every=settings["every"])
+        if not settings["figures"]:
+            # They take longer than all the rest.
+            folder: Any = importlib.import_module("relaxon.report.folder")
+            folder.try_png = lambda name, draw: "not drawn"
         return int(real(*arguments))
 
     commands.fit = fit
-    sys.argv[1:] = sys.argv[2:]
-    # As the command line: with the arguments of the process it installs its signals.
     return run()
-
-
-if __name__ == "__main__":
-    sys.exit(main())

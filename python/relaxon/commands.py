@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from . import signals
-from .console import Failure, output, say
+from .console import EXIT_BAD_INPUT, Failure, output, say
 
 if TYPE_CHECKING:
     from xarray import DataArray
@@ -51,7 +51,7 @@ def fit(
 
     if resume and restart:
         raise Failure("arguments '--resume' and '--restart': expected one of them, not both")
-    with _folder_errors(out):
+    with _folder_errors(out, code=EXIT_BAD_INPUT), _warnings():
         check_unfinished(out, resume, restart)
     with _bad_input(), _warnings():
         source = Source(names, options.variable, options.select, options.missing)
@@ -308,7 +308,7 @@ def _checkpoint_bytes(experiment: Experiment) -> int:
 
 
 @contextmanager
-def _folder_errors(out: Path) -> Iterator[None]:
+def _folder_errors(out: Path, code: int = 1) -> Iterator[None]:
     """A folder that is not to be used says why in one line."""
     from .durable import Locked
     from .report.unfinished import FolderError
@@ -321,7 +321,7 @@ def _folder_errors(out: Path) -> Iterator[None]:
         who = "another run" if error.pid is None else f"another run, process {error.pid},"
         raise Failure(f"argument '--out': {who} writes to {out} at the moment") from None
     except OSError as error:
-        raise Failure(f"cannot write to {out}: {error}", code=1) from None
+        raise Failure(f"cannot write to {out}: {error.strerror or error}", code) from None
 
 
 @contextmanager

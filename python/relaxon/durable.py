@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import functools
 import os
 import re
 import secrets
@@ -117,8 +118,7 @@ def _acquire(place: Path, target: Path) -> int:
                 if error.errno not in _NO_LOCKS:
                     raise
                 is_held = True
-                text = f"{target}: this file system has no locks; let no other run write there"
-                warnings.warn(text, UserWarning, stacklevel=4)
+                _warn(os.fspath(target.parent))
             if not is_held:
                 raise Locked(target, _read_pid(descriptor))
             # Its last owner may have removed it between the two calls.
@@ -131,6 +131,13 @@ def _acquire(place: Path, target: Path) -> int:
             os.close(descriptor)
             raise
         os.close(descriptor)
+
+
+@functools.cache
+def _warn(folder: str) -> None:
+    """Once, however many files are locked in a folder."""
+    text = f"{folder}: this file system has no locks; let no other run write there"
+    warnings.warn(text, UserWarning, stacklevel=5)
 
 
 def _try_lock(descriptor: int) -> bool:

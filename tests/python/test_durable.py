@@ -126,6 +126,8 @@ def test_a_file_system_without_locks_is_said(
     with pytest.warns(UserWarning, match="no locks") as caught, durable.lock(tmp_path):
         pass
     assert caught[0].filename == __file__
+    with durable.lock(tmp_path):
+        pass  # it has been said
     durable.write_atomic(tmp_path / "file", b"content")
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 

@@ -185,7 +185,7 @@ def check_report(path: Path) -> None:
     if problem:
         is_cut_off = prepared_folder(folder).exists()
         fix = (
-            "its run was killed, relaxon fit with --resume finishes it"
+            "its run is not done, or was killed, and --resume finishes it"
             if is_cut_off
             else "run the fit again, or copy the file elsewhere to read it alone"
         )
