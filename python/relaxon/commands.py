@@ -130,6 +130,8 @@ def _ending(run: Run, error: BaseException) -> Failure | None:
     if isinstance(error, TypeError | ValueError | ImportError):
         message = _for_files(str(error))
         if not run.is_new:
+            message = message.replace("argument 'checkpoint'", "argument '--resume'")
+            message = message.replace(", or give another path", "")
             message += f"; --restart discards what {run.folder} holds"
         else:
             # Refused before anything was trained.

@@ -32,7 +32,7 @@ from relaxon.physics.explain import Explanation
 from relaxon.report import folder as report_folder
 from relaxon.report import terminal
 from relaxon.report.publication import FILES, MODEL, SUMMARY, MixedReportError, check_report
-from relaxon.training import descent
+from relaxon.training import checkpoint, descent
 from relaxon.training.fit import Fit
 
 pytest.importorskip("typer")
@@ -225,13 +225,13 @@ def interrupted(
 def test_ctrl_c_after_the_last_step_loses_no_fit(
     interrupted: Case, data: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    checkpoint = interrupted.out / "unfinished" / "fit.checkpoint"
-    assert commands.explain(checkpoint, None) == 0
-    before = checkpoint.read_bytes()
+    state = interrupted.out / "unfinished" / "fit.checkpoint"
+    assert commands.explain(state, None) == 0
+    before = state.read_bytes()
     line = line_of(interrupted, capsys)
     assert "--resume" in line
     assert "--restart" in line
-    assert checkpoint.read_bytes() == before
+    assert state.read_bytes() == before
     assert interrupted("resume") == 0
     unbroken = Case(data, tmp_path / "unbroken")
     assert unbroken() == 0
@@ -290,6 +290,27 @@ def test_another_run_is_not_continued(
     same = str(tmp_path / "same.npz")
     Path(same).write_bytes(Path(data).read_bytes())
     assert Case(same, out, threads=2, memory="1 GiB")("resume") == 0
+
+
+def test_a_state_that_cannot_be_used_is_named(
+    interrupted: Case, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    environment = checkpoint._environment
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoint, "_environment", lambda: {**environment(), "numpy": "0.1"})
+        line = line_of(interrupted, capsys, "resume")
+    assert "argument '--resume': expected the file of a fit with the same numpy, 0.1" in line
+    assert "--restart discards" in line
+    # Without the record of the run, a fit knows for itself whether it is the same.
+    (interrupted.out / "unfinished" / "run.json").write_text("damaged")
+    assert "--resume" in line_of(interrupted, capsys)
+    state = interrupted.out / "unfinished" / "fit.checkpoint"
+    content = state.read_bytes()
+    state.write_bytes(content[:-1])
+    assert "truncated" in line_of(interrupted, capsys, "resume")
+    state.write_bytes(content)
+    assert interrupted("resume") == 0
+    assert {path.name for path in interrupted.out.iterdir()} == set(FILES)
 
 
 def test_a_finished_report_is_left_as_it_is(case: Case, capsys: pytest.CaptureFixture[str]) -> None:

@@ -79,7 +79,7 @@ def difference(record: Mapping[str, Any], run: Mapping[str, Any]) -> str:
     """
     found, data, own = record.get("settings"), record.get("data"), run["settings"]
     if not isinstance(found, dict) or not isinstance(data, dict):
-        return "that is not described"
+        return "of which nothing is known"
     options = [
         f"--{name.replace('_', '-')} {_text(found.get(name))} (not {_text(own.get(name))})"
         for name in sorted({*found, *own})

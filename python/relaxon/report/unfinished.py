@@ -166,7 +166,8 @@ def open_run(out: Path, run: Mapping[str, Any], resume: bool, restart: bool) -> 
         remove_parts(out, *FILES)
         record = _read_record(out)
         if record is not None:
-            differing = difference(record, run)
+            # Of a damaged file nothing is known; fits compare for themselves.
+            differing = difference(record, run) if record else ""
             if _is_worth_keeping(out, record) and not restart:
                 if differing:
                     raise FolderError(
