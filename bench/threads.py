@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from functools import partial
 
 from bench.measure import Timing, describe_machine, interleave, seconds_per_call
+from bench.peers.relaxon_task import make_model
 from bench.peers.tasks import TASKS, Task, make_inputs
 
 CASES: Mapping[str, Task] = {
@@ -25,9 +26,6 @@ TURN_SECONDS = 0.5
 
 def compare(task: Task, dtype: str, rounds: int) -> dict[str, Timing]:
     """Time one gradient with one and with two threads in the same process."""
-    # Not at the top: the OpenMP run time, loaded with relaxon, reads its settings only then.
-    from bench.peers.relaxon_task import make_model
-
     inputs = make_inputs(task, dtype)
     model = make_model(task, inputs)
 

@@ -5,6 +5,7 @@
 
 #include "array_cast.hpp"
 #include "bind.hpp"
+#include "interrupt.hpp"
 #include "relaxon/activation.hpp"
 #include "relaxon/finite.hpp"
 #include "relaxon/grid.hpp"
@@ -58,8 +59,10 @@ std::int64_t find(const py::array& values, const std::optional<py::array_t<bool>
         scan.n_weights = py::reinterpret_borrow<py::array>(weights).size();
         scan.weights = read_view_or_null<T>(weights, scan.n_weights, "weights");
     }
-    const py::gil_scoped_release release;
-    return first_non_finite(scan);
+    const Released released;
+    const std::int64_t index = first_non_finite(scan);
+    released.restore();
+    return index;
 }
 
 }  // namespace

@@ -2,7 +2,6 @@
 
 #include "bind.hpp"
 #include "relaxon/error.hpp"
-#include "relaxon/parallel.hpp"
 
 PYBIND11_MODULE(RELAXON_MODULE_NAME, module, pybind11::mod_gil_not_used()) {
     using namespace relaxon;
@@ -11,5 +10,4 @@ PYBIND11_MODULE(RELAXON_MODULE_NAME, module, pybind11::mod_gil_not_used()) {
     python::bind_grid(module);
     python::bind_network(module);
     python::bind_descent(module);
-    detail::is_forked_child();  // from here on children of this process are known
 }

@@ -66,8 +66,7 @@ constexpr char compiler[] = "GCC " __VERSION__;
 #endif
 
 int add_constants(PyObject* module) {
-    if (PyModule_AddStringConstant(module, "built_levels", RELAXON_ISA_LEVELS) < 0 ||
-        PyModule_AddStringConstant(module, "parallel", RELAXON_PARALLEL) < 0) {
+    if (PyModule_AddStringConstant(module, "built_levels", RELAXON_ISA_LEVELS) < 0) {
         return -1;
     }
     return PyModule_AddStringConstant(module, "compiler", compiler);

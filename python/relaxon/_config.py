@@ -32,8 +32,7 @@ def _collect() -> dict[str, str]:
         "compiler": _probe.compiler,
         "ISA level": f"{_core.isa_level} (built: {', '.join(levels)}; usable: {', '.join(usable)})",
         _isa.VARIABLE: os.environ.get(_isa.VARIABLE, "not set"),
-        "parallel back end": _probe.parallel,
-        "threads": str(default_threads()),
+        "threads": f"{default_threads()} (own threads, no OpenMP)",
         "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "not set"),
     }
     config.update({name: _version(name) or "not found" for name in _REQUIRED + _OPTIONAL})

@@ -3,6 +3,5 @@
 #: Names of the levels in this build, separated by blanks.
 built_levels: str
 compiler: str
-parallel: str
 
 def processor_words() -> dict[str, int]: ...

@@ -7,10 +7,12 @@ takes: contiguous where it had to be copied, otherwise the very same object.
 from __future__ import annotations
 
 import difflib
+import functools
 import math
 import numbers
 import os
 import re
+import warnings
 from collections.abc import Iterable, Sequence
 from typing import Any, NoReturn
 
@@ -152,9 +154,26 @@ def default_threads() -> int:
         n_processors = len(os.sched_getaffinity(0))
     except AttributeError:
         n_processors = os.cpu_count() or 1
-    wanted = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()
-    n_wanted = int(wanted) if wanted.isdigit() and int(wanted) > 0 else n_processors
-    return max(1, min(n_processors, n_wanted, MOST_THREADS))
+    wanted = os.environ.get("OMP_NUM_THREADS")
+    n_wanted = None if wanted is None else _read_thread_list(wanted)
+    return max(1, min(n_processors, n_wanted or n_processors, MOST_THREADS))
+
+
+@functools.lru_cache  # one warning
+def _read_thread_list(text: str) -> int | None:
+    """As OpenMP does: the first of the list, if every entry is a positive whole number."""
+    entries = [entry.strip(" \t\n\v\f\r") for entry in text.split(",")]
+    if all(re.fullmatch(r"\+?0*[1-9][0-9]{0,18}", entry) for entry in entries):
+        numbers = list(map(int, entries))
+        if max(numbers) < 2**63:
+            return numbers[0]
+    warnings.warn(
+        "OMP_NUM_THREADS is ignored: expected a positive whole number, or several with commas "
+        f"between them, got {one_line(repr(text))}",
+        UserWarning,
+        stacklevel=3,
+    )
+    return None
 
 
 def useful_threads(n_operations: int) -> int:

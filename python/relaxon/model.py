@@ -48,7 +48,8 @@ class Relaxation(Network):
         sin, square or hard_tanh.
     omega : float or array, default 0.5
         Relaxation rate, 0 <= omega < 2: a number, shape (L,) per layer, or grid.shape per cell (in
-        one dimension (1, N) where N = L). 1 is a feed-forward layer, 0 the identity.
+        one dimension (1, N) where N = L). 1 is a feed-forward layer, 0 the identity (but that
+        subnormal numbers become 0, see Notes).
     bias : {None, "homogeneous", "local"}, default None
         b, subtracted; a layered operator makes it layered too.
     beta : float, default 0
@@ -83,7 +84,9 @@ class Relaxation(Network):
     Notes
     -----
     A model is immutable: :meth:`with_params` makes a new one. Python threads may share it. Results
-    have the same bits for any number of threads and any memory budget.
+    have the same bits for any number of threads and any memory budget. Subnormal numbers, below
+    2.2e-308 (float32: 1.2e-38) in magnitude, are taken and returned as 0 by everything that passes
+    through layers.
 
     References
     ----------
@@ -126,7 +129,8 @@ class Relaxation(Network):
             Default: the smaller of the process affinity and OMP_NUM_THREADS, and no more than the
             work keeps busy: one for fields and batches that take less than about 50 us.
         out : array, optional
-            Where to write, of the shape below and contiguous; may not overlap `x`.
+            Where to write, of the shape below and contiguous; may be `x`, but not overlap it in
+            part.
 
         Returns
         -------
@@ -153,7 +157,7 @@ class Relaxation(Network):
         array([3., 1., 2.])
         """
         states = self._check_input(x)
-        out = self._check_out(out, (*self._lead(states), *self.output_shape))
+        out = self._check_out(out, (*self._lead(states), *self.output_shape), states)
         self._network.forward(
             self._arrays(), states, out, False, self._n_threads(threads, self._batch(states))
         )
@@ -167,7 +171,7 @@ class Relaxation(Network):
         x, threads
             As for a call.
         out : array, optional
-            Where to write, of the shape below and contiguous.
+            Where to write, of the shape below and contiguous; may not overlap `x`.
 
         Returns
         -------
@@ -187,13 +191,14 @@ class Relaxation(Network):
         (5, 11, 64)
         """
         states = self._check_input(x)
-        out = self._check_out(out, (*self._lead(states), self._depth + 1, *self.grid.shape))
+        shape = (*self._lead(states), self._depth + 1, *self.grid.shape)
+        out = self._check_out(out, shape, states)
         self._network.forward(
             self._arrays(), states, out, True, self._n_threads(threads, self._batch(states))
         )
         return out
 
-    def _check_out(self, out: Array | None, shape: tuple[int, ...]) -> Array:
+    def _check_out(self, out: Array | None, shape: tuple[int, ...], states: Array) -> Array:
         if out is None:
             return np.empty(shape, self._dtype)
         if not isinstance(out, np.ndarray) or out.dtype != self._dtype:
@@ -203,6 +208,10 @@ class Relaxation(Network):
             refuse("out", str(shape), out.shape)
         if not (out.flags.c_contiguous and out.flags.aligned and out.flags.writeable):
             refuse("out", "a writable contiguous array", "another one")
+        # A sample is written once it has been read, so that it may be its own place.
+        is_in_place = out.ctypes.data == states.ctypes.data and out.nbytes == states.nbytes
+        if not is_in_place and np.may_share_memory(out, states):
+            refuse("out", "x itself or an array apart from it", "one that overlaps x in part")
         return out
 
     def _check_target(

@@ -80,7 +80,13 @@ NetworkConfig config_of(const Case& c, std::int64_t depth) {
 }
 
 template <class T>
-class AllocationTest : public testing::Test {};
+class AllocationTest : public testing::Test {
+protected:
+    // The process makes its threads once.
+    static void SetUpTestSuite() {
+        Team(2, {}).parallel_for(2, [](std::int64_t, int) {});
+    }
+};
 using Precisions = testing::Types<float, double>;
 TYPED_TEST_SUITE(AllocationTest, Precisions);
 

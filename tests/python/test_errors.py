@@ -343,6 +343,30 @@ def test_unusable_out(make: Callable[[], Any], error: Error) -> None:
     refuse(lambda: make_model()(np.ones((2, 4, 6)), out=out), error, "'out'")
 
 
+def test_out_apart_from_the_input_or_in_its_place() -> None:
+    model = make_model()
+    memory = np.random.default_rng(1).standard_normal((4, 4, 6))
+    x = memory[1:3]
+    expected = model(x.copy())
+    for first in (0, 2):
+        refuse(lambda: model(x, out=memory[first : first + 2]), ValueError, "'out'", "overlap")  # noqa: B023
+    one = memory.reshape(-1)
+    refuse(lambda: model(x, out=one[23:71].reshape(2, 4, 6)), ValueError, "'out'", "overlap")
+    states = np.empty((model.depth + 1, 4, 6))
+    states[0] = x[0]
+    refuse(lambda: model.trajectory(states[0], out=states), ValueError, "'out'", "overlap")
+    np.testing.assert_array_equal(model(x, out=x), expected)
+
+
+def test_an_input_that_is_copied_overlaps_nothing() -> None:
+    model = make_model()
+    memory = np.random.default_rng(1).standard_normal((2, 4, 12))
+    x = memory[..., ::2]
+    expected = model(x.copy())
+    out = memory.reshape(-1)[:48].reshape(2, 4, 6)
+    np.testing.assert_array_equal(model(x, out=out), expected)
+
+
 @pytest.mark.parametrize(
     ("change", "error", "words"),
     [

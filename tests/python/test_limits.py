@@ -35,6 +35,16 @@ def test_omega_zero_is_the_identity(case: registry.Case) -> None:
         np.testing.assert_array_equal(grads[name], 0)
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_omega_zero_keeps_all_but_subnormal_numbers(dtype: str) -> None:
+    info = np.finfo(dtype)
+    x = np.array([info.smallest_subnormal, -info.tiny / 3, info.tiny, info.max, 1.0], dtype)
+    model = rx.Relaxation(rx.ADR(rx.Grid((5,))), depth=3, omega=0.0, dtype=dtype)
+    kept = np.where(np.abs(x) < info.tiny, 0, x)
+    np.testing.assert_array_equal(model(x), kept)
+    np.testing.assert_array_equal(model.vjp(x, x)["x"], kept)
+
+
 @over_some
 def test_omega_one_is_a_feed_forward_layer(case: registry.Case) -> None:
     """z_{l+1} = f(W z_l - b), with nothing left of z_l itself."""

@@ -162,6 +162,34 @@ def test_out_is_filled_and_returned() -> None:
     np.testing.assert_array_equal(states_, model.trajectory(x))
 
 
+@pytest.mark.parametrize("threads", [1, 3])
+@pytest.mark.parametrize("case", registry.sample()[::20], ids=lambda case: case.name)
+def test_out_may_be_the_input(case: registry.Case, threads: int) -> None:
+    model = case.model()
+    x = np.random.default_rng(12).standard_normal((19, *case.network.grid.shape))
+    x = x.astype(case.dtype)
+    expected = model(x)
+    assert model(x, threads=threads, out=x) is x
+    np.testing.assert_array_equal(x, expected)
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("make", ["tiles", "dense", "lift", "readout", "lift and readout"])
+def test_out_may_be_the_input_of_other_sweeps(make: str, threads: int) -> None:
+    grid = rx.Grid((20_000,) if make == "tiles" else (300,))
+    model = rx.Relaxation(
+        rx.Dense(grid) if make == "dense" else rx.ADR(grid),
+        depth=2,
+        lift=rx.Lift(300) if "lift" in make else None,
+        readout=rx.Readout(300) if "readout" in make else None,
+        seed=1,
+    )
+    x = np.random.default_rng(1).standard_normal((40, *model.input_shape))
+    expected = model(x)
+    model(x, threads=threads, out=x)
+    np.testing.assert_array_equal(x, expected)
+
+
 def test_masked_rows_and_columns_of_a_dense_matrix_are_not_read() -> None:
     mask = np.array([True, False, True, True, False])
     matrix = np.random.default_rng(2).standard_normal((5, 5))

@@ -1,4 +1,4 @@
-"""Several OpenMP runtimes in one process: relaxon's beside torch's and scikit-learn's.
+"""Beside the OpenMP runtimes of others in one process: torch's and scikit-learn's.
 
 Each order of imports runs in a process of its own; a hang becomes a failure.
 """

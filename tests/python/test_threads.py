@@ -1,4 +1,4 @@
-"""Threads of two kinds: the core's own, and Python threads that share a model; fork."""
+"""Threads of two kinds: the core's own, and Python threads that share a model."""
 
 import os
 import subprocess
@@ -13,7 +13,7 @@ import pytest
 
 import relaxon as rx
 from measures import bits
-from relaxon._validate import default_threads
+from relaxon._validate import _read_thread_list, default_threads
 
 
 def make_model(dtype: str = "float64") -> Any:
@@ -69,71 +69,6 @@ def run_python(script: str, timeout: float = 300, **environment: str) -> str:
     return done.stdout
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="this platform has no fork")
-def test_a_sweep_then_fork_then_a_sweep_in_the_child() -> None:
-    output = run_python(
-        """
-        import os
-        import signal
-        import warnings
-
-        import numpy as np
-
-        import relaxon as rx
-
-        # that a process with threads forks is the point of this test
-        warnings.simplefilter("ignore", DeprecationWarning)
-        model = rx.Relaxation(rx.ADR(rx.Grid((64, 64)), space="local"), depth=20, seed=1)
-        x = np.random.default_rng(0).standard_normal((8, 64, 64))
-        y = np.zeros_like(x)
-
-        def sweep():
-            value, grads = model.value_and_grad(x, y, threads=2)
-            return value, {name: grad.tobytes() for name, grad in grads.items()}
-
-        expected = sweep()
-        for _ in range(3):
-            child = os.fork()
-            if child == 0:
-                signal.alarm(120)
-                os._exit(0 if sweep() == expected else 3)
-            _, status = os.waitpid(child, 0)
-            assert os.waitstatus_to_exitcode(status) == 0, status
-            assert sweep() == expected
-        print("done")
-        """
-    )
-    assert output.strip() == "done"
-
-
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="this platform has no fork")
-def test_multiprocessing_with_fork() -> None:
-    output = run_python(
-        """
-        import multiprocessing
-        import warnings
-
-        import numpy as np
-
-        import relaxon as rx
-
-        warnings.simplefilter("ignore", DeprecationWarning)
-        model = rx.Relaxation(rx.Dense(rx.Grid((50,))), depth=10, seed=1)
-
-        def sweep(seed):
-            x = np.random.default_rng(seed).standard_normal((30, 50))
-            return model(x, threads=2).tobytes()
-
-        expected = [sweep(seed) for seed in range(4)]
-        with multiprocessing.get_context("fork").Pool(2) as pool:
-            result = pool.map_async(sweep, range(4)).get(timeout=240)
-        assert result == expected
-        print("done")
-        """
-    )
-    assert output.strip() == "done"
-
-
 @pytest.mark.parametrize("threads", [0, -2])
 def test_impossible_thread_counts_are_refused(threads: int) -> None:
     model = make_model()
@@ -180,6 +115,62 @@ def test_the_environment_limits_the_default(limit: str) -> None:
         """
     one = run_python(script, OMP_NUM_THREADS="1")
     assert run_python(script, OMP_NUM_THREADS=limit) == one
+
+
+@pytest.mark.parametrize("text", ["1", " 1 ", "+1", "01", "1,8", "1 , 2,\t3", str(2**63 - 1)])
+def test_thread_lists_are_read_as_openmp_reads_them(
+    text: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    most = default_threads()
+    monkeypatch.setenv("OMP_NUM_THREADS", text)
+    assert default_threads() == min(int(text.split(",")[0]), most)
+
+
+# What GCC 12's OpenMP calls an invalid value.
+NO_LISTS = ["\u00b2", "\u0661", "0", "-1", "1.0", "0x1", "1 2", "1,", ",1", "1,,2", "1,0", "1,x"]
+NO_LISTS += ["", "  ", "two", str(2**63), "1" * 5000, "\x1b[31m"]
+
+
+@pytest.mark.parametrize("text", NO_LISTS, ids=ascii)
+def test_other_thread_lists_are_ignored_with_one_warning(
+    text: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    most = default_threads()
+    monkeypatch.setenv("OMP_NUM_THREADS", text)
+    _read_thread_list.cache_clear()
+    with pytest.warns(UserWarning, match=r"^OMP_NUM_THREADS is ignored: .{1,400}$"):
+        assert default_threads() == most
+    assert default_threads() == most
+    assert rx.show_config("dicts")["threads"].startswith(f"{most} ")
+
+
+@pytest.mark.parametrize("threads", ["1", "2"])
+def test_python_ends_beside_a_sweep(threads: str) -> None:
+    """Threads that are still at it neither hold the process up nor end it."""
+    script = f"""
+        import threading
+
+        import numpy as np
+
+        import relaxon as rx
+
+        model = rx.Relaxation(rx.ADR(rx.Grid((64,)), space="local"), depth=5000, seed=1)
+        x = np.random.default_rng(0).standard_normal((64, 64))
+        is_at_it = threading.Barrier(3)
+
+        def keep_sweeping():
+            is_at_it.wait()
+            while True:
+                model(x, threads={threads})
+
+        for _ in range(2):
+            threading.Thread(target=keep_sweeping, daemon=True).start()
+        is_at_it.wait()
+        print("done")
+        """
+    assert run_python(script).strip() == "done"
 
 
 def test_the_default_is_no_more_than_the_work_keeps_busy(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,30 +1,20 @@
-// Threads: the only file that knows OpenMP. A Team runs numbered tasks; which worker takes which
-// task is left open, so tasks must not share sums. Two back ends: OpenMP, and std::thread, which
-// also serves a child after fork(), where OpenMP runtimes have lost their threads.
+// Parallel loops: a Team runs numbered tasks on threads that it borrows. Which worker takes which
+// task is left open, so tasks must not share sums, and how many take part as well: none waits for
+// another, and where no threads can be had, or they are late, the caller runs all tasks itself.
 #pragma once
 
+#include <algorithm>
 #include <atomic>
-#include <condition_variable>
 #include <cstdint>
 #include <exception>
-#include <functional>
-#include <memory>
-#include <mutex>
-#include <thread>
-#include <vector>
+#include <stdexcept>
 
-#ifdef RELAXON_USE_OPENMP
-#include <omp.h>
-#endif
-#if defined(__unix__) || defined(__APPLE__)
-#include <pthread.h>
-#define RELAXON_HAS_FORK 1
-#endif
 #if defined(__x86_64__) || defined(_M_X64)
 #include <xmmintrin.h>
 #endif
 
 #include "relaxon/error.hpp"
+#include "relaxon/workers.hpp"
 
 namespace relaxon {
 
@@ -37,150 +27,91 @@ struct StopToken {
 };
 
 // Subnormal numbers count as zero inside sweeps: decaying signals would otherwise slow the
-// floating-point units by two orders of magnitude. Restored on leaving.
+// floating-point units by two orders of magnitude. Restored on leaving. A worker takes over the
+// caller's mode, rounding included, whoever's mode its thread was made with.
 class FlushToZero {
 public:
 #if defined(__x86_64__) || defined(_M_X64)
-    FlushToZero() : saved_(_mm_getcsr()) { _mm_setcsr(saved_ | 0x8040u); }
-    ~FlushToZero() { _mm_setcsr(saved_); }
+    using Mode = unsigned;
+    static Mode mode() { return _mm_getcsr() | 0x8040u; }
 
 private:
-    unsigned saved_;
-#elif defined(__aarch64__)
-    FlushToZero() {
-        asm volatile("mrs %0, fpcr" : "=r"(saved_));
-        asm volatile("msr fpcr, %0" : : "r"(saved_ | (1ull << 24)));
+    static Mode exchange(Mode mode) {
+        const Mode before = _mm_getcsr();
+        _mm_setcsr(mode);
+        return before;
     }
-    ~FlushToZero() { asm volatile("msr fpcr, %0" : : "r"(saved_)); }
+#elif defined(__aarch64__)
+    using Mode = unsigned long long;
+    static Mode mode() { return read() | (1ull << 24); }
 
 private:
-    unsigned long long saved_;
+    static Mode read() {
+        Mode mode;
+        asm volatile("mrs %0, fpcr" : "=r"(mode));
+        return mode;
+    }
+    static Mode exchange(Mode mode) {
+        const Mode before = read();
+        asm volatile("msr fpcr, %0" : : "r"(mode));
+        return before;
+    }
 #else
-    FlushToZero() {}
+    using Mode = int;
+    static Mode mode() { return 0; }
+
+private:
+    static Mode exchange(Mode mode) { return mode; }
 #endif
+
 public:
+    explicit FlushToZero(Mode wanted = mode()) : saved_(exchange(wanted)) {}
+    ~FlushToZero() { exchange(saved_); }
     FlushToZero(const FlushToZero&) = delete;
     FlushToZero& operator=(const FlushToZero&) = delete;
-};
-
-namespace detail {
-
-// Workers that live as long as one call into the core and sleep between its parallel loops.
-class ThreadPool {
-public:
-    explicit ThreadPool(int n_threads) {
-        for (int worker = 1; worker < n_threads; ++worker) {
-            threads_.emplace_back([this, worker] { serve(worker); });
-        }
-    }
-
-    ~ThreadPool() {
-        {
-            const std::lock_guard<std::mutex> lock(mutex_);
-            closing_ = true;
-        }
-        wake_.notify_all();
-        for (std::thread& thread : threads_) thread.join();
-    }
-
-    // body(worker) once on every worker; returns when all are done.
-    void run(const std::function<void(int)>& body) {
-        {
-            const std::lock_guard<std::mutex> lock(mutex_);
-            body_ = &body;
-            n_running_ = static_cast<int>(threads_.size());
-            ++round_;
-        }
-        wake_.notify_all();
-        body(0);
-        std::unique_lock<std::mutex> lock(mutex_);
-        done_.wait(lock, [this] { return n_running_ == 0; });
-    }
 
 private:
-    void serve(int worker) {
-        std::int64_t seen = 0;
-        while (true) {
-            const std::function<void(int)>* body = nullptr;
-            {
-                std::unique_lock<std::mutex> lock(mutex_);
-                wake_.wait(lock, [&] { return closing_ || round_ != seen; });
-                if (closing_) return;
-                seen = round_;
-                body = body_;
-            }
-            (*body)(worker);
-            const std::lock_guard<std::mutex> lock(mutex_);
-            if (--n_running_ == 0) done_.notify_one();
-        }
-    }
-
-    std::vector<std::thread> threads_;
-    std::mutex mutex_;
-    std::condition_variable wake_, done_;
-    const std::function<void(int)>* body_ = nullptr;
-    std::int64_t round_ = 0;
-    int n_running_ = 0;
-    bool closing_ = false;
+    Mode saved_;
 };
-
-// True in a process that came out of fork(): set by a handler, read at the start of a call.
-inline bool is_forked_child() {
-#ifdef RELAXON_HAS_FORK
-    static std::atomic<bool> forked{false};
-    static const int registered = pthread_atfork(nullptr, nullptr, [] { forked = true; });
-    (void)registered;
-    return forked;
-#else
-    return false;
-#endif
-}
-
-}  // namespace detail
 
 class Team {
 public:
-    Team(int n_threads, StopToken stop) : n_threads_(n_threads), stop_(stop) {
-#ifdef RELAXON_USE_OPENMP
-        use_pool_ = detail::is_forked_child();
-#endif
+    Team(int n_threads, StopToken stop)
+        : n_threads_(n_threads), stop_(stop), n_forks_(relaxon::n_forks()) {}
+
+    ~Team() {
+        if (!is_orphan()) give_back(workers_);
     }
+
+    Team(const Team&) = delete;
+    Team& operator=(const Team&) = delete;
 
     int n_threads() const { return n_threads_; }
 
     // Between blocks of work: the calling thread asks whether to stop, the others whether one of
     // them has.
     void poll(bool is_calling_thread) const {
-        if (is_calling_thread ? stop_.asked() : stopped_.load()) throw Interrupted();
+        if (!is_calling_thread) {
+            if (stopped_) throw Interrupted();
+            return;
+        }
+        if (stop_.asked()) throw Interrupted();
+        // Whoever was asked may have forked. The tasks of the other threads are lost in the child.
+        if (n_started_ > 0 && is_orphan()) throw std::runtime_error(kOrphan);
     }
 
     // task(index, worker) for index = 0..n_tasks-1, on at most `limit` workers. The first exception
-    // is carried out of the loop and thrown again; the calling thread polls between its tasks.
+    // is carried out of the loop and thrown again; the calling thread polls between its tasks and
+    // while it waits. Not to be called from a task.
     template <class Task>
     void parallel_for(std::int64_t n_tasks, int limit, const Task& task) {
-        std::atomic<std::int64_t> next{0};
+        Loop<Task> loop{*this, task, n_tasks};
         stopped_ = false;
-        std::exception_ptr failure;
-        std::mutex failure_mutex;
-        const auto work = [&](int worker) {
-            const FlushToZero flush;
-            try {
-                while (!stopped_) {
-                    if (worker == 0) poll(true);
-                    const std::int64_t index = next.fetch_add(1);
-                    if (index >= n_tasks) break;
-                    task(index, worker);
-                }
-            } catch (...) {
-                {
-                    const std::lock_guard<std::mutex> lock(failure_mutex);
-                    if (!failure) failure = std::current_exception();
-                }
-                stopped_ = true;
-            }
-        };
-        run_workers(n_workers(n_tasks, limit), work);
-        if (failure) std::rethrow_exception(failure);
+        const std::int64_t most = std::min<std::int64_t>(std::min(limit, n_threads_), n_tasks);
+        start(static_cast<int>(most) - 1, {Loop<Task>::run, &loop});
+        Loop<Task>::run(&loop, 0);
+        wait(loop);
+        if (loop.failure) std::rethrow_exception(loop.failure);
     }
 
     template <class Task>
@@ -189,35 +120,62 @@ public:
     }
 
 private:
-    int n_workers(std::int64_t n_tasks, int limit) const {
-        const std::int64_t most = limit < n_threads_ ? limit : n_threads_;
-        return static_cast<int>(n_tasks < most ? n_tasks : most);
-    }
+    static constexpr const char* kOrphan =
+        "this process was forked out of a running call, which only its parent can end";
 
-    template <class Work>
-    void run_workers(int n, const Work& work) {
-        if (n <= 1) {
-            work(0);
-            return;
+    struct AnyLoop {
+        explicit AnyLoop(Team& owner) : team(owner) {}
+
+        // Of the exceptions that tasks throw, the first.
+        void fail() {
+            // A fork may have come between the two lines in a thread that does not exist any more.
+            if (!has_failed.exchange(true) || team.is_orphan()) failure = std::current_exception();
+            team.stopped_ = true;
         }
-        if (use_pool_) {
-            if (!pool_) pool_ = std::make_unique<detail::ThreadPool>(n_threads_);
-            pool_->run([&](int worker) {
-                if (worker < n) work(worker);
-            });
-            return;
+
+        Team& team;
+        std::atomic<bool> has_failed{false};
+        std::exception_ptr failure;
+    };
+
+    template <class Task>
+    struct Loop : AnyLoop {
+        Loop(Team& owner, const Task& body, std::int64_t n)
+            : AnyLoop(owner), task(body), n_tasks(n) {}
+
+        static void run(void* loop, int worker) { static_cast<Loop*>(loop)->work(worker); }
+
+        void work(int worker) {
+            const FlushToZero flush(mode);
+            try {
+                while (!this->team.stopped_) {
+                    if (worker == 0) this->team.poll(true);
+                    const std::int64_t index = n_taken.fetch_add(1);
+                    if (index >= n_tasks) break;
+                    task(index, worker);
+                }
+            } catch (...) {
+                this->fail();
+            }
         }
-#ifdef RELAXON_USE_OPENMP
-#pragma omp parallel num_threads(n)
-        work(omp_get_thread_num());
-#endif
-    }
+
+        const Task& task;
+        const std::int64_t n_tasks;
+        const FlushToZero::Mode mode = FlushToZero::mode();
+        std::atomic<std::int64_t> n_taken{0};
+    };
+
+    bool is_orphan() const { return relaxon::n_forks() != n_forks_; }
+
+    void start(int n, Job job);
+    void wait(AnyLoop& loop);
 
     int n_threads_;
     StopToken stop_;
     std::atomic<bool> stopped_{false};
-    bool use_pool_ = true;
-    std::unique_ptr<detail::ThreadPool> pool_;
+    int n_forks_;
+    Worker* workers_ = nullptr;
+    int n_workers_ = 0, n_started_ = 0;
 };
 
 }  // namespace relaxon
