@@ -383,6 +383,9 @@ def main() -> int:
                 measure(case, folder, draw)
                 print(f"{case.name}: {case.seconds:.1f} s, {case.digest[:16]}", flush=True)
             runs.append(one_run(case, draw.choice(ways), folder, draw))
+            if len(runs) % 25 == 0:
+                n_bad = sum(bool(run.failures) for run in runs)
+                print(f"{len(runs)} runs, {n_bad} failed", flush=True)
     show(runs)
     n_good = sum(not run.failures for run in runs)
     n_hit = sum(run.n_hits > 0 for run in runs)
