@@ -57,8 +57,9 @@ void pause_core() {
 
 // Whether `state` becomes another one soon; beyond that it is cheaper to sleep. 50 layers of 200
 // dense cells, eight samples, two threads (AMD EPYC of two cores, GCC 12, v3, 28 November
-// 2026): 4.9 ms without waiting awake, 2.9 ms with 5, 20 or 50 us of it. At a load of 12 all take
-// the same time, but 5.4, 5.9, 7.1 and 8.0 ms of the processors' for 0, 5, 20 and 50 us.
+// 2026): 4.9 ms without waiting awake, 2.9 ms with 5, 20 or 50 us of it; at a load of
+// 12 5.8, 6.2, 7.5 and 8.3 ms, and 5.4, 5.9, 7.1 and 8.0 ms of the processors' time, for 0, 5, 20
+// and 50 us.
 bool leaves_soon(const std::atomic<std::uint32_t>& state, std::uint32_t value) {
     const auto end = Clock::now() + std::chrono::microseconds(10);
     do {
