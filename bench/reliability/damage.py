@@ -142,15 +142,15 @@ class Damage:
             self.same_sum,
         ]
 
-    def __call__(self, seed: int, index: int) -> tuple[bytes, bytes, bool]:
-        """Case number `index`: the damaged file, its original, whether checksums are recomputed."""
+    def __call__(self, seed: int, index: int) -> tuple[bytes, bool]:
+        """Case number `index`: the damaged file, and whether its checksums are recomputed."""
         r = random.Random(f"{seed}:{index}")
         original = r.choice(self.contents)
         is_sealed = index % 2 == 1
         way: Callable[[random.Random, bytes], bytes] = r.choice(
             self.sealed if is_sealed else self.stale
         )
-        return way(r, original), original, is_sealed
+        return way(r, original), is_sealed
 
     # -- bytes -----------------------------------------------------------------------------------
 

@@ -96,7 +96,7 @@ class Counts:
         return "\n".join(lines)
 
 
-def judge(content: bytes, original: bytes, is_sealed: bool, path: Path) -> bool:
+def judge(content: bytes, is_sealed: bool, path: Path) -> bool:
     """Whether a file is accepted; AssertionError where it should not have been, or is changed."""
     path.write_bytes(content)
     try:
@@ -107,7 +107,8 @@ def judge(content: bytes, original: bytes, is_sealed: bool, path: Path) -> bool:
         assert len(text) <= LONGEST_MESSAGE, "a message too long"
         return False
     if not is_sealed:
-        assert content == original, "accepted with stale checksums"
+        # Cut from two files, one of them may be whole.
+        assert content in corpus().values(), "accepted with stale checksums"
         return True
     saved = files.encode(found.model, found.extra)
     assert told(saved) == told(content), "saved with another content"
@@ -178,17 +179,17 @@ def work(
     with tempfile.TemporaryDirectory(dir=_memory_folder()) as folder:
         path = Path(folder) / "model.safetensors"
         for content in corpus().values():
-            assert judge(content, content, True, path)
+            assert judge(content, True, path)
         before = peak()
         limit_memory()
         counts = Counts()
         for number, i in enumerate(cases, start=1):
             now.value = i
             if i not in skip:
-                content, original, is_sealed = damage(seed, i)
+                content, is_sealed = damage(seed, i)
                 kind = "fitting" if is_sealed else "stale"
                 try:
-                    is_accepted = judge(content, original, is_sealed, path)
+                    is_accepted = judge(content, is_sealed, path)
                 except Exception as error:
                     counts.failures[i] = _in_short(error)
                     if keep is not None:
