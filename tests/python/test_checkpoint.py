@@ -269,7 +269,7 @@ def test_damaged_files_and_others_are_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["counts", "numbers", "records", "parameters", "previous_gradient"]
+    "name", ["counts", "numbers", "records", "parameters", "best", "previous_gradient"]
 )
 def test_states_that_no_fit_has_are_refused(name: str, tmp_path: Path) -> None:
     args, settings = arguments("armijo")
@@ -280,6 +280,8 @@ def test_states_that_no_fit_has_are_refused(name: str, tmp_path: Path) -> None:
     hostile: list[Any] = [None, array[:-1], array.astype(np.float32)]
     if name == "counts":
         hostile += [array + 100, -array - 1]
+    if name == "best":
+        hostile += [np.full_like(array, np.nan)]
     for value in hostile:
         extra = {**found.extra, f"descent 0.{name}": value}
         if value is None:

@@ -199,6 +199,9 @@ class Checkpoint:
         state = {name.removeprefix(prefix): self._known_arrays.pop(name) for name in names}
         try:
             descent.resume(state)
+            # Present parameters may have run away, these not.
+            for which in ("previous", "best"):
+                descent.model(which)
         except (KeyError, TypeError, ValueError) as error:
             container.refuse(os.fspath(self._path), f"its state is none of this fit ({error})")
         self._arrays[-1] = state
