@@ -65,15 +65,19 @@ import os, sys, time
 from relaxon import durable
 with durable.lock(sys.argv[1]):
     read, write = os.pipe()
+    begun, begin = os.pipe()
     child = os.fork()
     if child == 0:
         os.close(write)
+        os.write(begin, b"1")
         sys.stdout.close()
         os.read(read, 1)  # until the file is removed, long after the parent has gone
         while os.path.exists(sys.argv[2]):
             time.sleep(0.02)
         # Unwinding here must not touch the lock of another.
         raise SystemExit
+    # What a child does first, it does when the system lets it.
+    os.read(begun, 1)
     print("forked", flush=True)
     os.kill(os.getpid(), 9)
 """
