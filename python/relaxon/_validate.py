@@ -12,6 +12,7 @@ import math
 import numbers
 import os
 import re
+import stat
 import warnings
 from collections.abc import Iterable, Sequence
 from typing import Any, NoReturn
@@ -20,12 +21,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import _core
+from .text import show
 
 Array = NDArray[Any]
 
 _UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
 _UNITS |= {"KIB": 2**10, "MIB": 2**20, "GIB": 2**30, "TIB": 2**40}
 MOST_THREADS = 1024
+# Characters of each part of a message.
+PIECE = 500
 # Two cores of an AMD EPYC, GCC 12, 25 November 2026: a gradient of 4096 cells times layers (2**16
 # operations) is 0.9 to 1.5 times as fast on two threads as on one, of 16384 1.2 to 1.6 times.
 # Beside two other busy processes the limit takes scikit-learn's estimator checks from 8.6 to 3.0 s.
@@ -35,32 +39,24 @@ OPERATIONS_PER_THREAD = 2**17
 def refuse(
     argument: str, rule: str, value: object, error: type[Exception] = ValueError, fix: str = ""
 ) -> NoReturn:
-    """Raise ``error`` naming argument, rule, value and fix."""
-    raise error(f"argument '{argument}': expected {rule}, got {value}{'; ' + fix if fix else ''}")
+    """Raise ``error`` naming argument, rule, value and fix, on one line of bounded length."""
+    text = f"argument '{show(argument)}': expected {_line(rule)}, got {_line(value)}"
+    raise error(text + (f"; {_line(fix)}" if fix else ""))
 
 
-def one_line(text: str, most: int = 200) -> str:
-    """A text on one line: what cannot be printed is escaped, a long middle is left out."""
-    text = _without_middle(text, most)
-    if text.isprintable():
-        return text
-    escaped = (c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
-    return _without_middle("".join(escaped), most)
-
-
-def _without_middle(text: str, most: int) -> str:
-    half = (most - 3) // 2
-    return text if len(text) <= most else f"{text[:half]}...{text[-half:]}"
+def _line(text: object) -> str:
+    # NumPy writes arrays on several lines, each after blanks.
+    return show(re.sub(r"\n +", " ", str(text)), PIECE)
 
 
 def check_text(argument: str, value: object) -> str:
     """A text that files can hold: one without halves of surrogate pairs."""
     if not isinstance(value, str):
-        refuse(argument, "a text", one_line(repr(value)), TypeError)
+        refuse(argument, "a text", show(repr(value)), TypeError)
     try:
         value.encode()
     except UnicodeEncodeError:
-        refuse(argument, "a text of Unicode characters", one_line(ascii(value)))
+        refuse(argument, "a text of Unicode characters", show(ascii(value)))
     return value
 
 
@@ -117,12 +113,29 @@ def check_instance(argument: str, value: object, types: type | tuple[type, ...])
         refuse(argument, " or ".join(t.__name__ for t in known), repr(value), TypeError)
 
 
+def check_file(argument: str, path: str, rule: str = "a file", may_be_folder: bool = False) -> None:
+    """A file that can be read to its end; from a pipe or a device nothing may ever come."""
+    where = show(path, PIECE) or "''"
+    try:
+        mode = os.stat(path).st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        raise FileNotFoundError(
+            f"argument '{argument}': expected {rule}, got {where}: there is none"
+        ) from None
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        refuse(argument, rule, f"{where}: {reason}")
+    if not stat.S_ISREG(mode) and not (may_be_folder and stat.S_ISDIR(mode)):
+        kind = "a folder" if stat.S_ISDIR(mode) else "a pipe, a device or a socket"
+        refuse(argument, rule, f"{where}: {kind}")
+
+
 def check_dtype(value: object) -> np.dtype[Any]:
     """float32 or float64, under any of NumPy's names."""
     try:
         dtype = np.dtype(value)  # type: ignore[call-overload]
-    except (TypeError, ValueError, SyntaxError):  # what NumPy raises depends on the text
-        refuse("dtype", "'float32' or 'float64'", one_line(repr(value)), TypeError)
+    except Exception:  # what NumPy raises depends on the text
+        refuse("dtype", "'float32' or 'float64'", repr(value), TypeError)
     if dtype not in (np.dtype(np.float32), np.dtype(np.float64)):
         refuse("dtype", "'float32' or 'float64'", repr(str(dtype)), TypeError)
     return dtype  # type: ignore[no-any-return]
@@ -141,10 +154,10 @@ def check_memory(value: object) -> int:
                 repr(value),
                 fix="known units are B, KB, MB, GB, TB, KiB, MiB, GiB and TiB",
             )
-        n_bytes = int(float(match[1]) * _UNITS[match[2].upper()])
+        n_bytes = int(min(float(match[1]) * _UNITS[match[2].upper()], 2.0**62))
         if n_bytes < 1:
             refuse("memory", "at least 1 byte", repr(value))
-        return min(n_bytes, 2**62)
+        return n_bytes
     return min(check_integer("memory", value, 1), 2**62)
 
 
@@ -169,7 +182,7 @@ def _read_thread_list(text: str) -> int | None:
             return numbers[0]
     warnings.warn(
         "OMP_NUM_THREADS is ignored: expected a positive whole number, or several with commas "
-        f"between them, got {one_line(repr(text))}",
+        f"between them, got {show(repr(text))}",
         UserWarning,
         stacklevel=3,
     )

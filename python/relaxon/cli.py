@@ -44,9 +44,10 @@ def main(arguments: list[str] | None = None) -> int:
 def _run(arguments: list[str], is_process: bool = False) -> int:
     try:
         if is_process:
-            from .console import open_streams
+            from .console import open_streams, show_warnings
 
             open_streams()
+            show_warnings()
         job = _parse(arguments)
         if not callable(job):
             return int(job or 0)  # of --help, which leaves nothing to do
@@ -130,7 +131,6 @@ def _make_app() -> "Typer":
     """
     from collections.abc import Callable
     from dataclasses import fields
-    from pathlib import Path
     from typing import Annotated
 
     import typer
@@ -178,7 +178,7 @@ def _make_app() -> "Typer":
             ),
         ],
         out: Annotated[
-            Path,
+            str,
             Option(help="Folder for model, summary, history and figures; made if missing."),
         ],
         variable: Annotated[
@@ -376,7 +376,8 @@ def _make_app() -> "Typer":
         def job() -> int:
             from .forecasting.options import Options
 
-            return commands.fit(tuple(data), out, Options(**settings), resume, restart)
+            folder = commands.output_path(out)
+            return commands.fit(tuple(data), folder, Options(**settings), resume, restart)
 
         return job
 
@@ -396,7 +397,7 @@ def _make_app() -> "Typer":
 
     @app.command("predict")
     def predict_command(
-        model: Annotated[Path, typer.Argument(metavar="MODEL", help="A model file.")],
+        model: Annotated[str, typer.Argument(metavar="MODEL", help="A model file.")],
         data: Annotated[
             list[str],
             typer.Argument(
@@ -404,7 +405,7 @@ def _make_app() -> "Typer":
             ),
         ],
         out: Annotated[
-            Path,
+            str,
             Option(help="File for the forecast: .npz (array y) or .nc."),
         ],
         variable: Annotated[
@@ -424,19 +425,24 @@ def _make_app() -> "Typer":
     ) -> Callable[[], int]:
         """Apply a model to data; scaling and climatology of the fit are undone and redone."""
         return lambda: commands.predict(
-            model, tuple(data), out, variable, tuple(select or ()), tuple(missing or ())
+            model,
+            tuple(data),
+            commands.output_path(out),
+            variable,
+            tuple(select or ()),
+            tuple(missing or ()),
         )
 
     @app.command("explain")
     def explain_command(
-        model: Annotated[Path, typer.Argument(metavar="MODEL", help="A model file.")],
+        model: Annotated[str, typer.Argument(metavar="MODEL", help="A model file.")],
         out: Annotated[
-            Path | None,
+            str | None,
             Option(help="Folder for explanation.csv and explanation.png; made if missing."),
         ] = None,
     ) -> Callable[[], int]:
         """Read the physics of a saved model: coefficients in their units, stability, maps."""
-        return lambda: commands.explain(model, out)
+        return lambda: commands.explain(model, None if out is None else commands.output_path(out))
 
     @app.command("info")
     def info_command() -> Callable[[], int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import re
 import sys
 import warnings
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import signals
 from .console import EXIT_BAD_INPUT, Failure, output, say
+from .text import show
 
 if TYPE_CHECKING:
     from xarray import DataArray
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
     from .model import Relaxation
     from .report.unfinished import Run
 
-__all__ = ["explain", "fit", "info", "inspect", "predict"]
+__all__ = ["explain", "fit", "info", "inspect", "output_path", "predict"]
 
 # Figures, summary and history; checkpoints, which hold the model, come on top.
 REPORT_BYTES = 4 * 2**20
@@ -66,9 +68,9 @@ def fit(
             run = stack.enter_context(open_run(out, describe_run(experiment), resume, restart))
         with output():
             if run.published:
-                print(f"written to {out}: {', '.join(run.published)}")
+                print(f"written to {show(out)}: {', '.join(run.published)}")
             elif run.is_finished:
-                print(f"{out} holds the finished report of this fit")
+                print(f"{show(out)} holds the finished report of this fit")
         if run.is_finished:
             return 0
         lines = experiment.describe()
@@ -103,7 +105,7 @@ def _run(run: Run, experiment: Experiment, checks: Sequence[CheckPlan]) -> int:
     # After writing: whoever reads the output may have left.
     with output():
         print_result(experiment, result)
-        print(f"\nwritten to {run.out}: {', '.join(written)}")
+        print(f"\nwritten to {show(run.out)}: {', '.join(written)}")
     if result.is_interrupted:
         say(f"interrupted, the best model so far was kept; {CONTINUE}")
         return signals.exit_code()
@@ -141,7 +143,7 @@ def _ending(run: Run, error: BaseException) -> Failure | None:
 
 
 def predict(
-    model_path: Path,
+    model_path: str,
     names: tuple[str, ...],
     out: Path,
     variable: str | None,
@@ -161,6 +163,7 @@ def predict(
         raise Failure(f"argument '--out': expected .npz, as for the data, got {out}")
     if not out.parent.is_dir():
         raise Failure(f"argument '--out': expected a file in an existing folder, got {out}")
+    _check_writable(out)
     model, extra = _load(model_path)
     notes = _notes(model_path, extra)
     if model.scaling is None and not source.is_archive:
@@ -184,11 +187,11 @@ def predict(
     except OSError as error:
         raise Failure(f"cannot write {out}: {error.strerror or error}", code=1) from None
     with output():
-        print(f"written: {out}")
+        print(f"written: {show(out)}")
     return 0
 
 
-def explain(model_path: Path, out: Path | None) -> int:
+def explain(model_path: str, out: Path | None) -> int:
     """Print the physics of a saved model; with a folder, write table and figure, too."""
     from .durable import lock, write_together
     from .physics.explain import explain as read
@@ -219,7 +222,7 @@ def explain(model_path: Path, out: Path | None) -> int:
                 "relaxon.explain(model, data=(x, y)) gives others"
             )
         if out is not None:
-            print(f"\nwritten to {out}: {', '.join(contents)}")
+            print(f"\nwritten to {show(out)}: {', '.join(contents)}")
     return 0
 
 
@@ -240,27 +243,62 @@ def inspect(
     return 0
 
 
-def _load(path: Path) -> tuple[Relaxation, dict[str, Any]]:
+def output_path(text: str) -> Path:
+    """A path to write to; Path would take an empty one for the current folder."""
+    reason = ""
+    try:
+        os.stat(text)
+    except (FileNotFoundError, NotADirectoryError):
+        reason = "" if text else "nothing"
+    except (OSError, ValueError) as error:
+        reason = f"{text}: {getattr(error, 'strerror', None) or error}"
+    if reason:
+        raise Failure(f"argument '--out': expected a path to write to, got {reason}")
+    return Path(text)
+
+
+def _check_writable(path: Path) -> None:
+    """Find out first whether a file can be written, under the longest name that it takes."""
+    from .durable import remove, write_new
+
+    if path.exists() and not path.is_file():
+        raise Failure(f"argument '--out': expected a file, got {path}: something else stands there")
+    probe = path.with_name(f".{path.name}.{os.getpid():08x}.part")
+    try:
+        try:
+            write_new(probe, b"")
+        finally:
+            remove(probe)
+    except OSError as error:
+        reason = error.strerror or error
+        raise Failure(
+            f"argument '--out': expected a file that can be written, got {path}: {reason}"
+        ) from None
+
+
+def _load(path: str) -> tuple[Relaxation, dict[str, Any]]:
     """The model in a file, and what else stands there."""
-    from ._validate import one_line
+    from ._validate import check_file
     from .files import FileFormatError, read
     from .report.publication import MixedReportError, check_report
     from .report.unfinished import extra_beside
 
+    with _bad_input():
+        check_file("MODEL", path, "a model file")
     try:
-        check_report(path)
+        check_report(Path(path))
         found = read(path)
-        return found.model, extra_beside(path) | found.extra
+        return found.model, extra_beside(Path(path)) | found.extra
     except MixedReportError as error:
         raise Failure(f"argument 'MODEL': {error}") from None
     except FileFormatError as error:
-        reason = str(error).removeprefix(f"{one_line(str(path))}: ")
+        reason = str(error).removeprefix(f"{show(path)}: ")
     except OSError as error:
         reason = error.strerror or str(error)
     raise Failure(f"argument 'MODEL': expected a model file, got {path}: {reason}")
 
 
-def _notes(path: Path, extra: dict[str, Any]) -> dict[str, Any]:
+def _notes(path: str, extra: dict[str, Any]) -> dict[str, Any]:
     """What a fit noted beside its model for forecasts of other data."""
     from .schema import check
 
@@ -347,12 +385,24 @@ def _for_files(message: str) -> str:
 
 @contextmanager
 def _warnings() -> Iterator[None]:
-    """Warnings become lines on stderr."""
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always", UserWarning)
-        yield
-    for warning in caught:
-        say(f"warning: {warning.message}")
+    """Warnings, and what libraries log as such, become lines on stderr, each once."""
+    import logging
+
+    class Lines(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            messages.append(record.getMessage())
+
+    messages: list[str] = []
+    handler = Lines(logging.WARNING)
+    logging.getLogger().addHandler(handler)
+    try:
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always", UserWarning)
+            yield
+    finally:
+        logging.getLogger().removeHandler(handler)
+    for text in dict.fromkeys([*messages, *(str(warning.message) for warning in caught)]):
+        say(f"warning: {text}")
 
 
 @contextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -12,7 +13,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import TextIO
 
-__all__ = ["EXIT_BAD_INPUT", "PROGRAM", "Failure", "open_streams", "output", "say"]
+__all__ = ["EXIT_BAD_INPUT", "PROGRAM", "Failure", "open_streams", "output", "say", "show_warnings"]
 
 PROGRAM = "relaxon"
 EXIT_BAD_INPUT = 2
@@ -49,6 +50,15 @@ def open_streams() -> None:
         stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
 
 
+def show_warnings() -> None:
+    """Make lines on stderr of warnings that nobody records."""
+
+    def show_warning(message: Warning | str, *_: object, **__: object) -> None:
+        say(f"warning: {message}")
+
+    warnings.showwarning = show_warning
+
+
 @contextmanager
 def output() -> Iterator[None]:
     """Print in here: what is printed has been written when the block ends.
@@ -75,8 +85,10 @@ def output() -> Iterator[None]:
 
 def say(text: str) -> None:
     """Print one line on stderr, if that is possible."""
+    from .text import LINE, show
+
     try:
-        print(f"{PROGRAM}: {' '.join(text.split())}", file=sys.stderr, flush=True)
+        print(f"{PROGRAM}: {show(' '.join(text.split()), LINE)}", file=sys.stderr, flush=True)
     except OSError:
         _silence(sys.stderr)
 

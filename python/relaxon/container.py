@@ -21,8 +21,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import schema, strict_json
-from ._validate import check_text, one_line
+from ._validate import check_text
 from .schema import shown
+from .text import show
 
 __all__ = ["FileFormatError", "encode", "read", "refuse"]
 
@@ -60,7 +61,7 @@ class FileFormatError(ValueError):
     """
 
     def __init__(self, message: str) -> None:
-        super().__init__(one_line(message, 700))
+        super().__init__(show(message, 700))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -201,7 +202,7 @@ def read(
 
 def refuse(where: str, reason: str) -> NoReturn:
     """Raise a FileFormatError that names the file."""
-    raise FileFormatError(f"{one_line(where)}: {one_line(reason, 400)}") from None
+    raise FileFormatError(f"{show(where)}: {show(reason, 400)}") from None
 
 
 def _bytes_of(array: NDArray[Any]) -> memoryview:

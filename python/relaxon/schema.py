@@ -12,7 +12,8 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-from ._validate import one_line, refuse
+from ._validate import refuse
+from .text import show
 
 __all__ = ["Cases", "Either", "Later", "Nullable", "check", "shown"]
 
@@ -124,9 +125,9 @@ def _check_fields(place: str, value: dict[str, Any], fields: dict[str, Kind]) ->
 def shown(value: Any) -> str:
     """A value of JSON for a message: few characters, however large it is."""
     if isinstance(value, str):
-        return one_line(repr(value[:60]), 60)
+        return show(repr(value[:60]), 60)
     if isinstance(value, dict):
         return "an object"
     if isinstance(value, list):
         return f"a list of {len(value)}"
-    return "null" if value is None else one_line(str(value), 60)
+    return "null" if value is None else show(str(value), 60)

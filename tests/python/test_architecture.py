@@ -69,7 +69,7 @@ CPP_LAYERS = [
 ]
 
 PYTHON_LAYERS = [
-    {"_isa", "_probe", "signals"},
+    {"_isa", "_probe", "signals", "text"},
     {"console"},
     {"_core"},
     {"_validate"},
@@ -77,7 +77,8 @@ PYTHON_LAYERS = [
     {"container"},
     {"grid", "activations"},
     {"datasets/coordinates", "datasets/dates", "datasets/time_axis", "datasets/units"},
-    {"datasets/decoding", "datasets/missing", "datasets/samples"},
+    {"datasets/archive", "datasets/decoding", "datasets/missing"},
+    {"datasets/samples"},
     {"datasets/scaling"},
     {"datasets/roles"},
     {"datasets/candidates", "datasets/selection"},

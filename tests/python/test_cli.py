@@ -429,6 +429,8 @@ def test_divergence_is_one_line(tmp_path: Path) -> None:
         (["fit", "sst", "--out", "OUT", "--memory", "1 KiB"], "memory"),
         (["fit", "sst", "--out", "OUT", "--threads", "0"], "threads"),
         (["fit", "sst", "--out", "OUT", "--dtype", "float16"], "dtype"),
+        (["fit", "sst", "--out", "OUT", "--dtype", "1,,2"], "dtype"),
+        (["fit", "sst", "--out", "OUT", "--dtype", "1" * 5000], "dtype"),
         (["fit", "sst", "--out", "OUT", "--depht", "5"], "--depht"),
         (["train", "sst"], "train"),
     ],

@@ -43,6 +43,12 @@ def dated(da: Any, unit: str) -> Any:
     return da.assign_coords(time=times.astype("M8[ns]"))
 
 
+def stretched(da: Any, length: float) -> Any:
+    """The same on cells of a length."""
+    positions = ("x", length * np.arange(36.0), {"units": "m"})
+    return da.drop_vars("longitude").rename(longitude="x").assign_coords(x=positions)
+
+
 X = np.zeros((8, 6))
 INTEGERS = "int32; convert it with da.astype.*(da: the variable as xarray opens it"
 BAD_DATA: dict[str, tuple[Callable[[Path], str], list[str], str]] = {
@@ -66,7 +72,7 @@ BAD_DATA: dict[str, tuple[Callable[[Path], str], list[str], str]] = {
     "objects": (
         lambda p: write(p / "a.npz", x=X, y=np.array([None, 1], object)),
         [],
-        "'y' is an array of Python objects",
+        "'y': an array of Python objects",
     ),
     "labels": (lambda p: write(p / "a.npz", x=X, y=np.arange(8)), [], "'y'.*float64, got int64"),
     "integers": (lambda p: write(p / "a.npz", x=X.astype(int), y=X), [], "save it as x.astype"),
@@ -82,6 +88,16 @@ BAD_DATA: dict[str, tuple[Callable[[Path], str], list[str], str]] = {
     "truncated": (lambda p: truncated(p / "a.npz"), [], "archive"),
     "no time": (lambda p: netcdf(p / "a.nc", lambda da: da[0]), [], "one time axis.*longitude .36"),
     "no space": (lambda p: netcdf(p / "a.nc", lambda da: da[:, 0]), [], "one to three axes"),
+    "empty axis": (
+        lambda p: netcdf(p / "a.nc", lambda da: da[:, :0]),
+        [],
+        "none along 'longitude'",
+    ),
+    "cells as large as the universe": (
+        lambda p: netcdf(p / "a.nc", lambda da: stretched(da, 1e300)),
+        [],
+        "'x'.*cells of 1e-100 to 1e+100, got 1e+300",
+    ),
     "uneven": (
         lambda p: netcdf(p / "a.nc", lambda da: da[:, [0, 1, 2, 4]]),
         [],
@@ -230,7 +246,7 @@ def test_bad_data_are_one_line(
     command = ["fit", make(tmp_path / "in"), *options, "--out", str(tmp_path / "out")]
     assert cli.main(command) == 2
     line = one_line(capsys.readouterr().err)
-    assert re.search(re.sub(r"([()])", r"\\\1", words), line), line
+    assert re.search(re.sub(r"([()+])", r"\\\1", words), line), line
     assert not (tmp_path / "out").exists()
 
 
@@ -243,7 +259,7 @@ def test_bad_data_are_one_line(
         (["none.safetensors", "DATA", "--out", "y.nc"], "'MODEL': expected a model file, got none"),
         (["PAIRS", "DATA", "--out", "y.nc"], "'DATA': expected a .npz file with an array x"),
         (["DATA", "DATA", "--out", "y.nc"], "no model file"),
-        (["FOLDER", "DATA", "--out", "y.nc"], "report: Is a directory"),
+        (["FOLDER", "DATA", "--out", "y.nc"], "report: a folder"),
         (["MODEL", "single.npz", "--out", "y.npz"], "an archive of arrays"),
         (["MODEL", "none.nc", "--out", "y.nc"], "there is none"),
         (["MODEL", "DATA", "--variable", "a", "--out", "y.nc"], "'variable'"),

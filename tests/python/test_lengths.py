@@ -56,6 +56,7 @@ def test_time_steps(text: str, expected: tuple[float, str]) -> None:
         ({"spacing": "1,"}, "a number above 0"),
         ({"spacing": "1.2.3"}, "a number above 0"),
         ({"spacing": "1e999"}, "a number above 0"),
+        ({"spacing": "1e-320"}, "a number from 1e-100 to 1e+100, got '1e-320'"),
         ({"spacing": "0.25 degrees"}, "degrees differ in them with the latitude"),
         ({"time_step": "3,h"}, "'time_step': expected a number above 0"),
         ({"time_step": "0 h"}, "such as '3 h', got '0 h'"),

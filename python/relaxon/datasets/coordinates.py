@@ -41,6 +41,8 @@ __all__ = [
 
 EARTH_RADIUS = 6.371e6  # metres; the mean radius
 METRES_PER_DEGREE = float(np.deg2rad(EARTH_RADIUS))
+# Of cells and steps of time: coefficients, with squares of lengths over times, stay numbers.
+SHORTEST, LONGEST = 1e-100, 1e100
 # Largest distance of a coordinate from its even place, in spacings.
 JITTER = 1e-3
 HIGHEST_LATITUDE = 90.0 * (1.0 + JITTER)
@@ -472,12 +474,16 @@ def _read_axis(
     if not np.isfinite(positions).all():
         i = int(np.argmin(np.isfinite(positions)))
         refuse(name, "finite coordinates", f"{positions[i]} at index {i}")
+    if not positions.size:
+        refuse(name, "at least one entry", "none")
     is_flipped = bool(positions[-1] < positions[0])
     if is_flipped:
         positions = positions[::-1]
     check_monotone(name, positions, "longitude" if kind == "longitude" else "")
     _check_even(name, positions, float(rounding))
     step = float(np.diff(positions).mean())
+    if not SHORTEST <= step <= LONGEST:
+        refuse(name, f"cells of {SHORTEST:g} to {LONGEST:g}", f"{step:g}")
     is_degrees = bool(kind and _DEGREES.fullmatch(unit))
     if is_degrees and kind == "latitude" and np.abs(positions).max() > HIGHEST_LATITUDE:
         i = int(np.argmax(np.abs(positions)))

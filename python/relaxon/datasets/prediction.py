@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 
 from .._validate import refuse
 from ..training.gaps import answer
+from .archive import Archive
 from .dates import unpack_times
 from .missing import check_stand_ins
-from .samples import check_field, read_archive
+from .samples import check_field
 from .series import Series
 from .time_axis import PERIODS, TimeAxis
 
@@ -104,23 +105,21 @@ def forecast_archive(
         If the file cannot be read, an array is missing, or of another shape or type, or a time is
         of a month or hour without climatology, as for :func:`forecast`.
     """
-    arrays = read_archive(path)
+    archive = Archive(path)
     scaling = model.scaling
-    needed = ["x"] if scaling is None or PERIODS[scaling.period] == 1 else ["x", "time"]
-    for name in needed:
-        if name not in arrays:
-            rule = " and ".join(map(repr, needed))
-            refuse("DATA", f"arrays {rule}", ", ".join(map(repr, arrays)) or "an empty file")
-    x = check_field("x", arrays["x"], missing)
+    needs_time = scaling is not None and PERIODS[scaling.period] > 1
+    archive.check_names("x", *(["time"] if needs_time else []))
+    x = check_field("x", archive.read("x"), missing)
     check_stand_ins("x", x)
     if x.shape[1:] != model.grid.shape or not len(x):
         refuse("x", f"shape (samples, {', '.join(map(str, model.grid.shape))})", x.shape)
     if scaling is None:
         return {"y": answer(model, x.astype(model.dtype))}
-    if "time" not in arrays:
+    if "time" not in archive:
         times = np.arange(len(x)) * scaling.step.length
         axis = TimeAxis("time", times, dataclasses.replace(scaling.step, has_dates=False))
         return {"y": _ahead(model, x, axis, None)[0]}
+    arrays = {name: archive.read(name) for name in ("time", "calendar") if name in archive}
     if arrays["time"].shape != x.shape[:1]:
         refuse("time", f"one for each of {len(x)} samples", arrays["time"].shape)
     axis = TimeAxis.read("time", unpack_times(arrays), {}, scaling.step)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import zipfile
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,9 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._validate import refuse
+from .archive import Archive
 from .missing import check_stand_ins, mask_values
 
-__all__ = ["Samples", "block_length", "check_field", "read_archive", "read_samples"]
+__all__ = ["Samples", "block_length", "check_field", "read_samples"]
 
 Fields = NDArray[Any]
 
@@ -94,55 +94,6 @@ class Samples:
         return dataclasses.replace(self, weights=np.where(near, weights.dtype.type(0), weights))
 
 
-def read_archive(path: str | os.PathLike[str]) -> dict[str, NDArray[Any]]:
-    """All arrays of an ``.npz`` file, by name.
-
-    Parameters
-    ----------
-    path : path-like
-        The file.
-
-    Returns
-    -------
-    dict of str to ndarray
-        The arrays.
-
-    Raises
-    ------
-    FileNotFoundError, ValueError
-        If the file is missing, is no such archive, or holds Python objects.
-    """
-    where = os.fspath(path)
-    if not os.path.exists(where):
-        raise FileNotFoundError(f"argument 'DATA': expected a file, got {where}: there is none")
-    arrays = {}
-    try:
-        # Opened here: numpy leaves a file open that is no archive.
-        with open(where, "rb") as file, np.load(file) as archive:
-            names = list(archive)
-            for name in names:
-                arrays[name] = archive[name]
-    except (
-        OSError,
-        TypeError,  # a single array, which is no context
-        ValueError,
-        EOFError,
-        AttributeError,
-        zipfile.BadZipFile,
-    ) as error:
-        text = " ".join(str(error).split())
-        if os.path.isdir(where):
-            text = "a folder"
-        elif not os.path.getsize(where):
-            text = "the file is empty"
-        is_object = "allow_pickle" in text and zipfile.is_zipfile(where)
-        reason = f"'{names[len(arrays)]}' is an array of Python objects" if is_object else text
-        refuse(
-            "DATA", "an archive of arrays of numbers, as numpy.savez writes", f"{where}: {reason}"
-        )
-    return arrays
-
-
 def read_samples(path: str | os.PathLike[str], missing: Sequence[float] = ()) -> Samples:
     """Pairs from an ``.npz`` file with arrays ``x``, ``y`` and, optionally, ``weights``.
 
@@ -165,11 +116,9 @@ def read_samples(path: str | os.PathLike[str], missing: Sequence[float] = ()) ->
         If the file is missing or unreadable, an array is missing or of the wrong type or shape,
         weights are negative, or a value seems to stand for gaps.
     """
-    arrays = read_archive(path)
-    for name in ("x", "y"):
-        if name not in arrays:
-            refuse("DATA", "arrays 'x' and 'y'", ", ".join(map(repr, arrays)) or "an empty file")
-    x, y = (check_field(name, arrays[name], missing) for name in ("x", "y"))
+    archive = Archive(path)
+    archive.check_names("x", "y")
+    x, y = (check_field(name, archive.read(name), missing) for name in ("x", "y"))
     if not 2 <= x.ndim <= 4:
         refuse("x", "shape (samples, *grid) with one to three axes of space", x.shape)
     if y.shape != x.shape:
@@ -179,8 +128,8 @@ def read_samples(path: str | os.PathLike[str], missing: Sequence[float] = ()) ->
         refuse("x", "at least one value", "none: all values are missing")
     is_missing = np.isnan(y) & exists
     weights = None
-    if "weights" in arrays:
-        weights = _check_weights(arrays["weights"], x.shape)
+    if "weights" in archive:
+        weights = _check_weights(archive.read("weights"), x.shape)
         weights = np.where(is_missing, weights.dtype.type(0), weights)
     elif is_missing.any():
         weights = ~is_missing

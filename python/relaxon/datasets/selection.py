@@ -86,13 +86,15 @@ def _matches(values: NDArray[Any], text: str) -> NDArray[np.bool_]:
     if number is None:
         return np.zeros(values.shape, bool)
     numbers = values.astype(np.float64)
-    steps = np.abs(np.diff(np.sort(numbers)))
-    steps = steps[steps > 0.0]
-    rounding = np.finfo(values.dtype).eps if values.dtype.kind == "f" else 0.0
-    allowed = 4.0 * float(rounding) * np.abs(numbers)
-    if steps.size:
-        allowed = allowed + JITTER * float(steps.min())
-    return np.asarray(np.abs(numbers - number) <= allowed)
+    # Axes may hold infinite numbers, which are at no distance.
+    with np.errstate(invalid="ignore", over="ignore"):
+        steps = np.abs(np.diff(np.sort(numbers)))
+        steps = steps[steps > 0.0]
+        rounding = np.finfo(values.dtype).eps if values.dtype.kind == "f" else 0.0
+        allowed = 4.0 * float(rounding) * np.abs(numbers)
+        if steps.size:
+            allowed = allowed + JITTER * float(steps.min())
+        return np.asarray(np.abs(numbers - number) <= allowed)
 
 
 def _refuse(choice: str, name: str, values: NDArray[Any], text: str, n_found: int) -> None:

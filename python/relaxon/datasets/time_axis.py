@@ -158,6 +158,8 @@ class TimeAxis:
             refuse(name, "at least two times", times.size)
         if times.dtype.kind in "mM" and np.isnat(times).any():
             refuse(name, "dates", f"NaT at index {int(np.argmax(np.isnat(times)))}")
+        if times.dtype.kind in "mM" and np.datetime_data(times.dtype)[0] in ("ps", "fs", "as"):
+            refuse(name, "dates in nanoseconds or coarser units", f"{times.dtype}", TypeError)
         numbers = elapsed(times)
         if not np.isfinite(numbers).all():
             i = int(np.argmin(np.isfinite(numbers)))

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from .._validate import refuse
+from .._validate import check_file, refuse
 from .candidates import candidates_of, with_positions
 from .coordinates import unit_of
 from .decoding import decode_times, is_since
@@ -82,6 +82,9 @@ def open_variable(
             for when in (False, True)
         )
         da = select_entries(da, early, is_default)
+        empty = [dim for dim in da.dims if not da.sizes[dim]]
+        if empty:
+            refuse(str(variable), "at least one entry along each axis", f"none along '{empty[0]}'")
         with _readable(where, engine, variable):
             da = da.load()
     return select_entries(mask_invalid(decode_times(da)), late, is_default)
@@ -113,8 +116,7 @@ def open_dataset(path: str | os.PathLike[str]) -> Iterator[Dataset]:
         As :func:`open_variable`.
     """
     where = os.fspath(path)
-    if not os.path.exists(where):
-        raise FileNotFoundError(f"argument 'DATA': expected a file, got {where}: there is none")
+    check_file("DATA", where, may_be_folder=True)
     try:
         import netCDF4  # noqa: F401
         import xarray

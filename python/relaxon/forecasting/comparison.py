@@ -17,6 +17,7 @@ from ..physics.explain import Explanation
 from ..physics.numbers import format_measured
 from ..physics.remarks import Remark
 from ..physics.tables import align
+from ..text import LINE, show
 
 __all__ = ["ComparedCoefficient", "Comparison", "compare"]
 
@@ -146,9 +147,10 @@ class Comparison:
             if c.is_moved:
                 cells[c.farthest] += " *"
             lines.append([c.process, c.unit, *cells])
-        parts = [align(lines)] if self.coefficients else []
-        parts += [f"* {c.process} {self.describe(c)}" for c in self.moved]
-        return "\n".join([*parts, *self.notes])
+        tables = [align(lines)] if self.coefficients else []
+        parts = [f"* {c.process} {self.describe(c)}" for c in self.moved]
+        parts += self.notes
+        return "\n".join([*tables, *(show(part, LINE) for part in parts)])
 
 
 def compare(

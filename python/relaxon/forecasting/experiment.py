@@ -21,6 +21,7 @@ from ..datasets.series import Series
 from ..grid import Dirichlet
 from ..model import Relaxation
 from ..physics.explain import Explanation, explain
+from ..text import LINE, show
 from ..training.fit import Fit, Status, fit
 from ..training.gaps import answer, fill_means
 from ..training.losses import SquaredDistance
@@ -176,7 +177,8 @@ class Experiment:
         numbers = f"{len(split.training)} {kind} to train on"
         if split.validation is not None:
             numbers += f", {len(split.validation)} to validate on"
-        return [f"{numbers}, {len(split.held_out)} held out, {cells}", *lines]
+        lines.insert(0, f"{numbers}, {len(split.held_out)} held out, {cells}")
+        return [show(line, LINE) for line in lines]
 
     def learn(
         self, progress: bool = False, checkpoint: Path | None = None

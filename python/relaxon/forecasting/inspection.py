@@ -11,17 +11,19 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
+from ..datasets.archive import Archive
 from ..datasets.candidates import candidates_of
 from ..datasets.collection import expand_names
 from ..datasets.coordinates import Coordinates, kind_of
 from ..datasets.dates import has_cftime, time_text
 from ..datasets.missing import LIMITS, find_stand_ins, mask_values
 from ..datasets.roles import entry_as_text, positions_of, read_roles
-from ..datasets.samples import Samples, read_archive
+from ..datasets.samples import Samples
 from ..datasets.selection import select_entries
 from ..datasets.series import Series
 from ..datasets.source import Source
 from ..datasets.variable import open_dataset
+from ..text import LINE, show
 from .experiment import Experiment
 from .options import Options
 
@@ -31,8 +33,9 @@ if TYPE_CHECKING:
 __all__ = ["Inspection", "inspect_data"]
 
 T = TypeVar("T")
-# Entries of an axis that are written out.
+# Entries of an axis, and names of an archive, that are written out.
 MOST_ENTRIES = 6
+MOST_NAMES = 20
 # A month or an hour of the day is worth a mean of its own where it comes back so often; a month of
 # many times in fewer years.
 FEWEST_RETURNS = 3
@@ -74,7 +77,7 @@ class Inspection:
 
     def add(self, topic: str, text: str) -> None:
         """One more finding."""
-        self.findings.append((topic, " ".join(text.split())))
+        self.findings.append((topic, show(text, LINE)))
 
     def __str__(self) -> str:
         lines = list(self.findings)
@@ -82,7 +85,8 @@ class Inspection:
             lines.append(("refused", self.refusal))
         width = max(len(topic) for topic, _ in lines)
         texts = [f"{topic:<{width}}  {text}".rstrip() for topic, text in lines]
-        return "\n".join([str(self.source), *texts, *(["", self.command] if self.command else [])])
+        command = ["", show(self.command, None)] if self.command else []
+        return "\n".join([show(self.source), *texts, *command])
 
 
 def inspect_data(source: Source) -> Inspection:
@@ -130,7 +134,7 @@ def _attempt(found: Inspection, make: Callable[[], T]) -> T | None:
             found.refusal = " ".join(str(error).split())
             made = None
     for text in dict.fromkeys(str(warning.message) for warning in caught):
-        found.add("warning", text)
+        found.add("warning", " ".join(text.split()))
     return made
 
 
@@ -138,13 +142,16 @@ def _attempt(found: Inspection, make: Callable[[], T]) -> T | None:
 
 
 def _look_at_archive(found: Inspection) -> None:
-    arrays = read_archive(found.source.names[0])
-    for name, array in arrays.items():
-        found.add("array", f"{name}: shape {array.shape}, {array.dtype}")
+    archive = Archive(found.source.names[0])
+    for name in archive.names[:MOST_NAMES]:
+        found.add("array", f"{show(name)}: {archive.describe(name)}")
+    if len(archive.names) > MOST_NAMES:
+        found.add("array", f"... and {len(archive.names) - MOST_NAMES} more")
     missing = list(found.source.missing)
     for name in ("x", "y"):
-        if name in arrays and arrays[name].dtype.kind == "f":
-            values, _ = mask_values(arrays[name], missing)
+        array = _attempt(found, partial(archive.read, name)) if name in archive else None
+        if array is not None and array.dtype.kind == "f":
+            values, _ = mask_values(array, missing)
             missing += _suspect(found, values, f"{name}: ")
     samples = _attempt(found, replace(found.source, missing=tuple(missing)).read)
     if isinstance(samples, Samples):

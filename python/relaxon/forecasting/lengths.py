@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from .._validate import refuse
+from ..datasets.coordinates import LONGEST, SHORTEST
 
 __all__ = ["parse_spacing", "parse_time_step"]
 
@@ -88,4 +89,6 @@ def _parse(argument: str, text: str, example: str) -> tuple[float, str]:
         fail()
     if not 0.0 < length < math.inf:
         fail()
+    if not SHORTEST <= length <= LONGEST:
+        refuse(argument, f"a number from {SHORTEST:g} to {LONGEST:g}", repr(text))
     return length, found[2] or ""

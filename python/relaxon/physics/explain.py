@@ -17,6 +17,7 @@ from ..datasets.scaling import Scaling
 from ..grid import Grid
 from ..model import Relaxation
 from ..operators import ADR, Moments
+from ..text import LINE, show
 from ..training.inputs import Inputs
 from ..training.losses import Distance, SquaredDistance
 from .coefficients import Process, read_processes
@@ -432,7 +433,7 @@ def explain(
             (),
             model.grid,
             standard_errors=errors,
-            note="\n".join(notes),
+            note="\n".join(show(line, LINE) for line in notes),
             scaling=model.scaling,
         )
 
@@ -460,7 +461,7 @@ def explain(
         parameters=tuple(_other_parameters(lattice, errors)),
         stability=stability,
         standard_errors=errors,
-        note="\n".join(notes),
+        note="\n".join(show(line, LINE) for line in notes),
         n_layers=lattice.n_layers,
         scaling=model.scaling,
         remarks=(*remarks, *read_limits(processes, stability)),

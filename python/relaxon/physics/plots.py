@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..datasets.coordinates import Axis, Coordinates
+from ..text import show
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -50,6 +51,8 @@ COLOUR_PERCENTILE = 98.0
 # Between a line and its frame.
 LINE_MARGIN = 0.05
 NO_UNIT = "no unit"
+# Characters of a title or label.
+LABEL = 120
 _SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
@@ -292,5 +295,5 @@ def pretty_unit(unit: str) -> str:
 
 
 def escape(text: str) -> str:
-    """Text for matplotlib as it is: dollars would start a formula."""
-    return text.replace("$", r"\$")
+    """Text for matplotlib as it is, cut to what a label holds: dollars would start a formula."""
+    return show(text, LABEL).replace("$", r"\$")

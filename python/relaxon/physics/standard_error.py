@@ -29,6 +29,7 @@ from numpy.typing import NDArray
 from .._validate import check_instance, check_shape, read_array, refuse
 from ..model import Relaxation
 from ..operators import Dense
+from ..text import LINE, show
 from ..training.inputs import Inputs, known_inputs
 from ..training.losses import Distance, SquaredDistance
 from .lattice import cut_layers, first_layers, is_field, is_layered
@@ -125,7 +126,7 @@ class StandardErrors:
         lines += [f"the data do not determine {text}" for text in self.undetermined[:MOST_LINES]]
         if len(self.undetermined) > MOST_LINES:
             lines.append(f"... and {len(self.undetermined) - MOST_LINES} combinations more")
-        return "\n".join(lines)
+        return "\n".join(show(line, LINE) for line in lines)
 
 
 def why_no_standard_errors(model: Relaxation) -> str:

@@ -8,12 +8,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, fields, replace
 from typing import TYPE_CHECKING, Any
 
+from ..text import LINE, quote_cell, show
 from .numbers import format_measured, format_number
 from .remarks import number_remarks
 from .stability import format_percent
 
 if TYPE_CHECKING:
     from .explain import Explanation, Row
+
+# Characters of a cell.
+CELL = 100
 
 __all__ = ["align", "format_csv", "format_explanation", "readable_rows"]
 
@@ -39,7 +43,7 @@ def format_explanation(explanation: Explanation) -> str:
         texts, marks = number_remarks(explanation.remarks)
         marked = {p.name: marks.get((p.symbol, p.axes), "") for p in explanation.processes}
         lines = [align(_coefficient_lines(coefficients, marked))]
-        lines += [f"[{number}] {text}" for number, text in enumerate(texts, start=1)]
+        lines += [show(f"[{n}] {text}", LINE) for n, text in enumerate(texts, start=1)]
         parts.append("\n".join(lines))
     if explanation.stability is not None:
         numbers = [row for row in rows if row.bound is not None]
@@ -66,14 +70,19 @@ def readable_rows(explanation: Explanation) -> tuple[Row, ...]:
 
 
 def format_csv(rows: Iterable[Row]) -> str:
-    """Rows as comma-separated values, with a header; what a row does not have is empty."""
+    """Rows as comma-separated values, with a header; what a row does not have is empty.
+
+    A text that a spreadsheet would compute begins with an apostrophe.
+    """
     from .explain import Row
 
     text = io.StringIO()
     names = [field.name for field in fields(Row)]
     writer = csv.DictWriter(text, names, lineterminator="\n")
     writer.writeheader()
-    writer.writerows(asdict(row) for row in rows)
+    for row in rows:
+        cells = asdict(row).items()
+        writer.writerow({n: quote_cell(c) if isinstance(c, str) else c for n, c in cells})
     return text.getvalue()
 
 
@@ -117,6 +126,7 @@ def _stability_lines(rows: Sequence[Row]) -> list[list[str]]:
 
 def align(lines: list[list[str]]) -> str:
     """Columns of one width each, with a rule below the first line."""
+    lines = [[show(cell, CELL) for cell in line] for line in lines]
     widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
     texts = ["  ".join(c.ljust(w) for c, w in zip(line, widths, strict=True)) for line in lines]
     texts.insert(1, "  ".join("-" * width for width in widths))

@@ -18,6 +18,7 @@ from ..physics.numbers import format_measured, format_number
 from ..physics.plots import pretty_unit
 from ..physics.remarks import Remark, number_remarks
 from ..physics.stability import format_percent
+from ..text import LINE, show
 from .summary import physics_lines, value_at
 
 __all__ = ["render_page"]
@@ -109,7 +110,7 @@ class _Page:
     def share(self, *path: str | int) -> str:
         """A share at a place of the summary, in per cent."""
         value = self._value(*path)
-        return _data(value, path, html.escape(format_percent(value)))
+        return _data(value, path, _text(format_percent(value)))
 
     def _value(self, *path: str | int) -> Any:
         return value_at(self._summary, path)
@@ -120,7 +121,7 @@ class _Page:
         config = self._summary["config"]
         name, variable = PurePath(config["data"]).name, config.get("variable")
         text = f"Fit to {name}" if variable in (None, name) else f"Fit to {name}, {variable}"
-        return html.escape(text)
+        return _text(text)
 
     def lead(self) -> str:
         rows = {row["name"]: i for i, row in enumerate(self._summary["rows"])}
@@ -145,7 +146,7 @@ class _Page:
             dense = self.number("rows", i, "dense_parameters", form=",") if is_model else ""
             body.append(
                 [
-                    html.escape(row["name"]),
+                    _text(row["name"]),
                     self.number("rows", i, "parameters", form=","),
                     dense,
                     self.number("rows", i, "training_error", form=".4f"),
@@ -171,12 +172,12 @@ class _Page:
     def inputs(self) -> str:
         """Gaps in the inputs, and errors that were assumed."""
         lines = self._summary["inputs"]["lines"]
-        return "\n".join(f"<p>{html.escape(_sentence(line))}.</p>" for line in lines)
+        return "\n".join(f"<p>{_text(_sentence(line))}.</p>" for line in lines)
 
     def skill(self) -> str:
         """What is to be known before the physics is read."""
         text = self._summary["skill"]["text"]
-        return f"<p><strong>{html.escape(_sentence(text))}.</strong></p>" if text else ""
+        return f"<p><strong>{_text(_sentence(text))}.</strong></p>" if text else ""
 
     def physics(self) -> str:
         """What coefficients come down to, where there is more than one of a kind."""
@@ -192,7 +193,7 @@ class _Page:
         for line in lines:
             places = ("physics", *line.place), ("physics", *line.error_place)
             value, error = self.measured(*places)
-            label = html.escape(line.label) + _mark(marks.get((line.symbol, line.axes), ""))
+            label = _text(line.label) + _mark(marks.get((line.symbol, line.axes), ""))
             body.append([label, value, *([error] if has_errors else []), _unit(line.unit)])
         what = "Means over layers and medians over cells, where coefficients differ between these."
         return _table(head, body, what)
@@ -221,7 +222,7 @@ class _Page:
         parts.append(self._notes())
         parts.append(self._stability([(i, r) for i, r in rows if r["bound"] is not None]))
         note = self._summary["explanation"]["note"]
-        parts += [f"<p>{html.escape(_sentence(line))}.</p>" for line in note.splitlines()]
+        parts += [f"<p>{_text(_sentence(line))}.</p>" for line in note.splitlines()]
         parts.append(self._standard_errors())
         parts += [self._comparison(c) for c in range(len(self._summary["comparisons"]))]
         return "\n".join(part for part in parts if part)
@@ -245,7 +246,7 @@ class _Page:
         for i, row in rows:
             place = ("explanation", "table", i)
             value, error = self.measured((*place, "median"), (*place, "standard_error"))
-            line = [html.escape(row["process"]) + _mark(names.get(row["process"], ""))]
+            line = [_text(row["process"]) + _mark(names.get(row["process"], ""))]
             line += [self.number(*place, "layer", form="d")] if has_layers else []
             line += [value, *([error] if has_errors else [])]
             line += [self.number(*place, key) for _, key in columns]
@@ -268,7 +269,7 @@ class _Page:
     def _notes(self) -> str:
         """The notes themselves."""
         texts, _ = self._remarks()
-        items = (f"[{n}] {html.escape(text)}." for n, text in enumerate(texts, start=1))
+        items = (f"[{n}] {_text(text)}." for n, text in enumerate(texts, start=1))
         return "".join(f"<p>{item}</p>" for item in items)
 
     def _stability(self, rows: list[tuple[int, Any]]) -> str:
@@ -285,7 +286,7 @@ class _Page:
         head += [*(["5 %", "95 %"] if has_ranges else []), "bound", "cells over it"]
         body = []
         for i, row in rows:
-            line = [html.escape(row["process"])]
+            line = [_text(row["process"])]
             line += [self.number(*place, i, "layer", form="d")] if has_layers else []
             line.append(self.number(*place, i, "median"))
             if has_ranges:
@@ -299,7 +300,7 @@ class _Page:
         share = self.share("explanation", "stability", "share")
         text = f"<p>{share} of cells are over the explicit stability bounds."
         if stability["cures"]:
-            cures = "".join(f"<li>{html.escape(cure)}</li>" for cure in stability["cures"])
+            cures = "".join(f"<li>{_text(cure)}</li>" for cure in stability["cures"])
             text += f" The usual cures:</p><ul>{cures}</ul>"
         else:
             text += "</p>"
@@ -310,7 +311,7 @@ class _Page:
         if errors is None:
             return ""
         place = ("explanation", "standard_errors")
-        cluster = html.escape(errors["cluster"])
+        cluster = _text(errors["cluster"])
         hessian = "profiled" if errors["profiled"] else "Gauss-Newton"
         text = (
             f"<p>Standard errors come from the {hessian} Hessian and are clustered by {cluster} "
@@ -322,7 +323,7 @@ class _Page:
             f"{self.number(*place, 'newton_step', form='.2g')} standard errors.</p>"
         )
         if errors["undetermined"]:
-            items = "".join(f"<li>{html.escape(line)}</li>" for line in errors["undetermined"])
+            items = "".join(f"<li>{_text(line)}</li>" for line in errors["undetermined"])
             text += (
                 "<details><summary>Combinations of lattice values that the data do not determine"
                 f"</summary><ul>{items}</ul></details>"
@@ -340,12 +341,12 @@ class _Page:
                 value, error = self.measured((*at, "values", k), (*at, "standard_errors", k))
                 mark = "*" if row["text"] and k == row["farthest"] else ""
                 cells.append(f"{value} ± {error}{mark}" if error else f"{value}{mark}")
-            body.append([html.escape(row["process"]), *cells, _unit(row["unit"])])
+            body.append([_text(row["process"]), *cells, _unit(row["unit"])])
         caption = f"The same fit with another {comparison['kind']}, and standard errors."
         moved = (
             f"* {row['process']} {row['text']}" for row in comparison["coefficients"] if row["text"]
         )
-        lines = (f"<p>{html.escape(line)}.</p>" for line in (*moved, *comparison["notes"]))
+        lines = (f"<p>{_text(line)}.</p>" for line in (*moved, *comparison["notes"]))
         return _table(["process", *comparison["heads"], "unit"], body, caption) + "".join(lines)
 
     def depth_table(self) -> str:
@@ -359,7 +360,7 @@ class _Page:
 
     def fit(self) -> str:
         fit = self._summary["fit"]
-        text = f"{self.number('fit', 'steps', form=',')} steps; {html.escape(fit['message'])}."
+        text = f"{self.number('fit', 'steps', form=',')} steps; {_text(fit['message'])}."
         if fit["validation_error"] is not None:
             error = self.number("fit", "validation_error", form=".4f")
             text += f" The error on the validation pairs, which chose the model, is {error}."
@@ -370,20 +371,23 @@ class _Page:
         for name, value in self._summary["config"].items():
             if isinstance(value, bool) or value is None or not isinstance(value, int | float):
                 words = {None: "none", True: "yes", False: "no"}
-                text = html.escape(words[value] if value in (None, True, False) else str(value))
+                text = _text(words[value] if value in (None, True, False) else str(value))
             else:
                 text = self.number("config", name, form="g" if isinstance(value, float) else "d")
-            items.append(
-                f"<div><dt>{html.escape(name.replace('_', ' '))}</dt><dd>{text}</dd></div>"
-            )
+            items.append(f"<div><dt>{_text(name.replace('_', ' '))}</dt><dd>{text}</dd></div>")
         return "\n".join(items)
 
     def commands(self) -> str:
-        return html.escape("\n".join(self._summary["commands"]))
+        return "\n".join(_text(command, None) for command in self._summary["commands"])
 
     def versions(self) -> str:
         versions = {"relaxon": self._summary["version"], **self._summary["versions"]}
-        return ", ".join(html.escape(f"{name} {number}") for name, number in versions.items())
+        return ", ".join(_text(f"{name} {number}") for name, number in versions.items())
+
+
+def _text(text: str, most: int | None = LINE) -> str:
+    """Text of the summary as HTML."""
+    return html.escape(show(text, most))
 
 
 def _number(value: Any, path: Place, text: str) -> str:
@@ -406,7 +410,7 @@ def _data(value: Any, path: Place, text: str) -> str:
 
 
 def _unit(unit: str) -> str:
-    return "" if unit == "1" else html.escape(pretty_unit(unit))
+    return "" if unit == "1" else _text(pretty_unit(unit))
 
 
 def _sentence(text: str) -> str:
@@ -421,7 +425,7 @@ def _table(
     is_long: bool = False,
 ) -> str:
     """A table whose first column names the row; cells are HTML already."""
-    lines = ["<tr>" + "".join(f'<th scope="col">{html.escape(c)}</th>' for c in head) + "</tr>"]
+    lines = ["<tr>" + "".join(f'<th scope="col">{_text(c)}</th>' for c in head) + "</tr>"]
     for i, row in enumerate(body):
         cells = f'<th scope="row">{row[0]}</th>' + "".join(f"<td>{cell}</td>" for cell in row[1:])
         lines.append(f'<tr class="strong">{cells}</tr>' if i == strong else f"<tr>{cells}</tr>")
@@ -438,13 +442,13 @@ def _figure(content: bytes | str | None, alternative: str, caption: str) -> str:
     if content is None:
         return ""
     if isinstance(content, str):
-        return f"<p>{html.escape(alternative)}: could not be drawn ({html.escape(content)}).</p>"
+        return f"<p>{_text(alternative)}: could not be drawn ({_text(content)}).</p>"
     code = base64.b64encode(content).decode()
     # The header of a PNG file tells its size; letters are as large as in the text.
     width, height = (int.from_bytes(content[i : i + 4], "big") for i in (16, 20))
     size = f'width="{width * 10 // 13}" height="{height * 10 // 13}"'
     return (
-        f'<figure><img alt="{html.escape(alternative)}" {size} '
+        f'<figure><img alt="{_text(alternative)}" {size} '
         f'src="data:image/png;base64,{code}">'
-        f"<figcaption>{html.escape(caption)}</figcaption></figure>"
+        f"<figcaption>{_text(caption)}</figcaption></figure>"
     )

@@ -42,8 +42,9 @@ def summary_of(experiment: Experiment, result: Result) -> dict[str, Any]:
     split = experiment.split
     validation = split.validation
     members = getattr(experiment.data, "members", None)
+    error = result.validation_error
     return {
-        "rows": [asdict(row) for row in result.rows],
+        "rows": [_plain(asdict(row)) for row in result.rows],
         "skill": {
             "better_baselines": [row.name for row in result.better_baselines],
             "text": skill_text(experiment, result),
@@ -55,11 +56,11 @@ def summary_of(experiment: Experiment, result: Result) -> dict[str, Any]:
             "status": fitted.status.name.lower(),
             "message": fitted.message,
             "steps": len(fitted.history.loss),
-            "validation_error": result.validation_error,
+            "validation_error": None if error is None else _finite(error),
         },
         "inputs": _inputs(experiment, result),
         "quantity": split.quantity,
-        "depth_profile": list(result.depth_profile),
+        "depth_profile": [_finite(error) for error in result.depth_profile],
         "samples": {
             "training": len(split.training),
             "validation": 0 if validation is None else len(validation),

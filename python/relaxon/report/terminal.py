@@ -8,6 +8,7 @@ from ..forecasting.experiment import Experiment, Result
 from ..physics.explain import Explanation
 from ..physics.numbers import format_measured
 from ..physics.remarks import number_remarks
+from ..text import LINE, show
 from .summary import physics_lines, physics_of, skill_text, value_at
 
 __all__ = ["print_result"]
@@ -59,7 +60,7 @@ def print_result(experiment: Experiment, result: Result) -> None:
     known = fitted.inputs.describe(*(() if scaling is None else (scaling.scale, scaling.unit)))
     for text in (*known, skill_text(experiment, result)):
         if text:
-            print(f"\n{text}")
+            print(f"\n{show(text, LINE)}")
     print("\n" + _physics_text(result.explanation))
     for comparison in result.comparisons:
         print(f"\n{comparison}")
@@ -101,7 +102,8 @@ def _physics_text(explanation: Explanation) -> str:
             if not is_zero:
                 label, number = "damping" if value < 0.0 else "growth", number.removeprefix("-")
         text = f"{number}{unit}{direction}" + (f", standard error {error}" if error else "")
-        entries.append((label, f"{text} {marks.get((line.symbol, line.axes), '')}".rstrip()))
+        mark = marks.get((line.symbol, line.axes), "")
+        entries.append((show(label), f"{show(text)} {mark}".rstrip()))
     width = max(len(label) for label, _ in entries)
     lines = ["learned physics:", *(f"  {label:<{width}}  {text}" for label, text in entries)]
-    return "\n".join([*lines, *(f"  [{n}] {text}" for n, text in enumerate(texts, start=1))])
+    return "\n".join([*lines, *(show(f"  [{n}] {text}", LINE) for n, text in enumerate(texts, 1))])
