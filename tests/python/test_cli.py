@@ -427,6 +427,7 @@ def test_divergence_is_one_line(tmp_path: Path) -> None:
         (["fit", "sst", "--out", "OUT", "--rate", "0"], "rate"),
         (["fit", "sst", "--out", "OUT", "--memory", "lots"], "memory"),
         (["fit", "sst", "--out", "OUT", "--memory", "1 KiB"], "memory"),
+        (["fit", "sst", "--out", "", "--steps", "1"], "'--out': expected a path to write to"),
         (["fit", "sst", "--out", "OUT", "--threads", "0"], "threads"),
         (["fit", "sst", "--out", "OUT", "--dtype", "float16"], "dtype"),
         (["fit", "sst", "--out", "OUT", "--dtype", "1,,2"], "dtype"),

@@ -178,3 +178,9 @@ def test_dates_of_an_archive_that_do_not_fit_are_one_line(
     assert cli.main(["predict", files[0], files[1], "--out", files[2]]) == 0
     with np.load(files[2]) as written:
         assert str(written["time"][-1]).startswith("2262-04-12")
+
+
+def test_units_finer_than_any_calendar_are_refused() -> None:
+    times = np.arange(12).astype("M8[as]")
+    with pytest.raises(TypeError, match=r"'time': expected dates in nanoseconds.*datetime64\[as\]"):
+        TimeAxis.read("time", times, {})

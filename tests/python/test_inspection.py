@@ -194,7 +194,7 @@ LINES: dict[str, tuple[Callable[[], Any], list[str], str]] = {
 }
 
 
-def show_plan(names: tuple[str, ...], out: Path, options: Options) -> int:
+def show_plan(names: tuple[str, ...], out: Path, options: Options, *ways: bool) -> int:
     """In place of a fit: what it would do."""
     source = Source(names, options.variable, options.select)
     with warnings.catch_warnings():

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 import relaxon as rx
+from relaxon._validate import check_memory
 
 OPTIMIZERS: dict[str, Any] = {
     "fixed": rx.SteepestDescent(rate=1e-3),
@@ -130,3 +131,7 @@ def test_unknown_inputs_take_what_the_plan_tells(dtype: str) -> None:
 def test_plans_know_what_is_done_with_inputs() -> None:
     with pytest.raises(ValueError, match=r"'inputs'.*'estimate'.*got 'guess'"):
         rx.plan(problem(7, "float64")[0], inputs="guess")
+
+
+def test_memory_without_end_is_no_limit() -> None:
+    assert check_memory("1" * 5000) == check_memory(10**30) == 2**62
