@@ -151,7 +151,7 @@ def test_the_option_may_be_repeated(monkeypatch: pytest.MonkeyPatch, tmp_path: P
     pytest.importorskip("typer")
     given: list[Options] = []
 
-    def remember(names: tuple[str, ...], out: Path, options: Options) -> int:
+    def remember(names: tuple[str, ...], out: Path, options: Options, *ways: bool) -> int:
         given.append(options)
         return 0
 
