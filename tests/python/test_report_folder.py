@@ -226,7 +226,7 @@ def test_ctrl_c_after_the_last_step_loses_no_fit(
     interrupted: Case, data: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     state = interrupted.out / "unfinished" / "fit.checkpoint"
-    assert commands.explain(state, None) == 0
+    assert commands.explain(str(state), None) == 0
     before = state.read_bytes()
     line = line_of(interrupted, capsys)
     assert "--resume" in line
@@ -259,7 +259,7 @@ def test_an_interrupted_fit_is_published_and_continued(
     assert "the best model so far was kept; the same command with --resume continues" in line
     assert {path.name for path in case.out.iterdir()} == {*FILES, "unfinished"}
     assert is_whole(case.out)
-    assert commands.explain(case.out / MODEL, None) == 0
+    assert commands.explain(str(case.out / MODEL), None) == 0
     before = case.results()
     assert "unfinished" in line_of(case, capsys)
     assert case("resume") == 0
@@ -340,16 +340,16 @@ def test_a_mixed_folder_is_named(
     case: Case, name: str, how: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert case() == 0
-    assert commands.explain(case.out / MODEL, None) == 0
+    assert commands.explain(str(case.out / MODEL), None) == 0
     if how == "missing":
         (case.out / name).unlink()
     else:
         (case.out / name).write_bytes(b"of another run")
     forecast = case.out.parent / "forecast.npz"
     with pytest.raises(Failure, match=re.escape(name)):
-        commands.explain(case.out / MODEL, None)
+        commands.explain(str(case.out / MODEL), None)
     with pytest.raises(Failure, match=re.escape(name)):
-        commands.predict(case.out / MODEL, (case.data,), forecast, None, (), ())
+        commands.predict(str(case.out / MODEL), (case.data,), forecast, None, (), ())
     assert not forecast.exists()
 
 
@@ -358,7 +358,7 @@ def test_what_lies_beside_a_report_is_none_of_its_files(case: Case) -> None:
     (case.out / "history.csv").write_text("edited")
     copy = case.out / "kept.safetensors"
     copy.write_bytes((case.out / MODEL).read_bytes())
-    assert commands.explain(copy, None) == 0
+    assert commands.explain(str(copy), None) == 0
 
 
 def test_a_fit_that_has_diverged_is_kept_and_replaced(
@@ -369,7 +369,7 @@ def test_a_fit_that_has_diverged_is_kept_and_replaced(
     line = line_of(case, capsys, code=1)
     checkpoint = case.out / "unfinished" / "fit.checkpoint"
     assert f"kept in {checkpoint}" in line
-    assert commands.explain(checkpoint, None) == 0
+    assert commands.explain(str(checkpoint), None) == 0
     # The same once more ends the same, whatever is asked for; others take its place.
     assert "diverged" in line_of(case, capsys, "resume", code=1)
     assert "diverged" in line_of(case, capsys, code=1)
@@ -494,9 +494,9 @@ def test_explanations_are_never_mixed(case: Case, monkeypatch: pytest.MonkeyPatc
     model, old, new = case.out / MODEL, case.out / "old", case.out / "new"
     monkeypatch.setattr(plots, "try_png", lambda name, draw: b"figure")
     for folder in (old, new):
-        assert commands.explain(model, folder) == 0
+        assert commands.explain(str(model), folder) == 0
         assert {path.name for path in folder.iterdir()} == set(names)
-    n_calls = len(dying.list_calls(lambda: commands.explain(model, new)))
+    n_calls = len(dying.list_calls(lambda: commands.explain(str(model), new)))
     seen = set()
     for number in range(1, n_calls + 1):
         for name in names:
@@ -508,7 +508,7 @@ def test_explanations_are_never_mixed(case: Case, monkeypatch: pytest.MonkeyPatc
             return call()
 
         with dying.counted(refuse), contextlib.suppress(Failure):
-            commands.explain(model, old)
+            commands.explain(str(model), old)
         found = tuple(
             None
             if not (old / name).exists()
