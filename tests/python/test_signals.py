@@ -109,6 +109,11 @@ JOB = """
         with commands._bad_input():
             turn_into_another()
 
+    def turn_into_a_figure_less():
+        from relaxon.physics.plots import try_png
+        try_png("loss", turn_into_another)
+        return 0
+
     def drop():
         try:
             send()
@@ -164,6 +169,7 @@ JOB = """
         ("send", 143, INTERRUPTED),
         ("turn_into_another", 143, INTERRUPTED),
         ("turn_into_a_failure", 143, INTERRUPTED),
+        ("turn_into_a_figure_less", 143, INTERRUPTED),
         ("drop", 143, INTERRUPTED),
         ("drop_in_a_callback", 143, INTERRUPTED),
         ("drop_in_a_finalizer", 143, INTERRUPTED),

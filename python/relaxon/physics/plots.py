@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .. import signals
 from ..datasets.coordinates import Axis, Coordinates
 from ..text import show
 
@@ -114,6 +115,8 @@ def try_png(name: str, draw: Callable[[], Figure]) -> bytes | str:
     try:
         return encode_png(draw())
     except Exception as error:
+        # Of an interruption matplotlib may have made another exception.
+        signals.check()
         reason = " ".join(f"{type(error).__name__}: {error}".split())
         warnings.warn(
             f"the figure '{name}' could not be drawn: {reason}", UserWarning, stacklevel=2
