@@ -131,13 +131,11 @@ def _ending(run: Run, error: BaseException) -> Failure | None:
         return Failure(f"{error}; the model before it is kept in {kept}", code=1)
     if isinstance(error, TypeError | ValueError | ImportError):
         message = _for_files(str(error))
-        if not run.is_new:
+        # What is refused before anything is trained leaves none.
+        if run.has_checkpoint:
             message = message.replace("argument 'checkpoint'", "argument '--resume'")
             message = message.replace(", or give another path", "")
             message += f"; --restart discards what {run.folder} holds"
-        else:
-            # Refused before anything was trained.
-            run.discard()
         return Failure(message)
     return None
 

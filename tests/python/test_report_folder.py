@@ -239,6 +239,20 @@ def test_ctrl_c_after_the_last_step_loses_no_fit(
     assert {path.name for path in interrupted.out.iterdir()} == set(FILES)
 
 
+def test_no_error_after_the_training_costs_the_fit(
+    case: Case, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(self: Experiment, fitted: Fit) -> Explanation:
+        raise np.linalg.LinAlgError("a Hessian of no use")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Experiment, "_explain", fail)
+        line = line_of(case, capsys)
+    assert "a Hessian of no use; --restart discards" in line
+    assert commands.explain(str(case.out / "unfinished" / "fit.checkpoint"), None) == 0
+    assert case("resume") == 0
+
+
 def test_an_interrupted_fit_is_published_and_continued(
     case: Case, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -58,8 +58,6 @@ class Run:
         The report folder.
     record : dict
         What ``run.json`` holds.
-    is_new : bool
-        Whether nothing had been trained before.
     is_finished : bool
         Whether there is nothing left to do.
     published : list of str
@@ -68,7 +66,6 @@ class Run:
 
     out: Path
     record: dict[str, Any]
-    is_new: bool = False
     is_finished: bool = False
     published: list[str] = dataclasses.field(default_factory=list)
 
@@ -76,6 +73,11 @@ class Run:
     def folder(self) -> Path:
         """Where its state stands."""
         return self.out / UNFINISHED
+
+    @property
+    def has_checkpoint(self) -> bool:
+        """Whether training has begun."""
+        return _has_checkpoint(self.folder)
 
     def diverge(self, message: str) -> None:
         """Write down that the fit has ended without a result."""
@@ -192,7 +194,6 @@ def open_run(out: Path, run: Mapping[str, Any], resume: bool, restart: bool) -> 
         discard_prepared(out)
         _write_record(folder, found.record)
         sync_folder(out)
-        found.is_new = not _has_checkpoint(folder)
         try:
             yield found
         finally:
