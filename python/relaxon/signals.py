@@ -8,8 +8,6 @@ pending until somebody says that the job has ended as it asks.
 Only the command line installs this: the library leaves the handlers of its caller alone.
 """
 
-from __future__ import annotations
-
 import os
 import signal
 import sys
@@ -96,7 +94,7 @@ def exit_code() -> int:
     return 128 + (_state.first or signal.SIGINT)
 
 
-def leave() -> NoReturn:
+def leave() -> "NoReturn":
     """End the process with one line and the exit code of the first signal."""
     _state.is_leaving = True
     try:
@@ -115,7 +113,7 @@ def finish() -> None:
         signal.signal(number, signal.SIG_IGN)
 
 
-def _handle(number: int, frame: FrameType | None) -> None:
+def _handle(number: int, frame: "FrameType | None") -> None:
     if _state.is_leaving:
         os._exit(exit_code())
     _state.first = _state.first or number
@@ -126,7 +124,7 @@ def _handle(number: int, frame: FrameType | None) -> None:
 
 
 def _end_uncaught(
-    kind: type[BaseException], error: BaseException, trace: TracebackType | None
+    kind: type[BaseException], error: BaseException, trace: "TracebackType | None"
 ) -> None:
     """The exception hook, for signals after the program's own last handler."""
     if _state.is_pending:
@@ -134,7 +132,7 @@ def _end_uncaught(
     sys.__excepthook__(kind, error, trace)
 
 
-def _raise_again(unraisable: sys.UnraisableHookArgs) -> None:
+def _raise_again(unraisable: "sys.UnraisableHookArgs") -> None:
     """The hook for exceptions in finalizers and callbacks, out of which nothing can be raised."""
     if not _state.is_pending:
         sys.__unraisablehook__(unraisable)

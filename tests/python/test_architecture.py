@@ -141,6 +141,7 @@ PYTHON_LAYERS = [
     # The public names: nothing looks into it but the package itself.
     {"_catalogue"},
     {"commands"},
+    {"grammar"},
     {"cli"},
 ]
 

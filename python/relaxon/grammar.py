@@ -1,0 +1,342 @@
+"""The grammar of the command line: its commands and options, and what its help says of them."""
+
+# No `from __future__ import annotations`: typer reads the annotations of functions made inside
+# make_app, where the names in them are local.
+
+from collections.abc import Callable
+from dataclasses import fields
+from typing import TYPE_CHECKING, Annotated
+
+from . import commands
+from .forecasting.settings import (
+    DEFAULTS,
+    LOCAL_PATIENCE,
+    LOCAL_SMOOTHNESS,
+    OPERATORS,
+    OPTIMIZERS,
+    Settings,
+)
+
+if TYPE_CHECKING:
+    from typer import Typer
+
+__all__ = ["make_app"]
+
+
+def make_app() -> "Typer":
+    """The grammar of the command line.
+
+    Commands return their job and do not do it: typer has its own ideas about Ctrl-C.
+
+    Returns
+    -------
+    typer.Typer
+        Commands that return a function without parameters, which returns an exit code.
+    """
+    import typer
+    from typer import Option
+
+    def default(name: str) -> str:
+        # None is what typer sees: whether an option was given is for Options to know.
+        return f"[default: {DEFAULTS[name]}]"
+
+    missing_option = Option(
+        help="A value that stands for gaps, as -999; once for each. [default: those that the "
+        "file declares]"
+    )
+    select_option = Option(
+        metavar="NAME=VALUE",
+        help="One entry of an axis that is neither time nor space, or a part of space, as "
+        "level=850; once for each axis.",
+    )
+    app = typer.Typer(
+        help="Relaxation networks: train them, and read their weights as physics.",
+        add_completion=False,
+        rich_markup_mode=None,
+        pretty_exceptions_enable=False,
+    )
+
+    @app.command("fit")
+    def fit_command(
+        data: Annotated[
+            list[str],
+            typer.Argument(
+                metavar="DATA",
+                help="What to fit: 'sst', the sea-surface temperature shipped with relaxon; a .npz "
+                "file with arrays x and y (and weights); or files that xarray opens, several or a "
+                "pattern such as 'data_*.nc', joined along time.",
+            ),
+        ],
+        out: Annotated[
+            str,
+            Option(help="Folder for model, summary, history and figures; made if missing."),
+        ],
+        variable: Annotated[
+            str | None, Option(help="Variable of the file. [default: the only one]")
+        ] = Settings.variable,
+        select: Annotated[list[str] | None, select_option] = None,
+        missing: Annotated[list[float] | None, missing_option] = None,
+        lead: Annotated[
+            int | None, Option(help=f"Steps of time ahead. {default('lead')}")
+        ] = Settings.lead,
+        anomaly: Annotated[
+            str | None,
+            Option(
+                help="Climatology to remove: month, hour, mean (one for each cell), or none (one "
+                "for all cells). [default: month for sst, mean where it holds most of the "
+                "variance, else none]"
+            ),
+        ] = Settings.anomaly,
+        spacing: Annotated[
+            str | None,
+            Option(
+                help="Of the cells of a .npz file: one length for all axes, or one for each, "
+                "separated by commas, with units as in '5 km'. [default: lattice units]"
+            ),
+        ] = Settings.spacing,
+        time_step: Annotated[
+            str | None,
+            Option(help="From x to y of a .npz file, with its unit, as in '3 h'. [default: 1]"),
+        ] = Settings.time_step,
+        holdout: Annotated[
+            float, Option(help="Share of the times, the last ones, kept for testing.")
+        ] = Settings.holdout,
+        weights: Annotated[
+            str | None,
+            Option(
+                help="area: losses and errors count cells by their area on the sphere. "
+                "[default: all alike]"
+            ),
+        ] = Settings.weights,
+        operator: Annotated[
+            str, Option(help=f"{', '.join(OPERATORS)}; moments and banded in one dimension.")
+        ] = Settings.operator,
+        order: Annotated[
+            int | None, Option(help=f"Highest moment of --operator moments. {default('order')}")
+        ] = Settings.order,
+        radius: Annotated[
+            int | None, Option(help=f"Stencil radius of --operator banded. {default('radius')}")
+        ] = Settings.radius,
+        space: Annotated[
+            str | None,
+            Option(help=f"homogeneous or local coefficients; not with dense. {default('space')}"),
+        ] = Settings.space,
+        time: Annotated[
+            str, Option(help="constant: one set of coefficients; layered: one per layer.")
+        ] = Settings.time,
+        scheme: Annotated[
+            str | None,
+            Option(help=f"Of --operator adr: central, upwind or lax-wendroff. {default('scheme')}"),
+        ] = Settings.scheme,
+        depth: Annotated[int, Option(help="Number of layers.")] = Settings.depth,
+        omega: Annotated[float, Option(help="Relaxation rate.")] = Settings.omega,
+        activation: Annotated[
+            str, Option(help="identity, tanh, logistic, relu, ...")
+        ] = Settings.activation,
+        bias: Annotated[
+            str | None, Option(help="homogeneous or local. [default: no bias]")
+        ] = Settings.bias,
+        boundary: Annotated[
+            str | None,
+            Option(
+                help="Conditions, one per axis of space, separated by commas: periodic, neumann, a "
+                "number (a fixed value in the unit of the data, with --anomaly none), or low:high. "
+                "[default: periodic along a longitude that goes all the way round, else neumann]"
+            ),
+        ] = Settings.boundary,
+        mask_boundary: Annotated[
+            str | None,
+            Option(
+                help="What masked cells show to the others: neumann (no flux) or a number, as for "
+                "--boundary. "
+                f"{default('mask_boundary')}"
+            ),
+        ] = Settings.mask_boundary,
+        beta: Annotated[float, Option(help="Strength of the soft normalisation.")] = Settings.beta,
+        trainable_omega: Annotated[
+            bool, Option("--trainable-omega", help="Train the relaxation rate, too.")
+        ] = Settings.trainable_omega,
+        bounds: Annotated[
+            list[str] | None,
+            Option(
+                help="Bounds of coefficients in their printed units, as 'D>=0', "
+                "'U[longitude]<=0.1' or '-0.5<=R<=0'; repeated, or separated by commas. D is its "
+                "diagonal, the rate R negative for damping. [default: none]"
+            ),
+        ] = None,
+        optimizer: Annotated[
+            str | None,
+            Option(
+                help=f"{', '.join(OPTIMIZERS)}. [default: lbfgs with --inputs fill or estimate, "
+                "else barzilai-borwein]"
+            ),
+        ] = Settings.optimizer,
+        rate: Annotated[
+            float | None,
+            Option(help=f"First (or fixed) step length; lbfgs has none. {default('rate')}"),
+        ] = Settings.rate,
+        steps: Annotated[int, Option(help="Largest number of descent steps.")] = Settings.steps,
+        patience: Annotated[
+            int | None,
+            Option(
+                help="Stop after so many steps without a better validation loss; 0: never, and "
+                f"train on all training times. [default: {LOCAL_PATIENCE} with --space local, "
+                "else 0]"
+            ),
+        ] = Settings.patience,
+        validation: Annotated[
+            float | None,
+            Option(
+                help=f"Share of the training times that --patience watches. {default('validation')}"
+            ),
+        ] = Settings.validation,
+        smoothness: Annotated[
+            float | None,
+            Option(
+                help="Strength of the smoothness penalty. "
+                f"[default: {LOCAL_SMOOTHNESS:g} with --space local, else 0]"
+            ),
+        ] = Settings.smoothness,
+        check_leads: Annotated[
+            str | None,
+            Option(
+                help="Leads, as in 1,3,5: the same fit at each, depth in proportion; coefficients "
+                "that move with the lead are marked."
+            ),
+        ] = Settings.check_leads,
+        check_depth: Annotated[
+            bool,
+            Option(
+                "--check-depth",
+                help="The same fit with twice the layers and half of omega; coefficients that move "
+                "are marked.",
+            ),
+        ] = Settings.check_depth,
+        memory: Annotated[
+            str | None, Option(help="Memory for a gradient, as '512 MiB'. [default: no limit]")
+        ] = Settings.memory,
+        threads: Annotated[
+            int | None, Option(help="Number of threads. [default: all allowed]")
+        ] = Settings.threads,
+        dtype: Annotated[str, Option(help="float64 or float32.")] = Settings.dtype,
+        seed: Annotated[int, Option(help="Seed of the initial values.")] = Settings.seed,
+        inputs: Annotated[
+            str,
+            Option(
+                help="Gaps and errors of the inputs: drop (targets near a gap do not count), given "
+                "(gaps are refused), fill (gaps are unknowns), estimate (all inputs are unknowns)."
+            ),
+        ] = Settings.inputs,
+        input_error: Annotated[
+            float | None,
+            Option(
+                help="Standard deviation of the errors of the inputs, in the unit of the data; "
+                "--inputs estimate needs it."
+            ),
+        ] = Settings.input_error,
+        target_error: Annotated[
+            float | None,
+            Option(
+                help="Standard deviation of the targets' errors and of what the equation leaves "
+                "out, in the unit of the data, with --inputs fill or estimate. [default: from the "
+                "residuals]"
+            ),
+        ] = Settings.target_error,
+        resume: Annotated[
+            bool,
+            Option(
+                "--resume",
+                help="Continue what a run that was interrupted or killed has left in the folder, "
+                "training or report; with nothing there, begin.",
+            ),
+        ] = False,
+        restart: Annotated[
+            bool, Option("--restart", help="Discard what such a run has left, and begin anew.")
+        ] = False,
+    ) -> Callable[[], int]:
+        """Train a model, compare it with persistence on held-out times, and read its physics."""
+        given = {
+            **locals(),
+            "select": tuple(select or ()),
+            "missing": tuple(missing or ()),
+            "bounds": ",".join(bounds) if bounds else None,
+        }
+        settings = {field.name: given[field.name] for field in fields(Settings)}
+
+        def job() -> int:
+            from .forecasting.options import Options
+
+            folder = commands.output_path(out)
+            return commands.fit(tuple(data), folder, Options(**settings), resume, restart)
+
+        return job
+
+    @app.command("inspect")
+    def inspect_command(
+        data: Annotated[list[str], typer.Argument(metavar="DATA", help="As for fit.")],
+        variable: Annotated[
+            str | None, Option(help="Variable of the file. [default: the first field of it]")
+        ] = None,
+        select: Annotated[list[str] | None, select_option] = None,
+        missing: Annotated[list[float] | None, missing_option] = None,
+    ) -> Callable[[], int]:
+        """Show what fit would take from data, what it would refuse, and options for it."""
+        return lambda: commands.inspect(
+            tuple(data), variable, tuple(select or ()), tuple(missing or ())
+        )
+
+    @app.command("predict")
+    def predict_command(
+        model: Annotated[str, typer.Argument(metavar="MODEL", help="A model file.")],
+        data: Annotated[
+            list[str],
+            typer.Argument(
+                metavar="DATA", help="As for fit; of a .npz file x (and time, if any) is read."
+            ),
+        ],
+        out: Annotated[
+            str,
+            Option(help="File for the forecast: .npz (array y) or .nc."),
+        ],
+        variable: Annotated[
+            str | None, Option(help="Variable of the file. [default: that of the fit]")
+        ] = None,
+        select: Annotated[
+            list[str] | None,
+            Option(
+                metavar="NAME=VALUE",
+                help="One entry of an axis, as for fit. [default: as in the fit]",
+            ),
+        ] = None,
+        missing: Annotated[
+            list[float] | None,
+            Option(help="A value that stands for gaps, beside those of the fit; once for each."),
+        ] = None,
+    ) -> Callable[[], int]:
+        """Apply a model to data; scaling and climatology of the fit are undone and redone."""
+        return lambda: commands.predict(
+            model,
+            tuple(data),
+            commands.output_path(out),
+            variable,
+            tuple(select or ()),
+            tuple(missing or ()),
+        )
+
+    @app.command("explain")
+    def explain_command(
+        model: Annotated[str, typer.Argument(metavar="MODEL", help="A model file.")],
+        out: Annotated[
+            str | None,
+            Option(help="Folder for explanation.csv and explanation.png; made if missing."),
+        ] = None,
+    ) -> Callable[[], int]:
+        """Read the physics of a saved model: coefficients in their units, stability, maps."""
+        return lambda: commands.explain(model, None if out is None else commands.output_path(out))
+
+    @app.command("info")
+    def info_command() -> Callable[[], int]:
+        """Show version, compiler, ISA level, threads and the optional packages found."""
+        return commands.info
+
+    return app
