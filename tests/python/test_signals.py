@@ -62,14 +62,14 @@ def run(script: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def moments(*arguments: str) -> list[int]:
+def moments(n: int, *arguments: str) -> list[int]:
     """Some moments of a run, the first and the last among them."""
     n_seen = int(run(SENDER, str(int(signal.SIGINT)), "0", *arguments).stdout.split()[-1])
-    return [1 + i * (n_seen - 1) // 9 for i in range(10)]
+    return [1 + i * (n_seen - 1) // (n - 1) for i in range(n)]
 
 
 def test_a_signal_during_start_up_is_one_line() -> None:
-    for i, moment in enumerate(moments("inspect", "sst")):
+    for i, moment in enumerate(moments(12, "inspect", "sst")):
         number = SIGNALS[i % len(SIGNALS)]
         done = run(SENDER, str(int(number)), str(moment), "inspect", "sst")
         assert done.returncode == 128 + number, (moment, done.stderr)
@@ -78,7 +78,7 @@ def test_a_signal_during_start_up_is_one_line() -> None:
 
 def test_a_signal_during_a_fit_is_one_line(tmp_path: Path) -> None:
     fit = ["fit", "sst", "--steps", "2", "--out"]
-    for i, moment in enumerate(moments(*fit, str(tmp_path / "whole"))):
+    for i, moment in enumerate(moments(6, *fit, str(tmp_path / "whole"))):
         number = SIGNALS[i % len(SIGNALS)]
         out = tmp_path / str(moment)
         done = run(SENDER, str(int(number)), str(moment), *fit, str(out))
