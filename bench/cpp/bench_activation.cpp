@@ -2,8 +2,8 @@
 // (float64) and 0.35 ns (float32) per element, scaled by the processor's multiply-add rate.
 #include <string>
 
-#include "relaxon/activation.hpp"
-#include "relaxon/operators/stencil.hpp"
+#include "relaxon/operators/stencil/kernels.hpp"
+#include "relaxon/pointwise/activation.hpp"
 #include "report.hpp"
 
 namespace relaxon::bench {

@@ -3,7 +3,7 @@
 #include <algorithm>
 
 #include "cases.hpp"
-#include "relaxon/operators/dense.hpp"
+#include "relaxon/operators/dense/products.hpp"
 #include "report.hpp"
 
 namespace relaxon::bench {

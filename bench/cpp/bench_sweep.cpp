@@ -5,7 +5,7 @@
 #include <string>
 
 #include "cases.hpp"
-#include "relaxon/network.hpp"
+#include "relaxon/network/network.hpp"
 #include "report.hpp"
 
 namespace relaxon::bench {

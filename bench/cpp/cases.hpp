@@ -6,8 +6,8 @@
 #include <random>
 #include <vector>
 
-#include "relaxon/layer.hpp"
-#include "relaxon/operators/adr.hpp"
+#include "relaxon/operators/stencil/adr.hpp"
+#include "relaxon/sweeps/stencil/layer.hpp"
 
 namespace relaxon::bench {
 

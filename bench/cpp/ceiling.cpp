@@ -6,9 +6,9 @@
 #include <map>
 #include <vector>
 
-#include "relaxon/activation.hpp"
-#include "relaxon/operators/stencil.hpp"
-#include "relaxon/simd.hpp"
+#include "relaxon/base/simd.hpp"
+#include "relaxon/operators/stencil/kernels.hpp"
+#include "relaxon/pointwise/activation.hpp"
 
 namespace relaxon::bench {
 

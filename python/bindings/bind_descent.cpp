@@ -4,7 +4,7 @@
 #include "bound_network.hpp"
 #include "descent_state.hpp"
 #include "interrupt.hpp"
-#include "relaxon/descent.hpp"
+#include "relaxon/training/descent.hpp"
 
 namespace relaxon::python {
 

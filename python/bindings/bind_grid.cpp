@@ -6,9 +6,9 @@
 #include "array_cast.hpp"
 #include "bind.hpp"
 #include "interrupt.hpp"
-#include "relaxon/activation.hpp"
-#include "relaxon/finite.hpp"
-#include "relaxon/grid.hpp"
+#include "relaxon/base/finite.hpp"
+#include "relaxon/domain/grid.hpp"
+#include "relaxon/pointwise/activation.hpp"
 
 namespace relaxon::python {
 

@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "array_cast.hpp"
-#include "relaxon/descent.hpp"
+#include "relaxon/training/descent.hpp"
 
 namespace relaxon::python {
 

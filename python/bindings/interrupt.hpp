@@ -15,7 +15,7 @@
 #include <cxxabi.h>
 #endif
 
-#include "relaxon/parallel.hpp"
+#include "relaxon/base/parallel.hpp"
 
 namespace relaxon::python {
 

@@ -1,7 +1,7 @@
 #include <pybind11/pybind11.h>
 
 #include "bind.hpp"
-#include "relaxon/error.hpp"
+#include "relaxon/base/error.hpp"
 
 PYBIND11_MODULE(RELAXON_MODULE_NAME, module, pybind11::mod_gil_not_used()) {
     using namespace relaxon;

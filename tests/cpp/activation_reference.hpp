@@ -5,7 +5,7 @@
 #include <cmath>
 #include <limits>
 
-#include "relaxon/activation.hpp"
+#include "relaxon/pointwise/activation.hpp"
 
 namespace relaxon {
 

@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-#include "relaxon/layout.hpp"
+#include "relaxon/domain/layout.hpp"
 
 namespace relaxon {
 

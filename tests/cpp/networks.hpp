@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "grids.hpp"
-#include "relaxon/network.hpp"
+#include "relaxon/network/network.hpp"
 
 namespace relaxon {
 

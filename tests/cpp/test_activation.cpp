@@ -1,6 +1,6 @@
 // Values and derivatives of all activations against long double, and the promises of the header:
 // the same bits wherever an element lies, left derivatives at kinks, limits at infinities.
-#include "relaxon/activation.hpp"
+#include "relaxon/pointwise/activation.hpp"
 
 #include <algorithm>
 #include <cmath>

@@ -7,9 +7,9 @@
 
 #include "allocation_counter.hpp"
 #include "problem.hpp"
-#include "relaxon/array.hpp"
-#include "relaxon/descent.hpp"
-#include "relaxon/tiling.hpp"
+#include "relaxon/base/array.hpp"
+#include "relaxon/sweeps/stencil/tiling.hpp"
+#include "relaxon/training/descent.hpp"
 
 namespace relaxon {
 namespace {

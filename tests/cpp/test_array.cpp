@@ -1,4 +1,4 @@
-#include "relaxon/array.hpp"
+#include "relaxon/base/array.hpp"
 
 #include <gtest/gtest.h>
 
@@ -6,7 +6,7 @@
 #include <limits>
 #include <vector>
 
-#include "relaxon/error.hpp"
+#include "relaxon/base/error.hpp"
 
 namespace relaxon {
 namespace {

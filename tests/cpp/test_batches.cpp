@@ -1,5 +1,5 @@
 // The order of samples, which is the same everywhere, and what a batch gathers.
-#include "relaxon/batches.hpp"
+#include "relaxon/training/batches.hpp"
 
 #include <gtest/gtest.h>
 

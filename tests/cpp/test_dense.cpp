@@ -1,5 +1,5 @@
 // Products with a free matrix against plain sums; values are multiples of 1 / 8, so they are exact.
-#include "relaxon/operators/dense.hpp"
+#include "relaxon/operators/dense/products.hpp"
 
 #include <gtest/gtest.h>
 

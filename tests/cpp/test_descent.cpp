@@ -1,5 +1,5 @@
 // Descent against steps written out, and its ways to end.
-#include "relaxon/descent.hpp"
+#include "relaxon/training/descent.hpp"
 
 #include <gtest/gtest.h>
 

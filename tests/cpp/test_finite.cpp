@@ -1,4 +1,4 @@
-#include "relaxon/finite.hpp"
+#include "relaxon/base/finite.hpp"
 
 #include <gtest/gtest.h>
 

@@ -1,9 +1,9 @@
-#include "relaxon/grid.hpp"
+#include "relaxon/domain/grid.hpp"
 
 #include <gtest/gtest.h>
 
 #include "grids.hpp"
-#include "relaxon/error.hpp"
+#include "relaxon/base/error.hpp"
 
 namespace relaxon {
 namespace {

@@ -1,5 +1,5 @@
 // Steps of every rule on a few numbers, with and without bounds.
-#include "relaxon/iterate.hpp"
+#include "relaxon/training/iterate.hpp"
 
 #include <gtest/gtest.h>
 

@@ -1,5 +1,5 @@
 // One layer on the padded layout: its formula, and its transpose against its tangent.
-#include "relaxon/layer.hpp"
+#include "relaxon/sweeps/stencil/layer.hpp"
 
 #include <gtest/gtest.h>
 
@@ -7,7 +7,7 @@
 #include <limits>
 
 #include "grids.hpp"
-#include "relaxon/operators/coordinates.hpp"
+#include "relaxon/operators/stencil/weights.hpp"
 
 namespace relaxon {
 namespace {

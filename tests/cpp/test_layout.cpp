@@ -1,5 +1,5 @@
 // The padded layout against `resolve`, and the transposes of its fills.
-#include "relaxon/layout.hpp"
+#include "relaxon/domain/layout.hpp"
 
 #include <gtest/gtest.h>
 
@@ -8,7 +8,7 @@
 #include <set>
 
 #include "grids.hpp"
-#include "relaxon/array.hpp"
+#include "relaxon/base/array.hpp"
 
 namespace relaxon {
 namespace {

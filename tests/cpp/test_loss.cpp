@@ -1,4 +1,4 @@
-#include "relaxon/loss.hpp"
+#include "relaxon/pointwise/loss.hpp"
 
 #include <gtest/gtest.h>
 

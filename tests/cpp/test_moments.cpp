@@ -1,11 +1,11 @@
-#include "relaxon/moments.hpp"
+#include "relaxon/operators/stencil/vandermonde.hpp"
 
 #include <gtest/gtest.h>
 
 #include <cmath>
 #include <limits>
 
-#include "relaxon/error.hpp"
+#include "relaxon/base/error.hpp"
 
 namespace relaxon {
 namespace {

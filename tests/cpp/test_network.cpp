@@ -1,5 +1,5 @@
 // Whole sweeps: small fields as a whole, large ones in tiles, and free matrices.
-#include "relaxon/network.hpp"
+#include "relaxon/network/network.hpp"
 
 #include <gtest/gtest.h>
 
@@ -8,7 +8,7 @@
 
 #include "networks.hpp"
 #include "problem.hpp"
-#include "relaxon/tiling.hpp"
+#include "relaxon/sweeps/stencil/tiling.hpp"
 
 namespace relaxon {
 namespace {

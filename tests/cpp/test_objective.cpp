@@ -1,5 +1,5 @@
 // Loss, penalties and gradient together, over all samples and over mini-batches.
-#include "relaxon/objective.hpp"
+#include "relaxon/training/objective.hpp"
 
 #include <gtest/gtest.h>
 

@@ -5,9 +5,9 @@
 #include <limits>
 
 #include "grids.hpp"
-#include "relaxon/operators/adr.hpp"
-#include "relaxon/operators/banded.hpp"
-#include "relaxon/operators/moments_operator.hpp"
+#include "relaxon/operators/stencil/adr.hpp"
+#include "relaxon/operators/stencil/banded.hpp"
+#include "relaxon/operators/stencil/moments.hpp"
 
 namespace relaxon {
 namespace {

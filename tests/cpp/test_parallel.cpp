@@ -1,4 +1,4 @@
-#include "relaxon/parallel.hpp"
+#include "relaxon/base/parallel.hpp"
 
 #include <gtest/gtest.h>
 

@@ -1,4 +1,4 @@
-#include "relaxon/penalty.hpp"
+#include "relaxon/training/penalty.hpp"
 
 #include <gtest/gtest.h>
 

@@ -1,4 +1,4 @@
-#include "relaxon/plan.hpp"
+#include "relaxon/checkpoint/plan.hpp"
 
 #include <gtest/gtest.h>
 
@@ -6,8 +6,8 @@
 #include <string>
 #include <vector>
 
-#include "relaxon/error.hpp"
-#include "relaxon/schedule.hpp"
+#include "relaxon/base/error.hpp"
+#include "relaxon/checkpoint/schedule.hpp"
 
 namespace relaxon {
 namespace {

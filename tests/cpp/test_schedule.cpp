@@ -1,4 +1,4 @@
-#include "relaxon/schedule.hpp"
+#include "relaxon/checkpoint/schedule.hpp"
 
 #include <gtest/gtest.h>
 

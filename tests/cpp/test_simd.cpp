@@ -1,5 +1,5 @@
 // Packs against plain loops over their lanes.
-#include "relaxon/simd.hpp"
+#include "relaxon/base/simd.hpp"
 
 #include <cmath>
 #include <cstdint>

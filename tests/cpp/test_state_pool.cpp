@@ -1,5 +1,5 @@
 // The walk through a schedule with states that are numbers: state k of a chain x -> 3 x + k.
-#include "relaxon/state_pool.hpp"
+#include "relaxon/checkpoint/state_pool.hpp"
 
 #include <gtest/gtest.h>
 

@@ -1,5 +1,5 @@
 // Stencil passes on the padded layout against sums over `resolve`, and their transposes.
-#include "relaxon/operators/stencil.hpp"
+#include "relaxon/operators/stencil/kernels.hpp"
 
 #include <gtest/gtest.h>
 
@@ -7,8 +7,8 @@
 #include <limits>
 
 #include "grids.hpp"
-#include "relaxon/error.hpp"
-#include "relaxon/operators/adr.hpp"
+#include "relaxon/base/error.hpp"
+#include "relaxon/operators/stencil/adr.hpp"
 
 namespace relaxon {
 namespace {

@@ -1,4 +1,4 @@
-#include "relaxon/sum.hpp"
+#include "relaxon/base/sum.hpp"
 
 #include <gtest/gtest.h>
 

@@ -1,4 +1,4 @@
-#include "relaxon/tiling.hpp"
+#include "relaxon/sweeps/stencil/tiling.hpp"
 
 #include <gtest/gtest.h>
 

@@ -1,0 +1,22 @@
+// Penalties on parameters, with their gradients: functions of one array, summed in fixed order.
+#pragma once
+
+#include <cstdint>
+
+#include "relaxon/domain/grid.hpp"
+
+namespace relaxon {
+
+// strength sum p^2 over n_fields fields of the grid (existing cells), or over n_fields plain
+// numbers where the array is homogeneous; bar += its gradient.
+template <class T>
+double l2_penalty(const Grid& grid, bool is_local, double strength, const T* p,
+                  std::int64_t n_fields, T* bar);
+
+// strength sum over fields and axes of (p_{i+1} - p_i)^2 / (number of existing cells); differences
+// over sides that are not periodic and those with a masked end are left out. bar += its gradient.
+template <class T>
+double smoothness_penalty(const Grid& grid, double strength, const T* p, std::int64_t n_fields,
+                          T* bar);
+
+}  // namespace relaxon
