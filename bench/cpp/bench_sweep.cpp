@@ -5,7 +5,8 @@
 #include <string>
 
 #include "cases.hpp"
-#include "relaxon/network/network.hpp"
+#include "relaxon/operators/stencil/adr.hpp"
+#include "relaxon/sweeps/make_sweep.hpp"
 #include "report.hpp"
 
 namespace relaxon::bench {
@@ -22,7 +23,7 @@ template <class T>
 void sweep(benchmark::State& state, const Task& task, SweepKind kind) {
     NetworkConfig config;
     config.grid = make_grid(task.shape, task.boundary);
-    config.is_local = true;
+    config.op = adr(AdrScheme::central, true, false);
     config.depth = task.depth;
     config.activation = Activation::tanh;
     config.bias = task.bias;

@@ -1,42 +1,26 @@
 #include "bind.hpp"
 #include "bound_network.hpp"
 #include "interrupt.hpp"
+#include "parse_name.hpp"
+#include "relaxon/sweeps/make_sweep.hpp"
 
 namespace relaxon::python {
 
 namespace {
-
-template <class Kind>
-Kind parse_name(const std::string& name, const std::vector<std::pair<const char*, Kind>>& table) {
-    for (const auto& [known, kind] : table) {
-        if (name == known) return kind;
-    }
-    throw py::value_error("unknown name " + name);
-}
 
 template <class T>
 const T* read_input(const BoundNetwork& network, const py::array& x) {
     return read_view<T>(x, batch_of(network, x) * network.config.input_size(), "x");
 }
 
-BoundNetwork make_network(std::shared_ptr<Grid> grid, const std::string& op,
-                          const std::string& scheme, int order, bool is_local, bool is_layered,
+BoundNetwork make_network(std::shared_ptr<Grid> grid, std::shared_ptr<Operator> op,
                           std::int64_t depth, const std::string& activation,
                           const std::string& bias, const std::string& omega, double beta,
                           const EndConfig& lift, const EndConfig& readout, bool is_double) {
     BoundNetwork network;
     NetworkConfig& config = network.config;
     config.grid = std::move(grid);
-    config.op = parse_name<OperatorKind>(op, {{"adr", OperatorKind::adr},
-                                              {"moments", OperatorKind::moments},
-                                              {"banded", OperatorKind::banded},
-                                              {"dense", OperatorKind::dense}});
-    config.scheme = parse_name<AdrScheme>(scheme, {{"central", AdrScheme::central},
-                                                   {"upwind", AdrScheme::upwind},
-                                                   {"lax-wendroff", AdrScheme::lax_wendroff}});
-    config.order = order;
-    config.is_local = is_local;
-    config.is_layered = is_layered;
+    config.op = std::move(op);
     config.depth = depth;
     if (!parse(activation, config.activation)) throw py::value_error("activation " + activation);
     config.bias = parse_name<BiasKind>(bias, {{"none", BiasKind::none},
@@ -233,13 +217,6 @@ Extreme find_extreme(const BoundNetwork& network, const ArrayList& parameters, c
     });
 }
 
-std::vector<std::pair<std::string, std::vector<std::int64_t>>>
-describe(const BoundNetwork& network) {
-    std::vector<std::pair<std::string, std::vector<std::int64_t>>> shapes;
-    for (const ParameterArray& array : network.arrays) shapes.emplace_back(array.name, array.shape);
-    return shapes;
-}
-
 }  // namespace
 
 void bind_network(py::module_& module) {
@@ -271,11 +248,10 @@ void bind_network(py::module_& module) {
         .def(py::init(&make_end), py::arg("width"), py::arg("activation"));
     py::class_<Loss>(module, "Loss").def(py::init(&make_loss), py::arg("kind"), py::arg("scale"));
     py::class_<BoundNetwork>(module, "Network")
-        .def(py::init(&make_network), py::arg("grid"), py::arg("op"), py::arg("scheme"),
-             py::arg("order"), py::arg("is_local"), py::arg("is_layered"), py::arg("depth"),
+        .def(py::init(&make_network), py::arg("grid"), py::arg("op"), py::arg("depth"),
              py::arg("activation"), py::arg("bias"), py::arg("omega"), py::arg("beta"),
              py::arg("lift"), py::arg("readout"), py::arg("is_double"))
-        .def("parameter_shapes", &describe)
+        .def_readonly("arrays", &BoundNetwork::arrays)
         .def("forward", &forward, py::arg("parameters"), py::arg("x"), py::arg("out"),
              py::arg("all_layers"), py::arg("threads"))
         .def("loss", &loss, py::arg("parameters"), py::arg("x"), py::arg("loss"), py::arg("y"),

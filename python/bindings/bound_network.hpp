@@ -4,7 +4,7 @@
 #include <pybind11/stl.h>
 
 #include "array_cast.hpp"
-#include "relaxon/network/network.hpp"
+#include "relaxon/network/sweep.hpp"
 
 namespace relaxon::python {
 

@@ -12,7 +12,7 @@ from .forecasting.settings import (
     DEFAULTS,
     LOCAL_PATIENCE,
     LOCAL_SMOOTHNESS,
-    OPERATORS,
+    OPERATOR_NAMES,
     OPTIMIZERS,
     Settings,
 )
@@ -109,7 +109,7 @@ def make_app() -> "Typer":
             ),
         ] = Settings.weights,
         operator: Annotated[
-            str, Option(help=f"{', '.join(OPERATORS)}; moments and banded in one dimension.")
+            str, Option(help=f"{', '.join(OPERATOR_NAMES)}; moments and banded in one dimension.")
         ] = Settings.operator,
         order: Annotated[
             int | None, Option(help=f"Highest moment of --operator moments. {default('order')}")

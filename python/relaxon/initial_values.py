@@ -2,62 +2,67 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-if TYPE_CHECKING:
-    from .network import Network
+from .operators.operator import NOISE, Operator
+from .operators.parameters import Parameter
 
 __all__ = ["initial_params"]
 
-NOISE = 0.01
 
-
-def initial_params(model: Network, shapes: dict[str, tuple[int, ...]]) -> dict[str, NDArray[Any]]:
-    """Initial values, which follow from the model's seed alone.
+def initial_params(
+    table: Mapping[str, Parameter],
+    op: Operator,
+    omega: NDArray[Any],
+    dtype: np.dtype[Any],
+    seed: int,
+) -> dict[str, NDArray[Any]]:
+    """Initial values, which follow from a seed alone.
 
     Parameters
     ----------
-    model : Network
-        The model, whose parameters are not read.
-    shapes : dict of str to tuple of int
-        Of its parameters.
+    table : mapping of str to Parameter
+        Those that are trained.
+    op : Operator
+        The operator.
+    omega : ndarray
+        What omega starts from.
+    dtype : numpy.dtype
+        Of the model.
+    seed : int
+        Of the noise.
 
     Returns
     -------
     dict of str to array
         Of the model's type.
     """
-    rng = np.random.default_rng(model.seed)
+    rng = np.random.default_rng(seed)
+    own = op.parameter_names()
     params = {}
-    op = model.operator
-    for name, shape in shapes.items():
+    for name, parameter in table.items():
         if name == "omega":
-            params[name] = model._omega.copy()
+            params[name] = omega.copy()
             continue
         if name in ("lift_bias", "readout_bias"):
-            params[name] = np.zeros(shape, model.dtype)
+            params[name] = np.zeros(parameter.shape, dtype)
             continue
-        values = _noise(name, shape, model.grid.n_cells) * rng.standard_normal(shape)
-        if name == "W":
-            values += np.eye(shape[-1])
-        is_coefficient = name not in ("bias", "lift_weight", "readout_weight")
-        starts = op.start_values(name) if is_coefficient else {}
-        for component, start in starts.items():
-            axis = len(shape) - 1 - (model.grid.ndim if op.is_local else 0)
-            np.moveaxis(values, axis, 0)[component] += start
-        params[name] = np.asarray(values, model.dtype)
+        noise = op.noise if name in own else _noise(parameter, op.grid.n_cells)
+        values = noise * rng.standard_normal(parameter.shape)
+        if name in own:
+            values += op.start(parameter)
+        params[name] = np.asarray(values, dtype)
     return params
 
 
-def _noise(name: str, shape: tuple[int, ...], n_cells: int) -> float:
-    """Standard deviation of a parameter's initial values about their start."""
-    if name == "W":
-        return float(NOISE / np.sqrt(shape[-1]))
-    if name == "lift_weight":
-        return float(1 / np.sqrt(shape[-1]))
-    if name == "readout_weight":
+def _noise(parameter: Parameter, n_cells: int) -> float:
+    """Standard deviation of initial values that are not the operator's."""
+    if parameter.name == "lift_weight":
+        return float(1 / np.sqrt(parameter.shape[-1]))
+    if parameter.name == "readout_weight":
         return float(1 / np.sqrt(n_cells))
     return NOISE

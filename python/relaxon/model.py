@@ -102,9 +102,8 @@ class Relaxation(Network):
 
     def _arrays(self, params: Mapping[str, Array] | None = None) -> list[Array]:
         """Parameter arrays as the core takes them: omega last, trained or not."""
-        params = self._params if params is None else params
-        arrays = [array for name, array in params.items() if name != "omega"]
-        return [*arrays, params.get("omega", self._omega)]
+        given = {"omega": self._omega} | dict(self._params if params is None else params)
+        return [given[name] for name in self._parameters]
 
     def _check_input(self, x: ArrayLike) -> Array:
         array = check_states("x", x, self.input_shape, self._dtype)
@@ -516,9 +515,12 @@ class Relaxation(Network):
             name: dots[name] if name in dots else np.zeros(array.shape, self._dtype)
             for name, array in self._params.items()
         }
-        if "W" in full and self.grid.mask is not None:
-            exists = np.logical_and.outer(self.grid.mask.ravel(), self.grid.mask.ravel())
-            full["W"] = np.where(exists, full["W"], self._dtype.type(0))
+        for name, parameter in self._parameters.items():
+            # A matrix is multiplied as a whole, masked rows and columns with zeros.
+            if "cells" in parameter.axes and name in full:
+                readable = parameter.readable(self.grid)
+                if readable is not None:
+                    full[name] = np.where(readable, full[name], self._dtype.type(0))
         full.setdefault("omega", np.zeros(self._omega.shape, self._dtype))
         if x_dot is not None:
             x_dot = self._check_direction(x_dot, states)

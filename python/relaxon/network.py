@@ -17,12 +17,10 @@ from ._validate import (
     check_array,
     check_choice,
     check_dtype,
-    check_finite,
     check_flag,
     check_instance,
     check_integer,
     check_number,
-    check_shape,
     check_text,
     check_threads,
     refuse,
@@ -33,7 +31,8 @@ from .datasets.scaling import Scaling
 from .ends import End, Lift, Readout
 from .grid import Grid
 from .initial_values import initial_params
-from .operators import Operator, check_depth, check_names, check_parameter
+from .operators.operator import Operator, check_depth
+from .operators.parameters import Parameter, check_names, check_parameter, make_table
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -69,7 +68,9 @@ class Network:
             refuse("omega", "a number or an array of numbers", repr(omega), TypeError)
         self._set_omega(np.array(omega, self._dtype, order="C"))
         self._check_omega_range()
-        self._params = self._freeze(initial_params(self, self._parameter_shapes()))
+        self._params = self._freeze(
+            initial_params(self._trained(), op, self._omega, self._dtype, self._seed)
+        )
 
     def _configure(
         self,
@@ -124,10 +125,10 @@ class Network:
         )
         if not is_trained:
             model._check_omega_range()
-        shapes = model._parameter_shapes()
-        check_names("params", params, list(shapes))
+        table = model._trained()
+        check_names("params", params, list(table))
         model._params = model._freeze(
-            {name: model._check_parameter(name, params[name], shapes[name]) for name in shapes}
+            {name: model._check_parameter(p, params[name]) for name, p in table.items()}
         )
         return model
 
@@ -228,18 +229,7 @@ class Network:
     @property
     def n_parameters(self) -> int:
         """Number of trained numbers, those of existing cells only."""
-        n = self._operator.n_parameters(self._depth)
-        for name in ("bias", "omega"):
-            if name in self._params:
-                array = self._params[name]
-                n_cells = math.prod(self.grid.shape)
-                is_field = self._bias == "local" if name == "bias" else self._omega_kind == "cell"
-                n += array.size // n_cells * self.grid.n_cells if is_field else array.size
-        if self._lift is not None:
-            n += self.grid.n_cells * (self._lift.n_in + 1)
-        if self._readout is not None:
-            n += self._readout.n_out * (self.grid.n_cells + 1)
-        return n
+        return sum(self._parameters[name].n_trained(self.grid) for name in self._params)
 
     def _set_omega(self, omega: Array) -> None:
         shape = self.grid.shape
@@ -259,13 +249,11 @@ class Network:
     def _check_omega_range(self) -> None:
         omega = self._omega
         wrong = ~((omega >= 0) & (omega < 2))
-        if self._is_masked(self._omega_kind):
-            wrong &= self.grid.mask.reshape(omega.shape)
+        readable = self._parameters["omega"].readable(self.grid)
+        if readable is not None:
+            wrong &= readable
         if wrong.any():
             refuse("omega", "0 <= omega < 2", omega[wrong].flat[0])
-
-    def _is_masked(self, kind: str) -> bool:
-        return kind == "cell" and self.grid.mask is not None
 
     @functools.cached_property
     def _network(self) -> _core.Network:
@@ -290,21 +278,23 @@ class Network:
         per_cell += self._readout.n_out if self._readout else 0
         return useful_threads(batch * self.grid.n_cells * per_cell)
 
-    def _parameter_shapes(self) -> dict[str, tuple[int, ...]]:
-        """Of all parameters, in the order of the core."""
-        shapes = self._operator.parameter_shapes(self._depth)
-        if self._bias is not None:
-            lead = (self._depth,) if self._operator.is_layered else ()
-            shapes["bias"] = (*lead, *(self.grid.shape if self._bias == "local" else ()))
-        n = math.prod(self.grid.shape)
-        if self._lift is not None:
-            shapes |= {"lift_weight": (n, self._lift.n_in), "lift_bias": (n,)}
-        if self._readout is not None:
-            n_out = self._readout.n_out
-            shapes |= {"readout_weight": (n_out, n), "readout_bias": (n_out,)}
-        if self._trainable_omega:
-            shapes["omega"] = self._omega.shape
-        return shapes
+    @functools.cached_property
+    def _parameters(self) -> dict[str, Parameter]:
+        """The table of all arrays of the core: omega last, trained or not."""
+        table = make_table(self._network.arrays)
+        omega = table["omega"]
+        n_more = self._omega.ndim - len(omega.shape)
+        # In one dimension omega per cell may be written (1, N).
+        axes = ("components",) * n_more + omega.axes
+        table["omega"] = dataclasses.replace(omega, shape=self._omega.shape, axes=axes)
+        return table
+
+    def _trained(self) -> dict[str, Parameter]:
+        """Those of them that are parameters."""
+        table = dict(self._parameters)
+        if not self._trainable_omega:
+            del table["omega"]
+        return table
 
     def _freeze(self, params: dict[str, Array]) -> Mapping[str, Array]:
         for array in params.values():
@@ -424,8 +414,7 @@ class Network:
         """
         check_instance("grid", grid, Grid)
         old, kind = self.grid, type(self._operator).__name__
-        derivatives = self._operator.derivatives()
-        if not derivatives:
+        if not self._operator.has_derivatives:
             rule = "a model with ADR or Moments, whose entries belong to derivatives"
             refuse("self", rule, f"one with {kind}")
         for name, mine, given in (
@@ -440,8 +429,8 @@ class Network:
             refuse("self", "a model without a scaling, which is of the old cells", "one", fix=fix)
         fields = {
             "coefficients": self._operator.is_local,
-            "bias": self._bias == "local",
-            "omega": self._omega_kind == "cell",
+            "bias": self._bias is not None and self._parameters["bias"].is_field,
+            "omega": self._parameters["omega"].is_field,
             "lift": self._lift is not None,
             "readout": self._readout is not None,
         }
@@ -450,19 +439,23 @@ class Network:
                 rule = f"the shape {old.shape}, as {name} of the model belong to its cells"
                 refuse("grid", rule, grid.shape)
         model = self._copy()
-        for cached in ("_network", "input_shape", "output_shape"):
+        for cached in ("_network", "_parameters", "input_shape", "output_shape"):
             model.__dict__.pop(cached, None)
         model._operator = dataclasses.replace(self._operator, grid=grid)
-        n_space = grid.ndim if self._operator.is_local else 0
         params = dict(self._params)
-        for name, components in derivatives.items():
-            factors = np.array(
-                [math.prod(old.spacing[a] / grid.spacing[a] for a in axes) for axes in components]
+        for name, components in self._operator.components().items():
+            parameter, factors = (
+                self._parameters[name],
+                np.array(
+                    [
+                        math.prod(old.spacing[a] / grid.spacing[a] for a in component.axes or ())
+                        for component in components
+                    ]
+                ),
             )
-            # R has no axis of components.
-            shape = () if name == "R" else (len(components), *(1,) * n_space)
-            values = self._params[name].astype(np.float64) * factors.reshape(shape)
-            params[name] = np.asarray(values, self._dtype)
+            axis = parameter.component_axis
+            factors = factors[0] if axis is None else parameter.along(axis, factors)
+            params[name] = np.asarray(self._params[name].astype(np.float64) * factors, self._dtype)
         model._params = self._freeze(model._check_params(params))
         return model
 
@@ -473,29 +466,12 @@ class Network:
                 fix = "the model's omega is not trainable" if name == "omega" else ""
                 refuse("params", rule, repr(name), fix=fix)
         return {
-            name: self._check_parameter(name, value, self._params[name].shape)
+            name: self._check_parameter(self._parameters[name], value)
             for name, value in params.items()
         }
 
-    def _check_parameter(self, name: str, value: Any, shape: tuple[int, ...]) -> Array:
-        if name == "W" or (name == "omega" and self._omega_kind == "cell"):
-            return self._check_masked(name, value, shape)
-        if name.startswith(("lift_", "readout_")):
-            array = check_array(name, value, self._dtype)
-            check_shape(name, array, shape)
-            check_finite(name, array)
-            return array
-        return check_parameter(name, value, shape, self._dtype, self.grid)
-
-    def _check_masked(self, name: str, value: Any, shape: tuple[int, ...]) -> Array:
-        """W is read where both its row and its column exist, omega where its cell does."""
-        array = check_array(name, value, self._dtype)
-        check_shape(name, array, shape)
-        mask = self.grid.mask
-        if mask is not None and name == "W":
-            mask = np.logical_and.outer(mask.ravel(), mask.ravel())
-        check_finite(name, array, mask)
-        return array
+    def _check_parameter(self, parameter: Parameter, value: Any) -> Array:
+        return check_parameter(parameter, value, self._dtype, self.grid)
 
     def _copy(self) -> Self:
         model = type(self).__new__(type(self))
@@ -558,7 +534,8 @@ class Network:
         return hash(self._key())
 
     def __getstate__(self) -> dict[str, Any]:
-        state = {name: value for name, value in self.__dict__.items() if name != "_network"}
+        cached = ("_network", "_parameters")
+        state = {name: value for name, value in self.__dict__.items() if name not in cached}
         return {**state, "_params": dict(self._params)}
 
     def __setstate__(self, state: dict[str, Any]) -> None:

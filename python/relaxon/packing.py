@@ -22,19 +22,15 @@ from .ends import Lift, Readout
 from .grid import CONDITIONS, MASK_CONDITIONS, Condition, Dirichlet, Grid
 from .model import Relaxation
 from .network import BIASES
-from .operators import ADR, SCHEMES, SPACES, TIMES, Banded, Dense, Moments, Operator
+from .operators import OPERATORS
 from .schema import Cases, Either, Later, Nullable, shown
 
 __all__ = ["FIELDS", "check_configuration", "pack", "unpack"]
 
 Array = NDArray[Any]
 
-_OPERATORS: dict[str, type[Operator]] = {
-    "ADR": ADR,
-    "Moments": Moments,
-    "Banded": Banded,
-    "Dense": Dense,
-}
+# By the names of their classes.
+_OPERATORS = {kind.__name__: kind for kind in OPERATORS.values()}
 _DIRICHLET = {"dirichlet": float}
 
 FIELDS: dict[str, Any] = {
@@ -49,12 +45,7 @@ FIELDS: dict[str, Any] = {
     },
     "operator": Cases(
         "type",
-        {
-            "ADR": {"space": SPACES, "time": TIMES, "scheme": SCHEMES},
-            "Moments": {"order": int, "space": SPACES, "time": TIMES},
-            "Banded": {"radius": int, "space": SPACES, "time": TIMES},
-            "Dense": {"time": TIMES},
-        },
+        {name: kind.settings() for name, kind in _OPERATORS.items()},
     ),
     "model": {
         "depth": int,
@@ -197,7 +188,6 @@ def _configuration(model: Relaxation) -> dict[str, Any]:
     if _OPERATORS.get(kind) is not type(operator):
         known = f"one of relaxon's own operators, {', '.join(_OPERATORS)}"
         refuse_argument("model", known, kind, TypeError)
-    fields = FIELDS["operator"].fields[kind]
     return {
         "grid": {
             "shape": list(grid.shape),
@@ -208,7 +198,10 @@ def _configuration(model: Relaxation) -> dict[str, Any]:
             "origin": list(grid.origin),
             "unit": list(grid.unit),
         },
-        "operator": {"type": kind, **{name: getattr(operator, name) for name in fields}},
+        "operator": {
+            "type": kind,
+            **{name: getattr(operator, name) for name in operator.settings()},
+        },
         "model": {
             "depth": model.depth,
             "activation": model.activation,

@@ -14,7 +14,7 @@ from ._validate import check_choice, check_flag, check_instance, refuse
 from .ends import Readout
 from .grid import Dirichlet, Grid
 from .model import Relaxation
-from .operators import ADR, Banded, Dense, Moments, Operator
+from .operators import OPERATORS, Operator
 from .training.fit import Status, fit
 from .training.losses import SquaredDistance
 from .training.optimizers import LBFGS, Optimizer
@@ -40,7 +40,6 @@ if TYPE_CHECKING:
 __all__ = ["RelaxationRegressor"]
 
 Array = NDArray[Any]
-OPERATORS = ("adr", "moments", "banded", "dense")
 
 
 class RelaxationRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
@@ -371,14 +370,8 @@ class RelaxationRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
         return model.with_params({"readout_bias": mean})
 
     def _operator(self, grid: Grid) -> Operator:
-        kind = check_choice("operator", self.operator, OPERATORS)
-        if kind == "dense":
-            return Dense(grid, time=self.time)
-        if kind == "banded":
-            return Banded(grid, radius=self.radius, space=self.space, time=self.time)
-        if kind == "moments":
-            return Moments(grid, order=self.order, space=self.space, time=self.time)
-        return ADR(grid, space=self.space, time=self.time, scheme=self.scheme)
+        kind = OPERATORS[check_choice("operator", self.operator, tuple(OPERATORS))]
+        return kind(grid, **{name: getattr(self, name) for name in kind.settings()})
 
 
 def _mean_and_deviation(columns: Array, weights: Array | None) -> tuple[float, float]:

@@ -6,7 +6,11 @@
 #include <vector>
 
 #include "grids.hpp"
-#include "relaxon/network/network.hpp"
+#include "relaxon/network/config.hpp"
+#include "relaxon/operators/dense/dense.hpp"
+#include "relaxon/operators/stencil/adr.hpp"
+#include "relaxon/operators/stencil/banded.hpp"
+#include "relaxon/operators/stencil/moments.hpp"
 
 namespace relaxon {
 
@@ -25,9 +29,7 @@ struct Case {
 inline NetworkConfig config_of(const Case& c) {
     NetworkConfig config;
     config.grid = make_grid(c.shape, c.sides, c.mask);
-    config.scheme = c.scheme;
-    config.is_local = c.is_local;
-    config.is_layered = c.is_layered;
+    config.op = adr(c.scheme, c.is_local, c.is_layered);
     config.depth = 11;
     config.activation = Activation::tanh;
     config.bias = c.is_local ? BiasKind::local : BiasKind::homogeneous;
@@ -104,8 +106,7 @@ inline NetworkConfig dense_config(bool has_mask, bool is_layered) {
     NetworkConfig config;
     config.grid = make_grid({6, 5}, all_axes({6, 5}, kNeumann, kNeumann),
                             has_mask ? MaskKind::neumann : MaskKind::none);
-    config.op = OperatorKind::dense;
-    config.is_layered = is_layered;
+    config.op = dense(is_layered);
     config.depth = 11;
     config.activation = Activation::softplus;
     config.bias = BiasKind::local;
@@ -125,7 +126,7 @@ struct Named {
 inline NetworkConfig local_plane(const Shape& shape) {
     NetworkConfig plane;
     plane.grid = make_grid(shape, {{kNeumann, kFixed}, {kPeriodic, kPeriodic}}, MaskKind::neumann);
-    plane.is_local = true;
+    plane.op = adr(AdrScheme::central, true, false);
     plane.depth = 11;
     plane.activation = Activation::tanh;
     plane.bias = BiasKind::local;
@@ -136,16 +137,13 @@ inline NetworkConfig local_plane(const Shape& shape) {
 inline std::vector<Named> laned_networks() {
     const NetworkConfig plane = local_plane({5, 6});
     NetworkConfig followed = plane;  // local weights of homogeneous coefficients
-    followed.is_local = false;
-    followed.scheme = AdrScheme::lax_wendroff;
+    followed.op = adr(AdrScheme::lax_wendroff, false, false);
     followed.omega = OmegaKind::cell;
     NetworkConfig line = plane;
     line.grid = make_grid({23}, {{kPeriodic, kPeriodic}}, MaskKind::dirichlet);
     NetworkConfig layered;
     layered.grid = make_grid({17}, {{kNeumann, kFixed}});
-    layered.op = OperatorKind::moments;
-    layered.order = 4;
-    layered.is_layered = true;
+    layered.op = moments(4, false, true);
     layered.depth = 11;
     layered.activation = Activation::silu;
     layered.bias = BiasKind::homogeneous;
@@ -154,7 +152,7 @@ inline std::vector<Named> laned_networks() {
     solid.grid =
         make_grid({3, 4, 3}, {{kPeriodic, kPeriodic}, {kNeumann, kFixed}, {kFixed, kNeumann}},
                   MaskKind::dirichlet);
-    solid.scheme = AdrScheme::upwind;
+    solid.op = adr(AdrScheme::upwind, true, false);
     return {{"lanes, plane", plane, 300, {4, 11}},
             {"lanes, omega per cell", followed, 277, {4, 11}},
             {"lanes, line", line, 258, {4, 11}},
@@ -211,20 +209,17 @@ inline std::vector<Named> networks() {
             list.push_back({name, dense_config(has_mask, is_layered), 3, {4, 11}});
         }
     }
-    for (const OperatorKind op : {OperatorKind::moments, OperatorKind::banded}) {
+    for (const bool is_banded : {false, true}) {
         NetworkConfig config;
         config.grid = make_grid({20000}, {{kNeumann, kFixed}}, MaskKind::neumann);
-        config.op = op;
-        config.order = op == OperatorKind::moments ? 4 : 2;
+        config.op = is_banded ? banded(2, false, false) : moments(4, false, false);
         config.depth = 11;
         config.activation = Activation::tanh;
-        list.push_back({op == OperatorKind::moments ? "moments" : "banded", config, 1, {4, 11}});
+        list.push_back({is_banded ? "banded" : "moments", config, 1, {4, 11}});
     }
     NetworkConfig deep;  // several segments before the first target
     deep.grid = make_grid({9000}, {{kPeriodic, kPeriodic}});
-    deep.op = OperatorKind::banded;
-    deep.order = 4;
-    deep.is_local = true;
+    deep.op = banded(4, true, false);
     deep.depth = 90;
     deep.activation = Activation::tanh;
     list.push_back({"several segments", deep, 1, {90}});

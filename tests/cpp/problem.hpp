@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "grids.hpp"
-#include "relaxon/network/network.hpp"
+#include "relaxon/sweeps/make_sweep.hpp"
 
 namespace relaxon {
 

@@ -8,6 +8,8 @@
 #include "allocation_counter.hpp"
 #include "problem.hpp"
 #include "relaxon/base/array.hpp"
+#include "relaxon/operators/dense/dense.hpp"
+#include "relaxon/operators/stencil/adr.hpp"
 #include "relaxon/sweeps/stencil/tiling.hpp"
 #include "relaxon/training/descent.hpp"
 
@@ -52,23 +54,22 @@ TEST(AllocationCount, SeesEveryWayToTheAllocator) {
 
 struct Case {
     const char* name;
-    OperatorKind op;
+    bool is_dense;
     Shape shape;
     bool is_tiled;
     bool has_ends = false;
 };
 
-const Case kCases[] = {{"stencil, whole fields", OperatorKind::adr, {40}, false},
-                       {"stencil, tiles", OperatorKind::adr, {8192}, true},
-                       {"stencil, tiles in 3-D", OperatorKind::adr, {32, 16, 16}, true},
-                       {"dense", OperatorKind::dense, {24}, false},
-                       {"stencil with ends", OperatorKind::adr, {40}, false, true}};
+const Case kCases[] = {{"stencil, whole fields", false, {40}, false},
+                       {"stencil, tiles", false, {8192}, true},
+                       {"stencil, tiles in 3-D", false, {32, 16, 16}, true},
+                       {"dense", true, {24}, false},
+                       {"stencil with ends", false, {40}, false, true}};
 
 NetworkConfig config_of(const Case& c, std::int64_t depth) {
     NetworkConfig config;
     config.grid = make_grid(c.shape, all_axes(c.shape, kNeumann, kNeumann), MaskKind::neumann);
-    config.op = c.op;
-    config.is_local = c.op != OperatorKind::dense;
+    config.op = c.is_dense ? dense(false) : adr(AdrScheme::central, true, false);
     config.depth = depth;
     config.activation = Activation::tanh;
     config.bias = BiasKind::local;
@@ -94,12 +95,12 @@ TYPED_TEST_SUITE(AllocationTest, Precisions);
 TYPED_TEST(AllocationTest, GradientAllocatesTheSameForTenAndAThousandLayers) {
     using T = TypeParam;
     for (const Case& c : kCases) {
-        const auto op =
-            make_stencil_operator<T>(config_of({"", OperatorKind::adr, c.shape, false}, 1));
+        const NetworkConfig stencil = config_of({"", false, c.shape, false}, 1);
+        const auto op = stencil.op->template stencil<T>(*stencil.grid);
         const Tiling tiling =
             choose_tiling(config_of(c, 10), 1, static_cast<int>(op->arms().size()), 2,
                           static_cast<std::int64_t>(sizeof(T)));
-        ASSERT_EQ(c.op != OperatorKind::dense && !tiling.is_whole(), c.is_tiled) << c.name;
+        ASSERT_EQ(!c.is_dense && !tiling.is_whole(), c.is_tiled) << c.name;
         std::int64_t counts[2][3];
         for (const int which : {0, 1}) {
             const Problem<T> problem(config_of(c, which == 0 ? 10 : 1000), c.is_tiled ? 1 : 2, {});
@@ -177,7 +178,7 @@ TYPED_TEST(AllocationTest, DescentAllocatesTheSameForTenAndAThousandSteps) {
         setup.objective.target = setup.target_validation = problem.target();
         setup.objective.penalties = {{PenaltyKind::l2, 1e-3, 0},
                                      {PenaltyKind::smoothness, 1e-3, 1}};
-        if (c.op == OperatorKind::dense) setup.objective.penalties.pop_back();
+        if (c.is_dense) setup.objective.penalties.pop_back();
         setup.n_validation = problem.batch;
         for (const StepRule rule :
              {StepRule::fixed, StepRule::adam, StepRule::armijo, StepRule::barzilai_borwein}) {

@@ -8,6 +8,7 @@
 #include <random>
 
 #include "grids.hpp"
+#include "relaxon/operators/stencil/adr.hpp"
 
 namespace relaxon {
 namespace {
@@ -70,6 +71,7 @@ struct Data {
 NetworkConfig line_of(std::int64_t n) {
     NetworkConfig config;
     config.grid = make_grid({n}, {{kPeriodic, kPeriodic}});
+    config.op = adr(AdrScheme::central, false, false);
     return config;
 }
 

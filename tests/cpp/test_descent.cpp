@@ -7,6 +7,7 @@
 #include <limits>
 
 #include "problem.hpp"
+#include "relaxon/operators/stencil/adr.hpp"
 
 namespace relaxon {
 namespace {
@@ -16,6 +17,7 @@ constexpr double kNoLimit = std::numeric_limits<double>::infinity();
 NetworkConfig small_config() {
     NetworkConfig config;
     config.grid = make_grid({24}, {{kPeriodic, kPeriodic}});
+    config.op = adr(AdrScheme::central, false, false);
     config.depth = 3;
     config.activation = Activation::tanh;
     config.bias = BiasKind::homogeneous;

@@ -1,5 +1,5 @@
 // Whole sweeps: small fields as a whole, large ones in tiles, and free matrices.
-#include "relaxon/network/network.hpp"
+#include "relaxon/sweeps/make_sweep.hpp"
 
 #include <gtest/gtest.h>
 
@@ -39,7 +39,7 @@ TYPED_TEST_SUITE(NetworkTest, Precisions);
 
 TYPED_TEST(NetworkTest, CasesAreTiledAsTheySay) {
     for (const Case& c : cases()) {
-        const auto op = make_stencil_operator<TypeParam>(config_of(c));
+        const auto op = config_of(c).op->template stencil<TypeParam>(*config_of(c).grid);
         const Tiling tiling =
             choose_tiling(config_of(c), op->radius(), static_cast<int>(op->arms().size()), 1,
                           static_cast<std::int64_t>(sizeof(TypeParam)));
@@ -238,6 +238,7 @@ TYPED_TEST(NetworkTest, ExtremeFindsTheFirstValueThatIsNoNumber) {
     for (const Shape& shape : {Shape{50}, Shape{20000}}) {
         NetworkConfig config;
         config.grid = make_grid(shape, all_axes(shape, kPeriodic, kPeriodic));
+        config.op = adr(AdrScheme::central, false, false);
         config.depth = 400;
         Problem<T> problem(config, 1, {});
         for (std::vector<T>& array : problem.parameters)

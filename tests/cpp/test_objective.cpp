@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "problem.hpp"
+#include "relaxon/operators/stencil/adr.hpp"
 
 namespace relaxon {
 namespace {
@@ -11,7 +12,7 @@ namespace {
 NetworkConfig small_config() {
     NetworkConfig config;
     config.grid = make_grid({12}, {{kPeriodic, kPeriodic}});
-    config.is_local = true;
+    config.op = adr(AdrScheme::central, true, false);
     config.depth = 3;
     config.activation = Activation::tanh;
     return config;

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "grids.hpp"
+#include "relaxon/operators/stencil/adr.hpp"
 
 namespace relaxon {
 namespace {
@@ -10,7 +11,7 @@ namespace {
 NetworkConfig config_of(const Shape& shape, bool is_local = false) {
     NetworkConfig config;
     config.grid = make_grid(shape, all_axes(shape, kNeumann, kNeumann));
-    config.is_local = is_local;
+    config.op = adr(AdrScheme::central, is_local, false);
     config.depth = 100;
     return config;
 }

@@ -6,6 +6,8 @@
 #include <limits>
 #include <utility>
 
+#include "relaxon/sweeps/make_sweep.hpp"
+
 namespace relaxon {
 
 namespace {

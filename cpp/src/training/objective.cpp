@@ -1,6 +1,7 @@
 #include "relaxon/training/objective.hpp"
 
 #include "relaxon/base/sum.hpp"
+#include "relaxon/sweeps/make_sweep.hpp"
 #include "relaxon/training/penalty.hpp"
 
 namespace relaxon {
@@ -70,9 +71,9 @@ double Objective<T>::penalize(const T* parameters, T* gradient) const {
         const ParameterArray& array = arrays_[penalty.array];
         const T* p = parameters + offsets_[penalty.array];
         T* bar = gradient + offsets_[penalty.array];
-        const std::int64_t n_fields = array.size() / (array.is_field ? grid.n_cells() : 1);
+        const std::int64_t n_fields = array.size() / (array.is_field() ? grid.n_cells() : 1);
         if (penalty.kind == PenaltyKind::l2) {
-            total += l2_penalty(grid, array.is_field, penalty.strength, p, n_fields, bar);
+            total += l2_penalty(grid, array.is_field(), penalty.strength, p, n_fields, bar);
         } else {
             total += smoothness_penalty(grid, penalty.strength, p, n_fields, bar);
         }

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from .._validate import refuse
 from ..model import Relaxation
-from ..operators import ADR, Moments
+from ..operators import Operator
 from ..physics.explain import Explanation, Process, explain
 from ..physics.remarks import Remark
 from ..physics.stability import format_percent
@@ -139,20 +139,19 @@ def find_bounds(model: Relaxation, limits: Limits) -> dict[str, Pair]:
     Numerical diffusion of the scheme is not part of D, and "D>=0" does not count it.
     """
     operator = model.operator
-    if not isinstance(operator, ADR | Moments):
+    if not operator.has_derivatives:
         kind = type(operator).__name__.lower()
         refuse("bounds", "no value with a free matrix or stencil, which has no R, U or D", kind)
     if model.trainable_omega or model.omega.ndim:
         words = "a trained one" if model.trainable_omega else "several"
         refuse("bounds", "one omega that stays, which converts the values", words)
-    own = list(operator.parameter_shapes(model.depth))
+    own = operator.parameter_names()
     at_zero, at_one = (
         explain(model.with_params({name: np.full_like(model.params[name], v) for name in own}))
         for v in (0.0, 1.0)
     )
     if not at_zero.processes:
         refuse("bounds", "a model with a linearisation", at_zero.note)
-    n_lead = int(operator.is_layered)
     pairs = {
         name: tuple(np.full(model.params[name].shape, side) for side in (-np.inf, np.inf))
         for name in own
@@ -164,10 +163,9 @@ def find_bounds(model: Relaxation, limits: Limits) -> dict[str, Pair]:
             continue
         used.add((process.symbol, process.axes))
         low, high = _to_lattice(limit, at_zero, process, other)
-        name, component = _place(operator, process)
+        name, component = _place(operator, process.axes)
         for whole, side in zip(pairs[name], (low, high), strict=True):
-            inner = whole if component is None else np.moveaxis(whole, n_lead, 0)[component, ...]
-            inner[...] = side
+            _component(model, name, component, whole)[...] = side
     unknown = [symbol for symbol, axes in limits if (symbol, axes) not in used]
     if unknown:
         refuse("bounds", f"coefficients that {type(operator).__name__} has", repr(unknown[0]))
@@ -196,15 +194,20 @@ def _to_lattice(
     )
 
 
-def _place(operator: ADR | Moments, process: Process) -> tuple[str, int | None]:
-    """Parameter and component that hold a coefficient."""
-    order = len(process.axes)
-    if isinstance(operator, Moments):
-        return "moments", order
-    if order == 0:
-        return "R", None
-    axis = process.axes[0]
-    return ("U", axis) if order == 1 else ("D", operator.diagonal()[axis])
+def _place(operator: Operator, axes: tuple[int, ...]) -> tuple[str, int]:
+    """Parameter and component that hold the coefficient of a derivative."""
+    return next(
+        (name, i)
+        for name, components in operator.components().items()
+        for i, component in enumerate(components)
+        if component.axes == axes
+    )
+
+
+def _component(model: Relaxation, name: str, component: int, values: Array) -> Array:
+    """The part of an array of a parameter that belongs to one of its components."""
+    axis = model._parameters[name].component_axis
+    return values if axis is None else np.moveaxis(values, axis, 0)[component, ...]
 
 
 def move_into(model: Relaxation, bounds: Mapping[str, Pair]) -> tuple[Relaxation, list[str]]:
@@ -226,17 +229,15 @@ def remarks_at_bounds(
 ) -> tuple[Remark, ...]:
     """Remarks on the coefficients that a fit has left at their bounds."""
     operator = model.operator
-    assert isinstance(operator, ADR | Moments)
     remarks = []
     for process in explanation.processes:
         if process.symbol not in ("R", "U", "D") or len(set(process.axes)) > 1:
             continue
-        name, component = _place(operator, process)
+        name, component = _place(operator, process.axes)
         if name not in bounds:
             continue
         values, low, high = (
-            side if component is None else np.moveaxis(side, int(operator.is_layered), 0)[component]
-            for side in (model.params[name], *bounds[name])
+            _component(model, name, component, side) for side in (model.params[name], *bounds[name])
         )
         is_bound = (values == low.astype(values.dtype)) | (values == high.astype(values.dtype))
         if is_bound.any():

@@ -9,14 +9,13 @@ from typing import Any
 
 from .._validate import check_choice, check_number, refuse
 from ..grid import CONDITIONS, Dirichlet, Grid
-from ..operators import ADR, Banded, Dense, Moments, Operator
+from ..operators import OPERATORS, Operator
 from ..training.inputs import MODES
 from ..training.optimizers import LBFGS, Adam, Optimizer, SteepestDescent
 from .settings import (
     DEFAULTS,
     LOCAL_PATIENCE,
     LOCAL_SMOOTHNESS,
-    OPERATORS,
     OPTIMIZERS,
     WEIGHTS,
     Settings,
@@ -24,12 +23,6 @@ from .settings import (
 
 __all__ = ["DEFAULTS", "DataTraits", "Options", "parse_boundary", "parse_condition"]
 
-_OPERATORS: dict[str, type[Operator]] = {
-    "adr": ADR,
-    "moments": Moments,
-    "banded": Banded,
-    "dense": Dense,
-}
 _OPTIMIZERS: dict[str, Callable[[float], Optimizer]] = {
     "barzilai-borwein": lambda rate: SteepestDescent(rate, line_search="barzilai-borwein"),
     "armijo": lambda rate: SteepestDescent(rate, line_search="armijo"),
@@ -47,7 +40,7 @@ class Options(Settings):
     @property
     def is_local(self) -> bool:
         """Whether coefficients differ between cells."""
-        return self.operator != "dense" and self.space == "local"
+        return self.space == "local" and "space" in OPERATORS[self.operator].settings()
 
     @property
     def has_fixed_values(self) -> bool:
@@ -104,7 +97,7 @@ class Options(Settings):
             Naming the first such option; a value that asks for nothing is none. Also if operator
             or optimizer are misspelt, the optimizer takes no unknown inputs, or errors are none.
         """
-        check_choice("operator", self.operator, OPERATORS)
+        check_choice("operator", self.operator, tuple(OPERATORS))
         check_choice("optimizer", self.optimizer_used, OPTIMIZERS)
         check_choice("inputs", self.inputs, MODES)
         # In the unit of the data, before anything has another.
@@ -138,15 +131,13 @@ class Options(Settings):
 
     def build_operator(self, grid: Grid) -> Operator:
         """The operator on a grid."""
-        if self.operator in ("moments", "banded") and grid.ndim > 1:
-            refuse("operator", "'adr' or 'dense' where space has two axes or three", self.operator)
+        kind = OPERATORS[self.operator]
+        if grid.ndim > kind.most_dimensions:
+            able = [name for name, op in OPERATORS.items() if op.most_dimensions >= grid.ndim]
+            names = " or ".join(map(repr, able))
+            refuse("operator", f"{names} where space has two axes or three", self.operator)
         # The names among the options are texts from outside: the constructors check them.
-        settings = {
-            name: self.value(name)
-            for name in ("space", "time", "scheme", "order", "radius")
-            if self.has_effect(name, DataTraits())
-        }
-        return _OPERATORS[self.operator](grid, **settings)
+        return kind(grid, **{name: self.value(name) for name in kind.settings()})
 
     def build_optimizer(self) -> Optimizer:
         """The optimizer."""
@@ -176,13 +167,19 @@ class _Effect:
     nothing: Any = None
 
 
-def _only_with(operator: str) -> _Effect:
+def _setting(name: str) -> _Effect:
+    """A setting of some operators."""
+    names = " or ".join(kind for kind, operator in OPERATORS.items() if name in operator.settings())
     return _Effect(
-        lambda options, data: options.operator == operator,
-        f"no value unless --operator is {operator}",
-        f" or choose --operator {operator}",
+        lambda options, data: name in OPERATORS[options.operator].settings(),
+        f"no value unless --operator is {names}",
+        f" or choose --operator {names}",
         beside="operator",
     )
+
+
+def _has_neighbours(options: Options) -> bool:
+    return not OPERATORS[options.operator].reads_all
 
 
 def _has_fields(options: Options, data: DataTraits) -> bool:
@@ -193,7 +190,7 @@ def _sees_sides(options: Options, data: DataTraits) -> bool:
     """Whether boundary conditions are read; a dense matrix asks only whether an axis is a ring."""
     text = options.boundary or ""
     sides = [side.strip() for side in text.replace(":", ",").split(",") if side]
-    return options.operator != "dense" or all(side in CONDITIONS for side in sides)
+    return _has_neighbours(options) or all(side in CONDITIONS for side in sides)
 
 
 _EFFECTS: dict[str, _Effect] = {
@@ -229,25 +226,25 @@ _EFFECTS: dict[str, _Effect] = {
         lambda options, data: data.has_time,
         "no value for pairs, which know no latitude; an array 'weights' beside x and y is read",
     ),
-    "order": _only_with("moments"),
-    "radius": _only_with("banded"),
+    "order": _setting("order"),
+    "radius": _setting("radius"),
     "space": _Effect(
-        lambda options, data: options.operator != "dense",
+        lambda options, data: "space" in OPERATORS[options.operator].settings(),
         "no value with --operator dense, a free matrix",
         " or choose another operator",
     ),
-    "scheme": _only_with("adr"),
+    "scheme": _setting("scheme"),
     "boundary": _Effect(
         _sees_sides,
         "periodic or neumann with --operator dense, whose sides show no value",
         " or choose another operator",
     ),
     "mask_boundary": _Effect(
-        lambda options, data: data.has_mask and options.operator != "dense",
+        lambda options, data: data.has_mask and _has_neighbours(options),
         "no value unless cells are masked and see their neighbours (not with --operator dense)",
     ),
     "bounds": _Effect(
-        lambda options, data: options.operator in ("adr", "moments"),
+        lambda options, data: OPERATORS[options.operator].has_derivatives,
         "no value with a free matrix or stencil, which has no R, U and D to bound",
         " or choose --operator adr or moments",
         beside="operator",

@@ -18,7 +18,7 @@ LOCAL_SMOOTHNESS = 10.0
 LOCAL_PATIENCE = 100
 HOLDOUT = 0.25
 WEIGHTS = ("area",)
-OPERATORS = ("adr", "moments", "banded", "dense")
+OPERATOR_NAMES = ("adr", "moments", "banded", "dense")
 OPTIMIZERS = ("barzilai-borwein", "armijo", "fixed-rate", "adam", "lbfgs")
 
 DEFAULTS: Mapping[str, Any] = MappingProxyType(

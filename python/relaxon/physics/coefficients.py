@@ -12,6 +12,7 @@ and a moment of order k > 2: omega s W_k h^k / (k! dt), the coefficient of the k
 
 from __future__ import annotations
 
+import functools
 import math
 from dataclasses import dataclass, replace
 from typing import Any
@@ -19,8 +20,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..operators import ADR, Banded, Dense, Moments
-from .lattice import Lattice
+from ..operators import ADR, Banded, Moments, Operator
+from .lattice import Lattice, line_moments, numerical_diffusion
 from .matrix_moments import axis_pairs, matrix_moments, shuffle_rows
 
 __all__ = ["Process", "read_processes"]
@@ -103,21 +104,8 @@ def read_processes(lattice: Lattice, slope: float) -> list[Process]:
     -------
     list of Process
         Reaction, advection, diffusion, and what else the operator has.
-
-    Raises
-    ------
-    TypeError
-        If the operator is of an unknown kind.
     """
-    reading = _Reading(lattice, slope)
-    operator = lattice.model.operator
-    if isinstance(operator, ADR):
-        return _read_adr(reading, operator)
-    if isinstance(operator, Dense):
-        return _read_dense(reading)
-    if isinstance(operator, Moments | Banded):
-        return _read_line(reading)
-    raise TypeError(f"no reading is known for the operator {type(operator).__name__}")
+    return _read(lattice.model.operator, _Reading(lattice, slope))
 
 
 class _Reading:
@@ -170,38 +158,9 @@ class _Reading:
         return ["along " + " and ".join(names)] if names else []
 
 
-def _read_adr(reading: _Reading, operator: ADR) -> list[Process]:
-    ndim = operator.grid.ndim
-    lattice = reading.lattice
-    velocity = lattice.coefficient("U")
-    processes = [reading.process("reaction", "R", (), lattice.coefficient("R"))]
-    processes += [reading.process("advection", "U", (a,), velocity[a]) for a in range(ndim)]
-    processes += [
-        reading.process("diffusion", "D", axes, component)
-        for axes, component in zip(axis_pairs(ndim), lattice.coefficient("D"), strict=True)
-    ]
-    added = lattice.numerical_diffusion()
-    if added is not None:
-        name = f"numerical diffusion ({operator.scheme})"
-        processes += [reading.process(name, "numerical D", (a, a), added[a]) for a in range(ndim)]
-    return processes
-
-
-def _read_line(reading: _Reading) -> list[Process]:
-    moments = reading.lattice.moments()
-    processes = [reading.process("reaction", "R", (), moments[0] - 1.0)]
-    for k, moment in enumerate(moments[1:], start=1):
-        # Z = sum_k W_k / k! d^k z; advection carries the opposite sign by convention.
-        coefficient = -moment if k == 1 else moment / math.factorial(k)
-        name = {1: "advection", 2: "diffusion", 3: "dispersion", 4: "hyper-diffusion"}.get(
-            k, f"moment {k}"
-        )
-        symbol = {1: "U", 2: "D"}.get(k, f"M{k}")
-        processes.append(reading.process(name, symbol, (0,) * k, coefficient))
-    return processes
-
-
-def _read_dense(reading: _Reading) -> list[Process]:
+@functools.singledispatch
+def _read(operator: Operator, reading: _Reading) -> list[Process]:
+    """Of an operator without a reading of its own: the moments of its matrix."""
     grid = reading.grid
     matrices = reading.lattice.matrices()
     random = np.random.default_rng(0)
@@ -223,4 +182,38 @@ def _read_dense(reading: _Reading) -> list[Process]:
             continue
         process = reading.process(name, symbol, axes, factor * values)
         processes.append(replace(process, null=reading.physical(factor * null, axes)))
+    return processes
+
+
+@_read.register
+def _(operator: ADR, reading: _Reading) -> list[Process]:
+    ndim = operator.grid.ndim
+    lattice = reading.lattice
+    velocity = lattice.coefficient("U")
+    processes = [reading.process("reaction", "R", (), lattice.coefficient("R"))]
+    processes += [reading.process("advection", "U", (a,), velocity[a]) for a in range(ndim)]
+    processes += [
+        reading.process("diffusion", "D", axes, component)
+        for axes, component in zip(axis_pairs(ndim), lattice.coefficient("D"), strict=True)
+    ]
+    added = numerical_diffusion(lattice)
+    if added is not None:
+        name = f"numerical diffusion ({operator.scheme})"
+        processes += [reading.process(name, "numerical D", (a, a), added[a]) for a in range(ndim)]
+    return processes
+
+
+@_read.register(Moments)
+@_read.register(Banded)
+def _(operator: Moments | Banded, reading: _Reading) -> list[Process]:
+    moments = line_moments(operator, reading.lattice)
+    processes = [reading.process("reaction", "R", (), moments[0] - 1.0)]
+    for k, moment in enumerate(moments[1:], start=1):
+        # Z = sum_k W_k / k! d^k z; advection carries the opposite sign by convention.
+        coefficient = -moment if k == 1 else moment / math.factorial(k)
+        name = {1: "advection", 2: "diffusion", 3: "dispersion", 4: "hyper-diffusion"}.get(
+            k, f"moment {k}"
+        )
+        symbol = {1: "U", 2: "D"}.get(k, f"M{k}")
+        processes.append(reading.process(name, symbol, (0,) * k, coefficient))
     return processes

@@ -16,13 +16,12 @@ from ..datasets.coordinates import Coordinates
 from ..datasets.scaling import Scaling
 from ..grid import Grid
 from ..model import Relaxation
-from ..operators import ADR, Moments
 from ..text import LINE, show
 from ..training.inputs import Inputs
 from ..training.losses import Distance, SquaredDistance
 from .coefficients import Process, read_processes
 from .conditions import describe_fixed_values
-from .lattice import Lattice, is_field, is_layered
+from .lattice import Lattice
 from .limits import read_limits
 from .remarks import Remark, read_remarks
 from .stability import (
@@ -453,7 +452,7 @@ def explain(
         processes,
         model.grid,
         _coordinates(model.grid, model.scaling),
-        has_bounds=isinstance(model.operator, ADR | Moments),
+        has_bounds=model.operator.has_derivatives,
     )
     return Explanation(
         processes=tuple(processes),
@@ -480,7 +479,7 @@ def _other_parameters(lattice: Lattice, errors: StandardErrors | None) -> list[P
         if name not in model.params:
             continue
         values = model.params[name].astype(np.float64)
-        if is_field(model, name):
+        if model._parameters[name].is_field:
             if name == "omega":
                 # In one dimension it may be written (1, N).
                 values = values.reshape(grid.shape)
@@ -494,7 +493,7 @@ def _other_parameters(lattice: Lattice, errors: StandardErrors | None) -> list[P
                 unit="1",
                 values=values,
                 standard_error=None if errors is None else errors.standard_errors[name],
-                is_layered=is_layered(model, name),
+                is_layered=model._parameters[name].is_layered,
             )
         )
     return processes

@@ -6,6 +6,7 @@ per layer.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,9 +15,16 @@ from numpy.typing import NDArray
 
 from ..grid import Grid
 from ..model import Relaxation
-from ..operators import ADR, Banded, Dense, Moments
+from ..operators import ADR, Banded, Dense, Moments, Operator
 
-__all__ = ["Lattice", "cut_layers", "first_layers", "is_field", "is_layered"]
+__all__ = [
+    "Lattice",
+    "cut_layers",
+    "first_layers",
+    "line_moments",
+    "numerical_diffusion",
+    "transport",
+]
 
 Array = NDArray[Any]
 
@@ -48,66 +56,45 @@ class Lattice:
         self.model = model
         self.grid: Grid = model.grid
         self._params = {**model.params, "omega": model.omega, **(params or {})}
-        kind = model._omega_kind
-        shape = self.grid.shape if kind == "cell" else (1,) * self.grid.ndim
+        omega = model._parameters["omega"]
+        shape = self.grid.shape if omega.is_field else (1,) * self.grid.ndim
         self.omega = _wide(self._params["omega"]).reshape((-1, *shape))
-        self._is_layered = model.operator.is_layered
-        self._is_local = model.operator.is_local
-        self.n_layers = model.depth if self._is_layered or kind == "layer" else None
-        self.is_spread = self._is_local or kind == "cell" or isinstance(model.operator, Dense)
+        operator = model.operator
+        self.n_layers = model.depth if operator.is_layered or omega.is_layered else None
+        self.is_spread = operator.is_local or omega.is_field or operator.reads_all
 
     def coefficient(self, name: str) -> Array:
         """A parameter of the operator; its components, if it has any, come first."""
+        parameter = self.model._parameters[name]
         values = _wide(self._params[name])
-        if not self._is_layered:
+        axis = parameter.component_axis
+        if not parameter.is_layered:
             values = values[np.newaxis]
-        if not self._is_local:
+            axis = None if axis is None else axis + 1
+        if not parameter.is_field:
             values = values.reshape(values.shape + (1,) * self.grid.ndim)
-        return values if name == "R" else np.moveaxis(values, 1, 0)
+        return values if axis is None else np.moveaxis(values, axis, 0)
 
     def matrices(self) -> Array:
-        """Those of a dense operator, shape (L or 1, N, N)."""
-        matrices = _wide(self._params["W"])
-        return matrices if self._is_layered else matrices[np.newaxis]
-
-    def moments(self) -> list[Array]:
-        """Moments W_k of a free stencil or of moments, k = 0, 1, ..."""
-        if isinstance(self.model.operator, Moments):
-            return list(self.coefficient("moments"))
-        weights = self.coefficient("weights")
-        offsets = np.arange(len(weights)) - len(weights) // 2
-        return [
-            np.tensordot(offsets.astype(np.float64) ** k, weights, axes=1)
-            for k in range(len(weights))
-        ]
-
-    def transport(self) -> tuple[Array, Array] | None:
-        """Velocity and diffusion per axis, the scheme's numerical diffusion included.
-
-        None for operators whose stencil is wider than one cell on each side.
-        """
+        """W as a matrix, shape (L or 1, N, N), of the model's own parameters."""
         operator = self.model.operator
-        if isinstance(operator, ADR):
-            velocity = self.coefficient("U")
-            diffusion = self.coefficient("D")[operator.diagonal()]
-            added = self.numerical_diffusion()
-            return velocity, diffusion if added is None else diffusion + added
-        if (isinstance(operator, Moments) and operator.order <= 2) or (
-            isinstance(operator, Banded) and operator.radius == 1
-        ):
-            moments = [*self.moments(), np.zeros(1)]
-            return -moments[1][np.newaxis], moments[2][np.newaxis] / 2.0
-        return None
-
-    def numerical_diffusion(self) -> Array | None:
-        """What the scheme adds to the diagonal of D, per axis; None where it adds nothing."""
-        scheme = getattr(self.model.operator, "scheme", "central")
-        if scheme == "central":
-            return None
-        velocity = self.coefficient("U")
-        if scheme == "upwind":
-            return np.asarray(np.where(velocity.real < 0.0, -velocity, velocity) / 2.0)
-        return np.asarray(self.omega * velocity**2 / 2.0)
+        params = {name: self.model.params[name] for name in operator.parameter_names()}
+        if isinstance(operator, Dense):
+            matrices = _wide(params["W"])
+            return matrices if operator.is_layered else matrices[np.newaxis]
+        omega = np.broadcast_to(self.omega, (self.n_layers or 1, *self.omega.shape[1:]))
+        return np.stack(
+            [
+                _wide(
+                    operator.to_dense(
+                        params,
+                        layer if operator.is_layered else 0,
+                        rate.ravel()[0] if rate.size == 1 else rate,
+                    )
+                )
+                for layer, rate in enumerate(omega)
+            ]
+        )
 
     def spread(self, values: Array) -> Array:
         """Values per layer and cell in their final shape: lead + space, NaN on masked cells."""
@@ -120,25 +107,49 @@ class Lattice:
         return np.array(values if self.n_layers is not None else values[0])
 
 
-def is_field(model: Relaxation, name: str) -> bool:
-    """Whether a parameter has a value per cell."""
-    if name == "bias":
-        return model.bias == "local"
-    if name == "omega":
-        return model._omega_kind == "cell"
-    return model.operator.is_local and name in model.operator.parameter_shapes(model.depth)
+@functools.singledispatch
+def transport(operator: Operator, lattice: Lattice) -> tuple[Array, Array] | None:
+    """Velocity and diffusion per axis, without those of the scheme; None where there are none."""
+    return None
 
 
-def is_layered(model: Relaxation, name: str) -> bool:
-    """Whether a parameter has a value per layer."""
-    return model._omega_kind == "layer" if name == "omega" else model.operator.is_layered
+@transport.register
+def _(operator: ADR, lattice: Lattice) -> tuple[Array, Array]:
+    return lattice.coefficient("U"), lattice.coefficient("D")[operator.diagonal()]
+
+
+@transport.register(Moments)
+@transport.register(Banded)
+def _(operator: Moments | Banded, lattice: Lattice) -> tuple[Array, Array]:
+    moments = [*line_moments(operator, lattice), np.zeros(1)]
+    return -moments[1][np.newaxis], moments[2][np.newaxis] / 2.0
+
+
+def line_moments(operator: Moments | Banded, lattice: Lattice) -> list[Array]:
+    """Moments W_k of a stencil in one dimension, k = 0, 1, ..."""
+    if isinstance(operator, Moments):
+        return list(lattice.coefficient("moments"))
+    weights = lattice.coefficient("weights")
+    offsets = np.arange(-operator.radius, operator.radius + 1, dtype=np.float64)
+    return [np.tensordot(offsets**k, weights, axes=1) for k in range(len(weights))]
+
+
+def numerical_diffusion(lattice: Lattice) -> Array | None:
+    """What the scheme of ADR adds to the diagonal of D, per axis; None where it adds nothing."""
+    scheme = getattr(lattice.model.operator, "scheme", "central")
+    if scheme == "central":
+        return None
+    velocity = lattice.coefficient("U")
+    if scheme == "upwind":
+        return np.asarray(np.where(velocity.real < 0.0, -velocity, velocity) / 2.0)
+    return np.asarray(lattice.omega * velocity**2 / 2.0)
 
 
 def first_layers(model: Relaxation, n_layers: int) -> Relaxation:
     """The network of the first layers alone."""
     # Where omega is trained, the value to start from: it is within the bounds of the constructor.
     omega = cut_layers(model, "omega", model._omega, n_layers)
-    if model._omega_kind == "cell" and model.grid.ndim == 1:
+    if model._parameters["omega"].is_field and model.grid.ndim == 1:
         # As (1, N): a plain (N,) would be read per layer where N is the number of layers.
         omega = omega.reshape(1, -1)
     shallow = Relaxation(
@@ -159,7 +170,8 @@ def first_layers(model: Relaxation, n_layers: int) -> Relaxation:
 
 def cut_layers(model: Relaxation, name: str, array: Array, n_layers: int) -> Array:
     """The part of a parameter that belongs to the first layers."""
-    return np.ascontiguousarray(array[:n_layers]) if is_layered(model, name) else array
+    is_layered = model._parameters[name].is_layered
+    return np.ascontiguousarray(array[:n_layers]) if is_layered else array
 
 
 def _wide(values: Array) -> Array:

@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..model import Relaxation
-from .lattice import Lattice
+from .lattice import Lattice, numerical_diffusion, transport
 
 __all__ = [
     "ADVECTIVE",
@@ -138,10 +138,14 @@ def read_stability(lattice: Lattice, slope: float) -> Stability | None:
         None for operators whose stencil is wider than one cell on each side: the bounds are those
         of three points per axis.
     """
-    transport = lattice.transport()
-    if transport is None:
+    operator = lattice.model.operator
+    read = transport(operator, lattice) if operator.reach == 1 else None
+    if read is None:
         return None
-    velocity, diffusion = transport
+    velocity, diffusion = read
+    added = numerical_diffusion(lattice)
+    if added is not None:
+        diffusion = diffusion + added
     with np.errstate(all="ignore"):
         # The sign and the zeros of omega count as well: they are in the products.
         c, e = lattice.omega * slope * velocity, lattice.omega * slope * diffusion

@@ -19,6 +19,7 @@ Survey Methodology 28 (2002) 169-181.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -28,12 +29,10 @@ from numpy.typing import NDArray
 
 from .._validate import check_instance, check_shape, read_array, refuse
 from ..model import Relaxation
-from ..operators import Dense
 from ..text import LINE, show
 from ..training.inputs import Inputs, known_inputs
 from ..training.losses import Distance, SquaredDistance
-from .lattice import cut_layers, first_layers, is_field, is_layered
-from .matrix_moments import axis_pairs
+from .lattice import cut_layers, first_layers
 from .profiled_error import profile
 
 __all__ = ["StandardErrors", "estimate_standard_errors", "why_no_standard_errors"]
@@ -131,11 +130,11 @@ class StandardErrors:
 
 def why_no_standard_errors(model: Relaxation) -> str:
     """Why a model's parameters get no error bars; empty where they do."""
-    if isinstance(model.operator, Dense):
+    if any("cells" in model._parameters[name].axes for name in model.operator.parameter_names()):
         return "the weights of a dense matrix get none"
     if model.lift is not None or model.readout is not None:
         return "models with a lift or a readout get none"
-    local = [name for name in model.params if is_field(model, name)]
+    local = [name for name in model.params if model._parameters[name].is_field]
     if local:
         return f"parameters that differ between cells get none ({', '.join(local)})"
     if not model.params:
@@ -461,23 +460,14 @@ def _blocks(
 
 
 def _labels(model: Relaxation, name: str) -> Iterator[str]:
-    """A name for each number of a parameter."""
-    grid = model.grid
-    shape = model.params[name].shape
-    has_layers = is_layered(model, name)
-    components = [""]
-    if name == "U":
-        components = [f" along {axis}" for axis in grid.names]
-    elif name == "D":
-        components = [
-            " along " + " and ".join(grid.names[a] for a in dict.fromkeys(axes))
-            for axes in axis_pairs(grid.ndim)
-        ]
-    elif name == "moments":
-        components = [f" {k}" for k in range(shape[-1])]
-    elif name == "weights":
-        components = [f" {offset:+d}" for offset in range(-(shape[-1] // 2), shape[-1] // 2 + 1)]
-    symbol = {"moments": "moment", "weights": "weight"}.get(name, name)
-    for layer in range(model.depth if has_layers else 1):
-        for component in components:
-            yield f"{symbol}{component}" + (f" (layer {layer})" if has_layers else "")
+    """A name for each number of a parameter that is no field."""
+    parameter = model._parameters[name]
+    components = model.operator.components().get(name)
+    if components is not None:
+        labels = [component.label for component in components]
+    else:
+        n = math.prod(parameter.shape[parameter.is_layered :])
+        labels = [name] if n == 1 else [f"{name} {i}" for i in range(n)]
+    for layer in range(model.depth if parameter.is_layered else 1):
+        for label in labels:
+            yield f"{label} (layer {layer})" if parameter.is_layered else label

@@ -10,7 +10,6 @@ from numpy.typing import ArrayLike, NDArray
 
 from .._validate import read_array, refuse
 from ..model import Relaxation
-from ..physics.lattice import is_field
 
 __all__ = ["Bound", "Bounds", "check_bounds", "check_trainable"]
 
@@ -78,7 +77,8 @@ def _spread(model: Relaxation, name: str, side: Any, open_end: float) -> Array:
         refuse("bounds", f"numbers, arrays of numbers or None for {name!r}", repr(side), TypeError)
     if np.isnan(values).any():
         refuse("bounds", f"no NaN for {name!r}", repr(side), fix="None leaves a side open")
-    n_space = model.grid.ndim if is_field(model, name) else 0
+    parameter = model._parameters[name]
+    n_space = model.grid.ndim if parameter.is_field else 0
     without_cells = shape[: len(shape) - n_space]
     if n_space and values.ndim and _fits(values.shape, without_cells):
         values = values.reshape(*values.shape, *(1,) * n_space)
@@ -90,11 +90,9 @@ def _spread(model: Relaxation, name: str, side: Any, open_end: float) -> Array:
     # A bound beyond the largest float32 is open for numbers of that type.
     with np.errstate(over="ignore"):
         spread = np.array(np.broadcast_to(values, shape), model.dtype, order="C")
-    mask = model.grid.mask
-    if mask is not None and n_space:
-        spread[..., ~mask.reshape(shape[len(shape) - n_space :])] = open_end
-    if mask is not None and name == "W":
-        spread[..., ~np.logical_and.outer(mask.ravel(), mask.ravel())] = open_end
+    readable = parameter.readable(model.grid)
+    if readable is not None:
+        spread[..., ~readable] = open_end
     return spread
 
 

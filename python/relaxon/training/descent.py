@@ -19,7 +19,6 @@ from .._validate import (
 )
 from ..files import pack
 from ..model import Relaxation
-from ..physics.lattice import is_field
 from .constraints import Bounds, check_bounds, check_trainable
 from .history import History
 from .input_errors import InputErrors, parameter_scales
@@ -81,9 +80,8 @@ class Descent:
         self.journal: Journal | None = None
         self.has_validation = problem["validation"] is not None
         sizes = [array.size for array in start._arrays()]
-        names = [name for name in start.params if name != "omega"]
         self.trained_names = [
-            name for name, chosen in zip([*names, "omega"], is_trained, strict=True) if chosen
+            name for name, chosen in zip(start._parameters, is_trained, strict=True) if chosen
         ]
         trained = np.repeat(is_trained, sizes)
         self._n_unknown = 0 if scales is None else x.size
@@ -154,10 +152,9 @@ class Descent:
 
     def arrays(self, which: str) -> dict[str, Array]:
         """The present "parameters", the "best" or the "previous" ones, by name; omega too."""
-        names = [name for name in self.start.params if name != "omega"]
         arrays = [np.empty_like(array) for array in self.start._arrays()]
         getattr(self._core, f"copy_{which}")(arrays)
-        return dict(zip([*names, "omega"], arrays, strict=True))
+        return dict(zip(self.start._parameters, arrays, strict=True))
 
     def model(self, which: str) -> Relaxation:
         """The model with the "parameters", the "best" or the "previous" ones."""
@@ -239,7 +236,7 @@ def start_descent(
     states = model._check_input(x)
     target, weights, at = model._check_target("y", y, states, loss)
     _check_reach(model, weights, at)
-    order = [*(name for name in model.params if name != "omega"), "omega"]
+    order = list(model._parameters)
     trained = check_trainable(model, trainable)
     rates = optimizer._rates(list(model.params))
     used = [rates[name] if trained.get(name, False) else 0.0 for name in order]
@@ -418,10 +415,10 @@ def _penalty_terms(
 
 def _check_fields(model: Relaxation, penalty: Smoothness, names: list[str]) -> list[str]:
     """Those that differ between cells; the others have no gradient to penalise."""
-    fields = [name for name in names if is_field(model, name)]
+    fields = [name for name in names if model._parameters[name].is_field]
     wanted = fields[:1] if penalty.of is None else names
     if penalty.strength > 0.0 and (not wanted or len(fields) < len(wanted)):
-        known = [name for name in model.params if is_field(model, name)]
+        known = [name for name in model.params if model._parameters[name].is_field]
         refuse(
             "penalties",
             "with Smoothness, parameters that differ between cells"

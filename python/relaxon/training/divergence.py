@@ -8,7 +8,6 @@ import numpy as np
 
 from .. import _core
 from ..model import Relaxation
-from ..operators import ADR
 from ..physics.stability import stability_number
 from .descent import Descent
 from .optimizers import LBFGS, Optimizer
@@ -64,7 +63,7 @@ def diverge(descent: Descent, optimizer: Optimizer) -> NoReturn:
 
 def _stability(descent: Descent, place: _core.Extreme) -> str:
     """The bound that the present parameters exceed; without one, how fast the state grows."""
-    if not isinstance(descent.start.operator, ADR):
+    if "scheme" not in descent.start.operator.settings():
         return f"|z| grew {place.growth:.3g} times in that layer"
     return stability_number(descent.start, descent.arrays("parameters"))
 

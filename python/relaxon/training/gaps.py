@@ -21,8 +21,7 @@ from .._core import slope_at_zero
 from .._validate import check_state_shape, refuse
 from ..grid import Grid
 from ..model import Relaxation
-from ..operators import ADR, Banded, Dense, Moments
-from ..physics.lattice import Lattice
+from ..physics.lattice import Lattice, transport
 
 __all__ = [
     "Reach",
@@ -86,7 +85,7 @@ def check_gaps(model: Relaxation, argument: str = "x") -> None:
         For a dense operator, a lift or a readout.
     """
     for is_there, name in (
-        (isinstance(model.operator, Dense), "a Dense operator"),
+        (model.operator.reads_all, f"a {type(model.operator).__name__} operator"),
         (model.lift is not None, "a lift"),
         (model.readout is not None, "a readout"),
     ):
@@ -97,12 +96,8 @@ def check_gaps(model: Relaxation, argument: str = "x") -> None:
 
 def stencil_reach(model: Relaxation) -> Reach:
     """The operator's radius on all sides."""
-    operator = model.operator
-    radius: int = 1
-    if isinstance(operator, Banded):
-        radius = operator.radius
-    elif isinstance(operator, Moments):
-        radius = -(-operator.order // 2)
+    radius = model.operator.reach
+    assert radius is not None
     sides: Reach = ((radius, radius),) * model.grid.ndim
     return sides
 
@@ -120,7 +115,7 @@ def model_reach(model: Relaxation) -> Reach:
     tuple of (int, int)
         Cells on the low and the high side of each axis; the whole grid for a dense operator.
     """
-    if isinstance(model.operator, Dense):
+    if model.operator.reads_all:
         return tuple((n - 1, n - 1) for n in model.output_shape)
     sides: list[tuple[int, int]] = []
     for (low, high), moved, spread in zip(stencil_reach(model), *_travel(model), strict=True):
@@ -132,12 +127,10 @@ def model_reach(model: Relaxation) -> Reach:
 def _travel(model: Relaxation) -> tuple[list[float], list[float]]:
     """Cells that drift and spreading cover within all layers, per axis."""
     lattice, slope = Lattice(model), slope_at_zero(model.activation)
-    if isinstance(model.operator, ADR):
-        velocity = lattice.coefficient("U")
-        diffusion = lattice.coefficient("D")[model.operator.diagonal()]
-    else:
-        moments = [*lattice.moments(), np.zeros(1)]
-        velocity, diffusion = -moments[1][np.newaxis], moments[2][np.newaxis] / 2.0
+    read = transport(model.operator, lattice)
+    if read is None:
+        return [0.0] * model.grid.ndim, [0.0] * model.grid.ndim
+    velocity, diffusion = read
     rate = slope * lattice.omega
     n_layers = model.depth // (1 if lattice.n_layers is None else lattice.n_layers)
 

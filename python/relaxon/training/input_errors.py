@@ -233,8 +233,7 @@ def parameter_scales(
         return total / (len(weights) * strength)
 
     scales = []
-    names = [name for name in model.params if name != "omega"]
-    for name in [*names, *(["omega"] if model.trainable_omega else [])]:
+    for name in model.params:
         shape = model.params[name].shape
         n = int(np.prod(shape))
         if n > MOST_ENTRIES:

@@ -4,7 +4,7 @@
 #include <cmath>
 #include <cstdint>
 
-#include "relaxon/network/network.hpp"
+#include "relaxon/network/sweep.hpp"
 
 namespace relaxon {
 

@@ -10,9 +10,10 @@
 #include <memory>
 #include <vector>
 
-#include "relaxon/network/network.hpp"
+#include "relaxon/base/array.hpp"
 #include "relaxon/network/state_loss.hpp"
 #include "relaxon/operators/affine.hpp"
+#include "relaxon/sweeps/make_sweep.hpp"
 
 namespace relaxon {
 

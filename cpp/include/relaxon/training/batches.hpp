@@ -8,7 +8,7 @@
 #include <random>
 #include <vector>
 
-#include "relaxon/network/network.hpp"
+#include "relaxon/network/sweep.hpp"
 
 namespace relaxon {
 

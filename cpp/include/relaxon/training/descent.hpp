@@ -25,7 +25,7 @@
 #include <vector>
 
 #include "relaxon/base/array.hpp"
-#include "relaxon/network/network.hpp"
+#include "relaxon/network/sweep.hpp"
 #include "relaxon/training/iterate.hpp"
 #include "relaxon/training/objective.hpp"
 

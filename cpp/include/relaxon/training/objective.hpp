@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "relaxon/base/array.hpp"
-#include "relaxon/network/network.hpp"
+#include "relaxon/network/sweep.hpp"
 #include "relaxon/training/batches.hpp"
 
 namespace relaxon {

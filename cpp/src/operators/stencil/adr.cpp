@@ -7,15 +7,17 @@ namespace relaxon {
 
 namespace {
 
+std::vector<CoefficientArray> coefficients_of(int ndim) {
+    return {{"R", 1, false}, {"U", ndim, true}, {"D", ndim * (ndim + 1) / 2, true}};
+}
+
 // Components in order: R; U_a; D_ab, a <= b. Arms in lexicographic order; arm k belongs to the
 // centre, to one axis (a sign) or to a pair of axes (a product of signs).
 template <class T>
 class Adr final : public StencilOperator<T> {
 public:
-    Adr(int ndim, AdrScheme scheme) : ndim_(ndim), scheme_(scheme) {
-        coefficients_ = {{"R", 1, false},
-                         {"U", ndim, true},
-                         {"D", static_cast<std::int64_t>(ndim * (ndim + 1) / 2), true}};
+    Adr(int ndim, AdrScheme scheme)
+        : ndim_(ndim), scheme_(scheme), coefficients_(coefficients_of(ndim)) {
         const int span[3] = {1, ndim > 1 ? 1 : 0, ndim > 2 ? 1 : 0};
         for (int i = -span[0]; i <= span[0]; ++i) {
             for (int j = -span[1]; j <= span[1]; ++j) {
@@ -147,6 +149,14 @@ private:
 template <class T>
 std::unique_ptr<StencilOperator<T>> make_adr(int ndim, AdrScheme scheme) {
     return std::make_unique<Adr<T>>(ndim, scheme);
+}
+
+std::shared_ptr<const Operator> adr(AdrScheme scheme, bool is_local, bool is_layered) {
+    return stencil_family(
+        is_local, is_layered, [](const Grid& grid) { return coefficients_of(grid.ndim()); },
+        [scheme](const Grid& grid, auto scalar) {
+            return make_adr<decltype(scalar)>(grid.ndim(), scheme);
+        });
 }
 
 template std::unique_ptr<StencilOperator<float>> make_adr<float>(int, AdrScheme);

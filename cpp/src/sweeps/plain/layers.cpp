@@ -20,7 +20,7 @@ DenseSweep<T>::DenseSweep(const NetworkConfig& config, const SweepRequest& reque
     : config_(config), request_(request), arrays_(parameter_arrays(config)),
       n_(config.grid->n_cells()), n_blocks_((n_ + kProductRows - 1) / kProductRows),
       n_collected_(1), segments_(request.at, 1) {
-    if (!config.is_layered) {
+    if (!config.op->is_layered()) {
         n_collected_ = std::max<std::int64_t>(1, kCollectedSamples / request.batch);
         n_collected_ = std::min(n_collected_, config.depth);
     }
@@ -71,7 +71,7 @@ void DenseSweep<T>::carve(Arena& arena, std::int64_t n_snapshots) {
     const std::int64_t packed_length =
         request_.batch > 1 ? packed_states_length(n_, request_.batch) : 0;
     packed_states_ = arena.take<T>(packed_length);
-    if (is_rich_ && request_.batch > 1 && !config_.is_layered) {
+    if (is_rich_ && request_.batch > 1 && !config_.op->is_layered()) {
         packed_rows_ = arena.take<T>(packed_matrix_length(n_));
         if (is_gradient) packed_columns_ = arena.take<T>(packed_matrix_length(n_));
     }
@@ -92,7 +92,7 @@ void DenseSweep<T>::carve(Arena& arena, std::int64_t n_snapshots) {
     const std::int64_t outer_length = packed_outer_length(n_, n_collected_ * request_.batch);
     outer_sources_ = arena.take<T>(outer_length);
     outer_states_ = arena.take<T>(outer_length);
-    bias_sums_ = arena.take<OrderedSum>((config_.is_layered ? config_.depth : 1) * n_blocks_);
+    bias_sums_ = arena.take<OrderedSum>(config_.n_sets() * n_blocks_);
     omega_sums_ =
         arena.take<OrderedSum>((config_.omega == OmegaKind::layer ? config_.depth : 1) * n_blocks_);
     schedule_ = arena.take<std::int64_t>(n_snapshots);
@@ -114,7 +114,7 @@ typename DenseSweep<T>::Layer DenseSweep<T>::layer_of(const Parameters<T>& param
     Layer view{nullptr, 0, parameters.back(), 0};
     if (const T* bias = bias_of(parameters)) {
         view.bias_step = config_.bias == BiasKind::local ? 1 : 0;
-        view.bias = bias + (config_.is_layered ? layer * (view.bias_step ? n_ : 1) : 0);
+        view.bias = bias + (config_.op->is_layered() ? layer * (view.bias_step ? n_ : 1) : 0);
     }
     view.omega_step = config_.omega == OmegaKind::cell ? 1 : 0;
     if (config_.omega == OmegaKind::layer) view.omega += layer;
@@ -123,7 +123,7 @@ typename DenseSweep<T>::Layer DenseSweep<T>::layer_of(const Parameters<T>& param
 
 template <class T>
 const T* DenseSweep<T>::weights(const Parameters<T>& parameters, std::int64_t layer) {
-    const std::int64_t set = config_.is_layered ? layer : 0;
+    const std::int64_t set = config_.set_of(layer);
     const T* w = parameters[0] + set * n_ * n_;
     if (!config_.grid->has_mask()) return w;
     if (clean_set_ == set) return clean_weights_;

@@ -11,7 +11,7 @@ void DenseSweep<T>::clear(const Gradients<T>& gradients, Team& team) {
         std::fill(gradients.arrays[i], gradients.arrays[i] + arrays_[i].size(), T(0));
     }
     // Sets of W that layers reach are set by their first product.
-    const std::int64_t n_sets = config_.is_layered ? config_.depth : 1;
+    const std::int64_t n_sets = config_.n_sets();
     const std::int64_t n_reached = std::min(segments_.n_layers(), n_sets);
     team.parallel_for((n_sets - n_reached) * n_, [&](std::int64_t row, int) {
         T* bar = gradients.arrays[0] + (n_reached * n_ + row) * n_;
@@ -38,7 +38,7 @@ void DenseSweep<T>::finish(const Gradients<T>& gradients) const {
         }
     };
     if (config_.bias == BiasKind::homogeneous) {
-        write(bias_sums_, config_.is_layered ? config_.depth : 1, gradients.arrays[1]);
+        write(bias_sums_, config_.n_sets(), gradients.arrays[1]);
     }
     if (gradients.arrays.back() && config_.omega != OmegaKind::cell) {
         write(omega_sums_, config_.omega == OmegaKind::layer ? config_.depth : 1,
@@ -53,7 +53,7 @@ void DenseSweep<T>::pull_elements(const Layer& layer, const T* pre, const T* z, 
                                   std::int64_t begin, std::int64_t end, std::int64_t number,
                                   const Gradients<T>& gradients) {
     const std::int64_t length = end - begin;
-    const std::int64_t bias_set = config_.is_layered ? number : 0;
+    const std::int64_t bias_set = config_.set_of(number);
     const std::int64_t omega_set = config_.omega == OmegaKind::layer ? number : 0;
     const std::int64_t block = begin / kProductRows;
     T* bias_bar = config_.bias == BiasKind::none ? nullptr : gradients.arrays[1];
@@ -142,9 +142,9 @@ void DenseSweep<T>::reverse(const Parameters<T>& parameters, std::int64_t layer,
 template <class T>
 void DenseSweep<T>::add_outer_products(std::int64_t layer, const Gradients<T>& gradients,
                                        Team& team) {
-    T* bar = gradients.arrays[0] + (config_.is_layered ? layer * n_ * n_ : 0);
-    const bool adds =
-        !config_.is_layered && layer + n_collected_samples_ / request_.batch < segments_.n_layers();
+    T* bar = gradients.arrays[0] + (config_.op->is_layered() ? layer * n_ * n_ : 0);
+    const bool adds = !config_.op->is_layered() &&
+                      layer + n_collected_samples_ / request_.batch < segments_.n_layers();
     for_each_block(team, [&](std::int64_t begin, std::int64_t end, int) {
         outer_product(bar, n_, begin, end, outer_sources_, outer_states_, n_collected_samples_,
                       adds);

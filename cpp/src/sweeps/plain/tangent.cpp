@@ -21,8 +21,7 @@ void DenseSweep<T>::jvp(const Parameters<T>& parameters, const Parameters<T>& pa
         T* next = states_.free_scratch();
         relax(parameters, number, z, pre_, next, team);
         const Matrix<T> matrix = matrix_of(parameters, number);
-        const Matrix<T> matrix_dot{parameters_dot[0] + (config_.is_layered ? number : 0) * n_ * n_,
-                                   n_};
+        const Matrix<T> matrix_dot{parameters_dot[0] + config_.set_of(number) * n_ * n_, n_};
         // relax has packed z already.
         const States<T> states{z, packed_states_, request_.batch};
         const States<T> states_dot = pack(z_dot, packed_states_dot_, team);

@@ -107,14 +107,14 @@ void StencilGradient<T>::pull_back_fields(const Parameters<T>& parameters,
                                           std::vector<MapScratch<T>>& scratch, Team& team) {
     const StencilModel<T>& model = *model_;
     const StencilShape& shape = model.shape;
-    const bool is_local = model.config.is_local;
+    const bool is_local = model.config.op->is_local();
     const std::int64_t n_sets = shape.n_weight_sets;
     const std::int64_t n_cells = model.config.grid->n_cells();
     const std::int64_t omega_step = shape.omega_is_local ? 1 : 0;
     if (is_local) {
         std::size_t array = 0;
         for (const CoefficientArray& coefficient : model.op->coefficients()) {
-            const std::int64_t sets = model.config.is_layered ? n_sets : 1;
+            const std::int64_t sets = model.config.op->is_layered() ? n_sets : 1;
             T* out = gradients.arrays[array++];
             std::fill(out, out + sets * coefficient.n_components * n_cells, T(0));
         }
@@ -158,7 +158,7 @@ void StencilGradient<T>::pull_back_fields(const Parameters<T>& parameters,
                                 [&](std::int64_t cell, std::int64_t flat, std::int64_t n) {
                                     pull_block(set, cell, flat, n, work);
                                 });
-            if (is_local || !(model.config.is_layered || set + 1 == n_sets)) continue;
+            if (is_local || !(model.config.op->is_layered() || set + 1 == n_sets)) continue;
             write_components(set, gradients);
         }
     });
@@ -194,7 +194,7 @@ void StencilGradient<T>::pull_back_sums(const Parameters<T>& parameters,
                                 &omega_bar);
         for (std::int64_t c = 0; c < n_components; ++c) component_sums_[c].add(bars[c]);
         if (OrderedSum* sum = omega_sum(set)) sum->add(omega_bar);
-        if (model.config.is_layered || set + 1 == shape.n_weight_sets) {
+        if (model.config.op->is_layered() || set + 1 == shape.n_weight_sets) {
             write_components(set, gradients);
         }
     }

@@ -19,7 +19,7 @@ constexpr std::int64_t kLaneBytes = std::int64_t{1} << 19;
 
 template <class T>
 Tiling tiling_for(const NetworkConfig& config, std::int64_t batch) {
-    const auto op = make_stencil_operator<T>(config);
+    const auto op = config.op->template stencil<T>(*config.grid);
     return choose_tiling(config, op->radius(), static_cast<int>(op->arms().size()), batch,
                          static_cast<std::int64_t>(sizeof(T)));
 }
@@ -34,7 +34,7 @@ std::int64_t choose_lanes(const NetworkConfig& config, const SweepRequest& reque
     if (!tiling.is_whole() || config.beta != 0.0 || request.kind == SweepKind::tangent) return 1;
     constexpr std::int64_t n_lanes = kAlignment / static_cast<std::int64_t>(sizeof(T));
     if (request.batch < kMaxChunks * n_lanes) return 1;
-    const auto op = make_stencil_operator<T>(config);
+    const auto op = config.op->template stencil<T>(*config.grid);
     const StencilShape shape(config, static_cast<int>(op->arms().size()), op->uses_omega());
     std::int64_t cells = 1;
     for (const std::int64_t n : config.grid->shape()) cells *= n + 2 * op->radius();

@@ -20,6 +20,8 @@ namespace relaxon {
 enum class AdrScheme { central, upwind, lax_wendroff };
 
 // Parameters "R", "U" (ndim components), "D" (upper triangle in row order).
+std::shared_ptr<const Operator> adr(AdrScheme scheme, bool is_local, bool is_layered);
+
 template <class T>
 std::unique_ptr<StencilOperator<T>> make_adr(int ndim, AdrScheme scheme);
 

@@ -6,6 +6,8 @@
 namespace relaxon {
 
 // Parameter "weights", 2 radius + 1 components.
+std::shared_ptr<const Operator> banded(int radius, bool is_local, bool is_layered);
+
 template <class T>
 std::unique_ptr<StencilOperator<T>> make_banded(int radius);
 

@@ -8,6 +8,8 @@
 namespace relaxon {
 
 // Parameter "moments", order + 1 components; order from 1 to 8.
+std::shared_ptr<const Operator> moments(int order, bool is_local, bool is_layered);
+
 template <class T>
 std::unique_ptr<StencilOperator<T>> make_moments(int order);
 

@@ -1,7 +1,8 @@
 // The contract of a stencil operator: the physical coefficients (R, U, D, moments, ...) are
 // coordinates of the stencil weights. An operator states its arms, maps coefficients to weights
 // (prepare), small changes of them likewise (prepare_tangent), and gradients of the weights back
-// (pullback). Everything else, boundaries, masks, layers, sweeps, is shared.
+// (pullback). Everything else, boundaries, masks, layers, sweeps, is shared. stencil_family makes
+// an operator of networks of it.
 #pragma once
 
 #include <cstdint>
@@ -9,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "relaxon/operators/operator.hpp"
 #include "relaxon/operators/stencil/kernels.hpp"
 
 namespace relaxon {
@@ -58,6 +60,48 @@ public:
         return n;
     }
 };
+
+// A family of stencils as an operator of networks: describe(grid) gives its coefficients or refuses
+// the grid, make(grid, T()) the kernels.
+template <class Describe, class Make>
+class StencilFamily final : public Operator {
+public:
+    StencilFamily(bool is_local, bool is_layered, Describe describe, Make make)
+        : Operator(is_local, is_layered), describe_(std::move(describe)), make_(std::move(make)) {}
+
+    std::vector<ParameterArray> arrays(const Grid& grid, std::int64_t depth) const override {
+        std::vector<ParameterArray> arrays;
+        for (const CoefficientArray& coefficient : describe_(grid)) {
+            ParameterArray array{coefficient.name, {}, {}};
+            if (coefficient.has_component_axis) {
+                array.shape.push_back(coefficient.n_components);
+                array.axes.push_back(Axis::components);
+            }
+            if (is_local()) append_grid(array, grid.shape());
+            arrays.push_back(layered(std::move(array), depth));
+        }
+        return arrays;
+    }
+    bool is_stencil() const override { return true; }
+
+protected:
+    std::unique_ptr<StencilOperator<float>> make_stencil(const Grid& grid, float) const override {
+        return make_(grid, float());
+    }
+    std::unique_ptr<StencilOperator<double>> make_stencil(const Grid& grid, double) const override {
+        return make_(grid, double());
+    }
+
+private:
+    Describe describe_;
+    Make make_;
+};
+
+template <class Describe, class Make>
+std::shared_ptr<const Operator> stencil_family(bool is_local, bool is_layered,
+                                               const Describe& describe, const Make& make) {
+    return std::make_shared<StencilFamily<Describe, Make>>(is_local, is_layered, describe, make);
+}
 
 // An operator whose weights are a constant linear map of its coefficients: w = M c.
 template <class T>

@@ -10,8 +10,8 @@
 #include <vector>
 
 #include "relaxon/checkpoint/state_pool.hpp"
-#include "relaxon/network/network.hpp"
 #include "relaxon/network/state_loss.hpp"
+#include "relaxon/network/sweep.hpp"
 #include "relaxon/operators/dense/products.hpp"
 #include "relaxon/pointwise/loss.hpp"
 #include "relaxon/sweeps/stencil/layer.hpp"

@@ -10,6 +10,7 @@
 
 #include "relaxon/checkpoint/state_pool.hpp"
 #include "relaxon/network/state_loss.hpp"
+#include "relaxon/network/sweep.hpp"
 #include "relaxon/pointwise/loss.hpp"
 #include "relaxon/sweeps/stencil/coefficients.hpp"
 #include "relaxon/sweeps/stencil/gradient.hpp"

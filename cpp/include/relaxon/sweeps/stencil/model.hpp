@@ -6,7 +6,8 @@
 #include <cstdint>
 #include <memory>
 
-#include "relaxon/network/network.hpp"
+#include "relaxon/base/parallel.hpp"
+#include "relaxon/network/config.hpp"
 #include "relaxon/operators/stencil/kernels.hpp"
 #include "relaxon/operators/stencil/weights.hpp"
 
@@ -61,8 +62,8 @@ void for_each_cell_block(const Layout& layout, Rows rows, const F& f) {
 // f(c, offset, array): component c of the operator starts at `offset` in parameter array `array`.
 template <class T, class F>
 void for_each_component(const StencilModel<T>& model, std::int64_t weight_set, const F& f) {
-    const std::int64_t cells = model.config.is_local ? model.config.grid->n_cells() : 1;
-    const std::int64_t set = model.config.is_layered ? weight_set : 0;
+    const std::int64_t cells = model.config.op->is_local() ? model.config.grid->n_cells() : 1;
+    const std::int64_t set = model.config.set_of(weight_set);
     std::int64_t c = 0;
     std::size_t array = 0;
     for (const CoefficientArray& coefficient : model.op->coefficients()) {
@@ -90,7 +91,7 @@ const T* omega_of(const StencilModel<T>& model, const Parameters<T>& parameters,
 template <class T>
 CoefficientBlock<T> block_of(const StencilModel<T>& model, const Parameters<T>& parameters,
                              std::int64_t weight_set, std::int64_t cell, const T** pointers) {
-    const std::int64_t step = model.config.is_local ? 1 : 0;
+    const std::int64_t step = model.config.op->is_local() ? 1 : 0;
     for_each_component(model, weight_set,
                        [&](std::int64_t c, std::int64_t offset, std::size_t array) {
                            pointers[c] = parameters[array] + offset + step * cell;

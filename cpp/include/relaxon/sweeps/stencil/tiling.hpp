@@ -8,7 +8,7 @@
 
 #include <cstdint>
 
-#include "relaxon/network/network.hpp"
+#include "relaxon/network/config.hpp"
 #include "relaxon/sweeps/stencil/layer.hpp"
 
 namespace relaxon {

@@ -1,0 +1,67 @@
+// The sweeps that a caller may ask a network for.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "relaxon/base/parallel.hpp"
+#include "relaxon/checkpoint/plan.hpp"
+#include "relaxon/network/config.hpp"
+#include "relaxon/network/target.hpp"
+
+namespace relaxon {
+
+enum class SweepKind { forward, gradient, tangent };
+
+struct SweepRequest {
+    SweepKind kind = SweepKind::forward;
+    std::int64_t batch = 1;
+    int n_threads = 1;
+    std::int64_t memory_bytes = -1;  // the budget; -1: none, store everything
+    std::vector<std::int64_t> at;    // layers with targets, distinct; {depth}: the output alone
+    bool wants_omega = false;
+    bool wants_input = false;
+    bool has_state_loss = false;
+};
+
+// Where a forward pass leaves the finite numbers; without such a place, where it is largest.
+struct Extreme {
+    bool is_finite = true;
+    std::int64_t sample = 0, layer = 0, cell = 0;
+    double magnitude = 0.0;  // largest |z| of the layer (of the last finite one before it)
+    double growth = 1.0;     // of the largest |z| from the layer before to this
+};
+
+// Bytes of the arrays that a sweep of this kind returns to the caller.
+template <class T>
+std::int64_t returned_bytes(const NetworkConfig& config, const SweepRequest& request);
+
+// One configured sweep with all its memory, to be run any number of times. x: (batch, input_size).
+template <class T>
+class Sweep {
+public:
+    virtual ~Sweep() = default;
+
+    virtual const Plan& plan() const = 0;
+    // What the last gradient really did, for one sample.
+    virtual Evaluations evaluations() const = 0;
+
+    // y: (batch, output_size), or with `all_layers` the states: (batch, depth + 1, cells).
+    virtual void forward(const Parameters<T>& parameters, const T* x, T* y, bool all_layers,
+                         Team& team) = 0;
+    virtual double loss(const Parameters<T>& parameters, const T* x, const Target<T>& target,
+                        Team& team) = 0;
+    virtual double value_and_gradient(const Parameters<T>& parameters, const T* x,
+                                      const Target<T>& target, const Gradients<T>& gradients,
+                                      Team& team) = 0;
+    // Gradients of sum(y_bar * output); the request's `at` is {depth}.
+    virtual void vjp(const Parameters<T>& parameters, const T* x, const T* y_bar,
+                     const Gradients<T>& gradients, Team& team) = 0;
+    // Derivative of the output along (parameters_dot, x_dot); x_dot may be null: zero.
+    virtual void jvp(const Parameters<T>& parameters, const Parameters<T>& parameters_dot,
+                     const T* x, const T* x_dot, T* y_dot, Team& team) = 0;
+    // The first layer, and there the first cell, that is not finite, over all samples.
+    virtual Extreme find_extreme(const Parameters<T>& parameters, const T* x, Team& team) = 0;
+};
+
+}  // namespace relaxon

@@ -1,0 +1,24 @@
+// The sweep that a configuration asks for.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+
+#include "relaxon/network/sweep.hpp"
+
+namespace relaxon {
+
+// Throws BudgetError where the budget cannot hold the sweep.
+template <class T>
+std::unique_ptr<Sweep<T>> make_sweep(const NetworkConfig& config, const SweepRequest& request);
+
+// The plan of a sweep without its memory.
+template <class T>
+Plan plan_sweep(const NetworkConfig& config, const SweepRequest& request);
+
+// W z (affine with Dirichlet values) with the coefficients and omega of one layer.
+template <class T>
+void apply_operator(const NetworkConfig& config, const Parameters<T>& parameters,
+                    std::int64_t layer, std::int64_t batch, const T* z, T* out, Team& team);
+
+}  // namespace relaxon
