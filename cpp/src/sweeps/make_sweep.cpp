@@ -1,16 +1,26 @@
 #include "relaxon/sweeps/make_sweep.hpp"
 
+#include "relaxon/sweeps/depth_sweep.hpp"
 #include "relaxon/sweeps/ends.hpp"
 #include "relaxon/sweeps/plain/layers.hpp"
 #include "relaxon/sweeps/stencil/layers.hpp"
 
 namespace relaxon {
 
+namespace {
+
+template <class T>
+using StencilSweep = DepthSweep<T, StencilLayers<T>>;
+template <class T>
+using PlainSweep = DepthSweep<T, PlainLayers<T>>;
+
+}  // namespace
+
 template <class T>
 std::unique_ptr<Sweep<T>> make_sweep(const NetworkConfig& config, const SweepRequest& request) {
     if (config.has_ends()) return std::make_unique<EndsSweep<T>>(config, request, true);
     if (!config.op->is_stencil()) {
-        return std::make_unique<DenseSweep<T>>(config, request, true);
+        return std::make_unique<PlainSweep<T>>(config, request, true);
     }
     return std::make_unique<StencilSweep<T>>(config, request, true);
 }
@@ -18,7 +28,7 @@ std::unique_ptr<Sweep<T>> make_sweep(const NetworkConfig& config, const SweepReq
 template <class T>
 Plan plan_sweep(const NetworkConfig& config, const SweepRequest& request) {
     if (config.has_ends()) return EndsSweep<T>(config, request, false).plan();
-    if (!config.op->is_stencil()) return DenseSweep<T>(config, request, false).plan();
+    if (!config.op->is_stencil()) return PlainSweep<T>(config, request, false).plan();
     return StencilSweep<T>(config, request, false).plan();
 }
 
@@ -30,7 +40,7 @@ void apply_operator(const NetworkConfig& config, const Parameters<T>& parameters
     request.n_threads = team.n_threads();
     request.at = {config.depth};
     if (!config.op->is_stencil()) {
-        DenseSweep<T>(config, request, true).apply(parameters, layer, z, out, team);
+        PlainSweep<T>(config, request, true).apply(parameters, layer, z, out, team);
     } else {
         StencilSweep<T>(config, request, true).apply(parameters, layer, z, out, team);
     }

@@ -14,6 +14,8 @@ namespace relaxon {
 
 template <class T>
 class StencilOperator;
+template <class T>
+class FieldOperator;
 
 class Operator {
 public:
@@ -27,17 +29,25 @@ public:
     // entry is looked at.
     virtual std::vector<ParameterArray> arrays(const Grid& grid, std::int64_t depth) const = 0;
 
-    // The kernels of a stencil in one precision; null where W acts on whole fields.
+    // The kernels in one precision: those of a stencil, or of an operator on whole fields; the
+    // other one is null. The grid outlives them.
     template <class T>
     std::unique_ptr<StencilOperator<T>> stencil(const Grid& grid) const {
         return make_stencil(grid, T());
     }
+    template <class T>
+    std::unique_ptr<FieldOperator<T>> field(const Grid& grid, std::int64_t depth) const {
+        return make_field(grid, depth, T());
+    }
     virtual bool is_stencil() const = 0;
 
 protected:
-    virtual std::unique_ptr<StencilOperator<float>> make_stencil(const Grid& grid, float) const = 0;
-    virtual std::unique_ptr<StencilOperator<double>> make_stencil(const Grid& grid,
-                                                                  double) const = 0;
+    virtual std::unique_ptr<StencilOperator<float>> make_stencil(const Grid& grid, float) const;
+    virtual std::unique_ptr<StencilOperator<double>> make_stencil(const Grid& grid, double) const;
+    virtual std::unique_ptr<FieldOperator<float>> make_field(const Grid& grid, std::int64_t depth,
+                                                             float) const;
+    virtual std::unique_ptr<FieldOperator<double>> make_field(const Grid& grid, std::int64_t depth,
+                                                              double) const;
 
     // The axis of layers in front, where there is one.
     ParameterArray layered(ParameterArray array, std::int64_t depth) const {

@@ -1,33 +1,26 @@
 #include <algorithm>
 
+#include "relaxon/base/simd.hpp"
 #include "relaxon/sweeps/plain/layers.hpp"
+#include "relaxon/sweeps/stencil/layer.hpp"
 
 namespace relaxon {
 
 template <class T>
-void DenseSweep<T>::clear(const Gradients<T>& gradients, Team& team) {
-    for (std::size_t i = 1; i < arrays_.size(); ++i) {
+void PlainLayers<T>::clear(const Gradients<T>& gradients, Team& team) {
+    gradients_ = gradients;
+    op_->clear(gradients, team);
+    for (std::size_t i = n_own_arrays_; i < arrays_.size(); ++i) {
         if (!gradients.arrays[i]) continue;
         std::fill(gradients.arrays[i], gradients.arrays[i] + arrays_[i].size(), T(0));
     }
-    // Sets of W that layers reach are set by their first product.
-    const std::int64_t n_sets = config_.n_sets();
-    const std::int64_t n_reached = std::min(segments_.n_layers(), n_sets);
-    team.parallel_for((n_sets - n_reached) * n_, [&](std::int64_t row, int) {
-        T* bar = gradients.arrays[0] + (n_reached * n_ + row) * n_;
-        std::fill(bar, bar + n_, T(0));
-    });
-    const std::int64_t n_omega_sets = config_.omega == OmegaKind::layer ? config_.depth : 1;
-    std::fill(bias_sums_, bias_sums_ + n_sets * n_blocks_, OrderedSum());
-    std::fill(omega_sums_, omega_sums_ + n_omega_sets * n_blocks_, OrderedSum());
-    std::fill(lambda_[0], lambda_[0] + state_length(), T(0));
-    n_collected_samples_ = 0;
-    evaluations_ = Evaluations();
+    std::fill(bias_sums_, bias_sums_ + config_.n_sets() * n_blocks_, OrderedSum());
+    std::fill(omega_sums_, omega_sums_ + n_omega_sets() * n_blocks_, OrderedSum());
 }
 
 // Sums of homogeneous coefficients to the caller's arrays; fields are there already.
 template <class T>
-void DenseSweep<T>::finish(const Gradients<T>& gradients) const {
+void PlainLayers<T>::finish(const Parameters<T>&, const Gradients<T>& gradients, Team&) const {
     const auto write = [&](const OrderedSum* sums, std::int64_t n_sets, T* out) {
         for (std::int64_t set = 0; set < n_sets; ++set) {
             OrderedSum total;
@@ -38,36 +31,57 @@ void DenseSweep<T>::finish(const Gradients<T>& gradients) const {
         }
     };
     if (config_.bias == BiasKind::homogeneous) {
-        write(bias_sums_, config_.n_sets(), gradients.arrays[1]);
+        write(bias_sums_, config_.n_sets(), gradients.arrays[n_own_arrays_]);
     }
     if (gradients.arrays.back() && config_.omega != OmegaKind::cell) {
-        write(omega_sums_, config_.omega == OmegaKind::layer ? config_.depth : 1,
-              gradients.arrays.back());
+        write(omega_sums_, n_omega_sets(), gradients.arrays.back());
     }
+}
+
+template <class T>
+void PlainLayers<T>::start_cotangent(Bundle& bundle, const T* y_bar) const {
+    T* lambda = bundle.lambda[0];
+    if (!y_bar) {
+        std::fill(lambda, lambda + state_length(), T(0));
+        return;
+    }
+    std::copy(y_bar, y_bar + state_length(), lambda);
+    zero_masked(lambda, 0, n_);
+}
+
+template <class T>
+void PlainLayers<T>::add_cotangent(Bundle& bundle, const T* cells, std::int64_t stride) const {
+    bundle.team->parallel_for(request_.batch, [&](std::int64_t sample, int) {
+        const T* bar = cells + sample * stride;
+        T* lambda = bundle.lambda[0] + sample * n_;
+        for (std::int64_t i = 0; i < n_; ++i) {
+            if (config_.grid->exists(i)) lambda[i] += bar[i];
+        }
+    });
 }
 
 // s of one block of rows and the sums of bias and omega. f comes from Z in `pre` or, where that is
 // null, from the next state.
 template <class T>
-void DenseSweep<T>::pull_elements(const Layer& layer, const T* pre, const T* z, T* s,
-                                  std::int64_t begin, std::int64_t end, std::int64_t number,
-                                  const Gradients<T>& gradients) {
-    const std::int64_t length = end - begin;
+void PlainLayers<T>::pull_elements(const Layer& layer, const T* pre, const T* z, const T* later,
+                                   const T* lambda_first, const FieldBlock& rows,
+                                   std::int64_t number) {
+    const std::int64_t begin = rows.begin, length = rows.end - rows.begin;
     const std::int64_t bias_set = config_.set_of(number);
     const std::int64_t omega_set = config_.omega == OmegaKind::layer ? number : 0;
-    const std::int64_t block = begin / kProductRows;
-    T* bias_bar = config_.bias == BiasKind::none ? nullptr : gradients.arrays[1];
-    T* omega_bar = gradients.arrays.back();
+    const std::int64_t block = begin / kFieldRows;
+    T* bias_bar = config_.bias == BiasKind::none ? nullptr : gradients_.arrays[n_own_arrays_];
+    T* omega_bar = gradients_.arrays.back();
     const DerivativeOfValue<T> derivative(config_.activation);
-    alignas(64) T f[kProductRows], slope[kProductRows];
+    alignas(64) T f[kFieldRows], slope[kFieldRows];
     for (std::int64_t sample = 0; sample < request_.batch; ++sample) {
         const std::int64_t start = sample * n_ + begin;
-        const T* lambda = lambda_[0] + start;
+        const T* lambda = lambda_first + start;
         if (pre) {
             activate_with_derivative(config_.activation, pre + start, f, slope,
                                      static_cast<std::size_t>(length));
         } else {
-            const T* next = states_.later + start;
+            const T* next = later + start;
             const Pack<T> inverse = broadcast(T(1) / *layer.omega);
             for (std::int64_t i = 0; i < length; i += kPackWidth<T>) {
                 const Pack<T> from = load_up_to(z + start + i, length - i);
@@ -80,12 +94,12 @@ void DenseSweep<T>::pull_elements(const Layer& layer, const T* pre, const T* z, 
         for (std::int64_t i = 0; i < length; ++i) {
             const T omega = layer.omega[(begin + i) * layer.omega_step];
             const T pulled = lambda[i] == T(0) ? T(0) : omega * slope[i] * lambda[i];
-            s[start + i] = pulled;
+            s_[start + i] = pulled;
             bias_sum -= static_cast<double>(pulled);
         }
         if (bias_bar && config_.bias == BiasKind::local) {
             T* bar = bias_bar + bias_set * n_ + begin;
-            for (std::int64_t i = 0; i < length; ++i) bar[i] -= s[start + i];
+            for (std::int64_t i = 0; i < length; ++i) bar[i] -= s_[start + i];
         } else if (bias_bar) {
             bias_sums_[bias_set * n_blocks_ + block].add(bias_sum);
         }
@@ -99,145 +113,48 @@ void DenseSweep<T>::pull_elements(const Layer& layer, const T* pre, const T* z, 
     }
 }
 
-// lambda_{l+1} to lambda_l, both in lambda_[0]. The later state is z_{l+1}; Z of the layer is in
-// pre_ where it is kept and f is not recovered.
+// The later state is z_{l+1}; Z of the layer is in pre_ where it is kept and f is not recovered.
 template <class T>
-void DenseSweep<T>::reverse(const Parameters<T>& parameters, std::int64_t layer, const T* z,
-                            const Gradients<T>& gradients, Team& team) {
-    const Matrix<T> matrix = matrix_of(parameters, layer);
-    const Layer view = layer_of(parameters, layer);
-    T* pre = recovers(parameters, layer) ? nullptr : pre_ + (is_rich_ ? layer * state_length() : 0);
-    if (pre && !is_rich_) evaluate(matrix, view, z, pre, team);
-    find_growth(z, lambda_[0], team);
-    for_each_block(team, [&](std::int64_t begin, std::int64_t end, int) {
-        pull_elements(view, pre, z, s_, begin, end, layer, gradients);
-        for (std::int64_t sample = 0; sample < request_.batch; ++sample) {
-            const std::int64_t number = n_collected_samples_ + sample;
-            pack_outer_state(z + sample * n_, n_, begin, end, number, outer_states_);
-            pack_outer_source(s_ + sample * n_, n_, begin, end, number, outer_sources_);
-        }
+void PlainLayers<T>::reverse(Bundle& bundle, std::int64_t layer, std::int64_t, const Seed<T>*,
+                             std::int64_t) {
+    Team& team = *bundle.team;
+    const T* z = bundle.states.current;
+    const Layer view = layer_of(*parameters_, layer);
+    T* pre = recovers(layer) ? nullptr : pre_ + (is_rich_ ? layer * state_length() : 0);
+    if (pre && !is_rich_) {
+        op_->load(layer, z, team);
+        for_each_block(team, [&](const FieldBlock& block) { evaluate(layer, view, block, pre); });
+    }
+    find_growth(z, bundle.lambda[0], team);
+    for_each_block(team, [&](const FieldBlock& block) {
+        pull_elements(view, pre, z, bundle.states.later, bundle.lambda[0], block, layer);
+        op_->collect(layer, block, z, s_);
     });
-    n_collected_samples_ += request_.batch;
-    T* next = lambda_[1];
-    const States<T> sources = pack(s_, packed_states_, team);
-    for_each_block(team, [&](std::int64_t begin, std::int64_t end, int worker) {
+    T* next = bundle.lambda[1];
+    op_->load_sources(layer, s_, team);
+    for_each_block(team, [&](const FieldBlock& block) {
         for (std::int64_t sample = 0; sample < request_.batch; ++sample) {
-            for (std::int64_t i = begin; i < end; ++i) {
+            for (std::int64_t i = block.begin; i < block.end; ++i) {
                 const std::int64_t at = sample * n_ + i;
                 const T omega = view.omega[i * view.omega_step];
                 next[at] =
-                    (T(1) - omega - growth_[sample]) * lambda_[0][at] - pull_[sample] * z[at];
+                    (T(1) - omega - growth_[sample]) * bundle.lambda[0][at] - pull_[sample] * z[at];
             }
         }
-        add_transposed_product(matrix, begin, end, sources, next,
-                               panels_[static_cast<std::size_t>(worker)]);
-        zero_masked(next, begin, end);
+        op_->add_transpose(layer, block, next);
+        zero_masked(next, block.begin, block.end);
     });
-    std::swap(lambda_[0], lambda_[1]);
-    // Groups of layers are counted from layer 0, so a group ends at its lowest layer.
-    if (layer % n_collected_ == 0) add_outer_products(layer, gradients, team);
-}
-
-// The group of layers that begins with `layer`.
-template <class T>
-void DenseSweep<T>::add_outer_products(std::int64_t layer, const Gradients<T>& gradients,
-                                       Team& team) {
-    T* bar = gradients.arrays[0] + (config_.op->is_layered() ? layer * n_ * n_ : 0);
-    const bool adds = !config_.op->is_layered() &&
-                      layer + n_collected_samples_ / request_.batch < segments_.n_layers();
-    for_each_block(team, [&](std::int64_t begin, std::int64_t end, int) {
-        outer_product(bar, n_, begin, end, outer_sources_, outer_states_, n_collected_samples_,
-                      adds);
-    });
-    n_collected_samples_ = 0;
-}
-
-// The steps of a schedule, a layer each.
-template <class T>
-struct DenseSweep<T>::Stepper {
-    DenseSweep& sweep;
-    const Parameters<T>& parameters;
-    const T* x;
-    const Target<T>* target;
-    const Gradients<T>& gradients;
-    Team& team;
-
-    void advance(std::int64_t layer) {
-        sweep.states_.current = advance_to(layer);
-        ++sweep.evaluations_.advances;
-    }
-    void keep(std::int64_t slot) { sweep.states_.keep(slot); }
-    void restore(std::int64_t slot) { sweep.states_.restore(slot); }
-    void restore_input() {
-        sweep.states_.current = sweep.load_input(x, sweep.states_.free_scratch());
-    }
-    void reverse(std::int64_t layer) {
-        const T* z = sweep.states_.current;
-        if (layer + 1 == sweep.segments_.n_layers()) {
-            sweep.states_.later = advance_to(layer);
-            ++sweep.evaluations_.outputs;
-            if (target) sweep.add_loss(*target, layer + 1, sweep.states_.later, true, team);
-        }
-        sweep.reverse(parameters, layer, z, gradients, team);
-        ++sweep.evaluations_.reversals;
-        if (target) sweep.add_loss(*target, layer, z, true, team);
-        sweep.states_.later = z;
-    }
-
-private:
-    T* advance_to(std::int64_t layer) {
-        T* next = sweep.states_.free_scratch();
-        // Z is kept where the reverse sweep will ask for it.
-        const bool keeps = sweep.is_rich_ && !sweep.recovers(parameters, layer);
-        T* pre = keeps ? sweep.pre_ + layer * sweep.state_length() : next;
-        sweep.relax(parameters, layer, sweep.states_.current, pre, next, team);
-        return next;
-    }
-};
-
-template <class T>
-void DenseSweep<T>::gradient_sweep(const Parameters<T>& parameters, const T* x,
-                                   const Target<T>* target, const T* y_bar,
-                                   const Gradients<T>& gradients, Team& team) {
-    const FlushToZero flush;
-    prepare(parameters, team);
-    clear(gradients, team);
-    states_.later = nullptr;
-    if (y_bar) {
-        std::copy(y_bar, y_bar + state_length(), lambda_[0]);
-        zero_masked(lambda_[0], 0, n_);
-    }
-    Stepper stepper{*this, parameters, x, target, gradients, team};
-    stepper.restore_input();
-    if (segments_.n_layers() == 0) {
-        if (target) add_loss(*target, 0, states_.current, true, team);
-    } else {
-        Schedule schedule(segments_.n_layers(), plan_.n_snapshots, schedule_);
-        run_schedule(schedule, stepper);
-    }
-    finish(gradients);
-    if (gradients.x) std::copy(lambda_[0], lambda_[0] + state_length(), gradients.x);
-}
-
-template <class T>
-double DenseSweep<T>::value_and_gradient(const Parameters<T>& parameters, const T* x,
-                                         const Target<T>& target, const Gradients<T>& gradients,
-                                         Team& team) {
-    gradient_sweep(parameters, x, &target, nullptr, gradients, team);
-    return total_loss();
-}
-
-template <class T>
-void DenseSweep<T>::vjp(const Parameters<T>& parameters, const T* x, const T* y_bar,
-                        const Gradients<T>& gradients, Team& team) {
-    gradient_sweep(parameters, x, nullptr, y_bar, gradients, team);
+    std::swap(bundle.lambda[0], bundle.lambda[1]);
+    op_->accumulate(layer, gradients_, team);
 }
 
 #define RELAXON_INSTANTIATE(T)                                                                     \
-    template double DenseSweep<T>::value_and_gradient(                                             \
-        const Parameters<T>&, const T*, const Target<T>&, const Gradients<T>&, Team&);             \
-    template void DenseSweep<T>::vjp(const Parameters<T>&, const T*, const T*,                     \
-                                     const Gradients<T>&, Team&);
+    template void PlainLayers<T>::clear(const Gradients<T>&, Team&);                               \
+    template void PlainLayers<T>::finish(const Parameters<T>&, const Gradients<T>&, Team&) const;  \
+    template void PlainLayers<T>::start_cotangent(Bundle&, const T*) const;                        \
+    template void PlainLayers<T>::add_cotangent(Bundle&, const T*, std::int64_t) const;            \
+    template void PlainLayers<T>::reverse(Bundle&, std::int64_t, std::int64_t, const Seed<T>*,     \
+                                          std::int64_t);
 RELAXON_INSTANTIATE(float)
 RELAXON_INSTANTIATE(double)
 #undef RELAXON_INSTANTIATE

@@ -66,8 +66,7 @@ int choose_bundle(const StencilModel<T>& model, const SweepRequest& request, con
 }  // namespace
 
 template <class T>
-StencilSweep<T>::StencilSweep(const NetworkConfig& config, const SweepRequest& request,
-                              bool takes_memory)
+StencilLayers<T>::StencilLayers(const NetworkConfig& config, const SweepRequest& request)
     : request_(request), tiling_(tiling_for<T>(config, request.batch)),
       // Tiles at a periodic end read the ghosts of a whole segment, there and back.
       model_(config, tiling_.is_whole() ? 0 : 2 * tiling_.segment,
@@ -89,24 +88,11 @@ StencilSweep<T>::StencilSweep(const NetworkConfig& config, const SweepRequest& r
         linear_geometry_.emplace(config.grid->with_zero_values(), model_.op->arms(),
                                  model_.op->radius(), model_.geometry.layout().overlap());
     }
-    plan_ = make_plan(plan_input());
-    if (!takes_memory) return;
-    Arena measure;
-    carve_fixed(measure);
-    for (std::int64_t i = 0; i < plan_.blocks_in_flight; ++i) {
-        carve_context(measure, plan_.n_snapshots);
-    }
-    memory_ = Block(measure.used_bytes());
-    Arena arena(memory_);
-    gradients_.clear();
-    carve_fixed(arena);
-    for (std::int64_t i = 0; i < plan_.blocks_in_flight; ++i) {
-        contexts_.push_back(carve_context(arena, plan_.n_snapshots));
-    }
 }
 
+// own_bytes: what the walk keeps beside the layers.
 template <class T>
-PlanInput StencilSweep<T>::plan_input() {
+Plan StencilLayers<T>::plan(std::int64_t own_bytes) {
     PlanInput input;
     input.segments = segments_;
     input.max_blocks =
@@ -115,19 +101,28 @@ PlanInput StencilSweep<T>::plan_input() {
     input.has_gradient = request_.kind == SweepKind::gradient;
     input.has_output = input.has_gradient;
     input.has_state_loss = request_.has_state_loss;
-    Arena field, fixed, context;
+    Arena field, fixed, bundle;
     take_field(field);
     input.state_bytes = field.used_bytes();
     input.slot_bytes = static_cast<std::int64_t>(sizeof(T*) + sizeof(std::int64_t));
     carve_fixed(fixed);
-    input.fixed_bytes = fixed.used_bytes() + returned_bytes<T>(model_.config, request_);
-    carve_context(context, 0);
-    input.block_bytes = context.used_bytes() + 2 * kAlignment;
-    return input;
+    input.fixed_bytes = fixed.used_bytes() + own_bytes + returned_bytes<T>(model_.config, request_);
+    carve_bundle(bundle, 0);
+    input.block_bytes = bundle.used_bytes() + 2 * kAlignment;
+    return make_plan(input);
 }
 
 template <class T>
-void StencilSweep<T>::carve_fixed(Arena& arena) {
+void StencilLayers<T>::carve(Arena& arena, const Plan& plan) {
+    carve_fixed(arena);
+    bundles_.clear();
+    for (std::int64_t i = 0; i < plan.blocks_in_flight; ++i) {
+        bundles_.push_back(carve_bundle(arena, plan.n_snapshots));
+    }
+}
+
+template <class T>
+void StencilLayers<T>::carve_fixed(Arena& arena) {
     const int n_workers = request_.n_threads;
     coefficients_.emplace(model_, n_workers, arena);
     if (request_.kind == SweepKind::tangent) coefficients_dot_.emplace(model_, n_workers, arena);
@@ -137,18 +132,17 @@ void StencilSweep<T>::carve_fixed(Arena& arena) {
             gradients_.emplace_back(model_, tiling_.n_tiles, request_.wants_omega, arena);
         }
     }
-    losses_ = arena.take<double>(request_.batch * static_cast<std::int64_t>(request_.at.size()));
 }
 
 template <class T>
-T* StencilSweep<T>::take_field(Arena& arena) const {
+T* StencilLayers<T>::take_field(Arena& arena) const {
     T* field = arena.take_zeroed<T>(bundle_size_ * stride_);
     return arena.is_measuring() ? nullptr : field + model_.geometry.margin();
 }
 
 // Rows of a tile and all that it reads or writes around them; see reverse_tile.
 template <class T>
-std::int64_t StencilSweep<T>::local_length() const {
+std::int64_t StencilLayers<T>::local_length() const {
     const Layout& layout = model_.geometry.layout();
     const std::int64_t margins = 2 * model_.geometry.wide_margin() + kAlignedEntries;
     const std::int64_t extra = 4 * layout.radius() * (tiling_.segment + 1);
@@ -160,32 +154,32 @@ std::int64_t StencilSweep<T>::local_length() const {
 // States of a segment but the first, the source s and two cotangents, the source alone where the
 // segment has one layer; or two states to go forward.
 template <class T>
-std::int64_t StencilSweep<T>::n_local() const {
+std::int64_t StencilLayers<T>::n_local() const {
     const std::int64_t k = tiling_.segment;
     if (request_.kind == SweepKind::gradient) return k > 1 ? k + 3 : 1;
     return k > 1 ? 2 : 0;
 }
 
 template <class T>
-typename StencilSweep<T>::Context StencilSweep<T>::carve_context(Arena& arena,
+typename StencilLayers<T>::Bundle StencilLayers<T>::carve_bundle(Arena& arena,
                                                                  std::int64_t n_snapshots) const {
-    Context context;
+    Bundle bundle;
     const int n_scratch = request_.kind == SweepKind::gradient ? 3 : 2;
-    for (int i = 0; i < n_scratch; ++i) context.states.scratch[i] = take_field(arena);
+    for (int i = 0; i < n_scratch; ++i) bundle.states.scratch[i] = take_field(arena);
     if (request_.kind == SweepKind::tangent) {
-        for (T*& field : context.scratch_dot) field = take_field(arena);
+        for (T*& field : bundle.tangents) field = take_field(arena);
     }
-    context.tile_sums = arena.take<OrderedSum>(bundle_size_ * tiling_.n_tiles);
+    bundle.tile_sums = arena.take<OrderedSum>(bundle_size_ * tiling_.n_tiles);
     const std::int64_t n_workers = tiling_.is_whole() ? 1 : request_.n_threads;
-    context.local = arena.take<T*>(n_workers * n_local());
+    bundle.local = arena.take<T*>(n_workers * n_local());
     for (std::int64_t i = 0; i < n_workers * n_local(); ++i) {
         T* field = arena.take_zeroed<T>(bundle_size_ * local_length());
-        if (!arena.is_measuring()) context.local[i] = field;
+        if (!arena.is_measuring()) bundle.local[i] = field;
     }
-    if (request_.kind != SweepKind::gradient) return context;
-    for (T*& field : context.lambda) field = take_field(arena);
-    context.states.slots = arena.take<T*>(n_snapshots);
-    context.schedule = arena.take<std::int64_t>(n_snapshots);
+    if (request_.kind != SweepKind::gradient) return bundle;
+    for (T*& field : bundle.lambda) field = take_field(arena);
+    bundle.states.slots = arena.take<T*>(n_snapshots);
+    bundle.schedule = arena.take<std::int64_t>(n_snapshots);
     const std::int64_t margin = model_.geometry.margin();
     const Layout& layout = model_.geometry.layout();
     const std::int64_t first_ghost = layout.begin(-layout.overlap());
@@ -193,7 +187,7 @@ typename StencilSweep<T>::Context StencilSweep<T>::carve_context(Arena& arena,
         // Not touched before use: a plan may have room for more than a sweep reaches.
         T* memory = arena.take<T>(bundle_size_ * stride_);
         if (arena.is_measuring()) continue;
-        context.states.slots[slot] = memory + margin;
+        bundle.states.slots[slot] = memory + margin;
         for (int g = 0; g < bundle_size_; ++g) {
             T* field = memory + g * stride_;
             std::fill(field, field + margin + first_ghost, T(0));
@@ -201,26 +195,28 @@ typename StencilSweep<T>::Context StencilSweep<T>::carve_context(Arena& arena,
                       field + model_.geometry.field_length(), T(0));
         }
     }
-    return context;
+    return bundle;
 }
 
 template <class T>
-Fields<T> StencilSweep<T>::local_fields(const Context& context, int worker, std::int64_t buffer,
-                                        std::int64_t tile) const {
+Fields<T> StencilLayers<T>::local_fields(const Bundle& bundle, int worker, std::int64_t buffer,
+                                         std::int64_t tile) const {
     const Layout& layout = model_.geometry.layout();
     const std::int64_t lowest =
         tiling_.is_whole() ? -layout.overlap()
                            : tiling_.own(tile).begin - 2 * layout.radius() * (tiling_.segment + 1);
-    T* start = context.local[worker * n_local() + buffer] + model_.geometry.wide_margin();
+    T* start = bundle.local[worker * n_local() + buffer] + model_.geometry.wide_margin();
     // Flat indices of the field hold, and its aligned entries are aligned here.
     const std::int64_t begin = layout.begin(lowest);
     return {start - begin / kAlignedEntries * kAlignedEntries, local_length()};
 }
 
 #define RELAXON_INSTANTIATE(T)                                                                     \
-    template StencilSweep<T>::StencilSweep(const NetworkConfig&, const SweepRequest&, bool);       \
-    template Fields<T> StencilSweep<T>::local_fields(const Context&, int, std::int64_t,            \
-                                                     std::int64_t) const;
+    template StencilLayers<T>::StencilLayers(const NetworkConfig&, const SweepRequest&);           \
+    template Plan StencilLayers<T>::plan(std::int64_t);                                            \
+    template void StencilLayers<T>::carve(Arena&, const Plan&);                                    \
+    template Fields<T> StencilLayers<T>::local_fields(const Bundle&, int, std::int64_t,            \
+                                                      std::int64_t) const;
 RELAXON_INSTANTIATE(float)
 RELAXON_INSTANTIATE(double)
 #undef RELAXON_INSTANTIATE

@@ -1,133 +1,130 @@
-// Sweeps of networks with a free matrix. All samples go through a layer together, so that its work
-// is matrix products; workers share the rows of W in blocks of fixed size. The outer products of a
-// W that is shared by layers are collected, a fixed number of layers at a time counted from
-// layer 0, into one product. f is recovered from the states where layer.hpp's rule allows it;
-// elsewhere Z is stored beside z, if memory allows, which spares the reverse sweep a third of its
-// products.
+// Layers on whole fields, over any operator that acts on them: all samples go through a layer
+// together, and workers share its rows in blocks of fixed size. f is recovered from the states
+// where layer.hpp's rule allows it; elsewhere Z is stored beside z, if memory allows, which spares
+// the reverse sweep a third of its products.
 #pragma once
 
 #include <algorithm>
+#include <memory>
 #include <vector>
 
-#include "relaxon/checkpoint/state_pool.hpp"
-#include "relaxon/network/state_loss.hpp"
+#include "relaxon/network/extreme_search.hpp"
 #include "relaxon/network/sweep.hpp"
-#include "relaxon/operators/dense/products.hpp"
-#include "relaxon/pointwise/loss.hpp"
-#include "relaxon/sweeps/stencil/layer.hpp"
+#include "relaxon/operators/field.hpp"
+#include "relaxon/sweeps/bundle.hpp"
 
 namespace relaxon {
 
 template <class T>
-class DenseSweep final : public Sweep<T> {
+class PlainLayers {
 public:
-    // takes_memory = false: only to be asked for its plan.
-    DenseSweep(const NetworkConfig& config, const SweepRequest& request, bool takes_memory);
-
-    const Plan& plan() const override { return plan_; }
-    Evaluations evaluations() const override { return evaluations_; }
-
-    void forward(const Parameters<T>& parameters, const T* x, T* y, bool all_layers,
-                 Team& team) override;
-    double loss(const Parameters<T>& parameters, const T* x, const Target<T>& target,
-                Team& team) override;
-    double value_and_gradient(const Parameters<T>& parameters, const T* x, const Target<T>& target,
-                              const Gradients<T>& gradients, Team& team) override;
-    void vjp(const Parameters<T>& parameters, const T* x, const T* y_bar,
-             const Gradients<T>& gradients, Team& team) override;
-    void jvp(const Parameters<T>& parameters, const Parameters<T>& parameters_dot, const T* x,
-             const T* x_dot, T* y_dot, Team& team) override;
-    Extreme find_extreme(const Parameters<T>& parameters, const T* x, Team& team) override;
-    void apply(const Parameters<T>& parameters, std::int64_t layer, const T* z, T* out, Team& team);
-
-private:
-    struct Stepper;
-
-    // Coefficients of one layer as the elementwise kernels read them.
-    struct Layer {
-        const T* bias;           // null: none
-        std::int64_t bias_step;  // 0: one value
-        const T* omega;
-        std::int64_t omega_step;
+    // All samples.
+    struct Bundle : DepthBundle<T> {
+        Team* team = nullptr;
     };
 
-    void carve(Arena& arena, std::int64_t n_snapshots);
-    PlanInput plan_input(bool is_rich);
-    std::int64_t state_length() const { return n_ * request_.batch; }
-    Layer layer_of(const Parameters<T>& parameters, std::int64_t layer) const;
-    const T* weights(const Parameters<T>& parameters, std::int64_t layer);
-    const T* bias_of(const Parameters<T>& parameters) const;
+    PlainLayers(const NetworkConfig& config, const SweepRequest& request);
+
+    const SegmentMap& segments() const { return segments_; }
+    Plan plan(std::int64_t own_bytes);
+    void carve(Arena& arena, const Plan& plan);
+    std::vector<Bundle>& bundles() { return bundles_; }
+    const std::vector<Bundle>& bundles() const { return bundles_; }
+    template <class Body>
+    void for_each_bundle(Team& team, const Body& body) {
+        bundles_[0].team = &team;
+        bundles_[0].n_samples = request_.batch;
+        body(bundles_[0]);
+    }
+    template <class Body>
+    void for_each_lone_bundle(Team& team, const Body& body) {
+        for_each_bundle(team, body);
+    }
+    template <class Body>
+    void for_each_part(const Bundle& bundle, const Body& body) const {
+        bundle.team->parallel_for(request_.batch, [&](std::int64_t i, int) { body(i, 1); });
+    }
 
     void prepare(const Parameters<T>& parameters, Team& team);
-    Matrix<T> matrix_of(const Parameters<T>& parameters, std::int64_t layer);
-    States<T> pack(const T* z, T* packed, Team& team) const;
-    bool recovers(const Parameters<T>& parameters, std::int64_t layer) const;
+    void prepare_tangent(const Parameters<T>& parameters, const Parameters<T>& parameters_dot,
+                         Team& team);
+    void clear(const Gradients<T>& gradients, Team& team);
+    void finish(const Parameters<T>& parameters, const Gradients<T>& gradients, Team& team) const;
+
+    void load(Bundle& bundle, const T* x);
+    void unload(const Bundle& bundle, const T* z, T* cells, std::int64_t stride) const;
+    void advance(Bundle& bundle, std::int64_t begin, std::int64_t end, T* out, bool is_reversed);
+    void load_tangent(Bundle& bundle, const T* x_dot, T* z_dot) const;
+    void advance_tangent(Bundle& bundle, std::int64_t layer, const T* z_dot, T* out, T* out_dot);
+    void apply(Bundle& bundle, std::int64_t layer, T* out);
+    bool starts_inside() const { return false; }
+    void start_cotangent(Bundle& bundle, const T* y_bar) const;
+    double distance(const Bundle& bundle, std::int64_t i, const StateTarget<T>& target, const T* z,
+                    double scale, bool wants_cotangent) const;
+    void add_cotangent(Bundle& bundle, const T* cells, std::int64_t stride) const;
+    void reverse(Bundle& bundle, std::int64_t layer, std::int64_t end, const Seed<T>* seed,
+                 std::int64_t place);
+    void look(const Bundle& bundle, std::int64_t i, const T* z, ExtremeSearch& search) const {
+        static_cast<void>(bundle);
+        search.look(z + i * n_, 1, 0, n_);
+    }
+
+private:
+    // Coefficients of one layer as the elementwise kernels read them.
+    struct Layer {
+        const T* bias = nullptr;     // null: none
+        std::int64_t bias_step = 0;  // 0: one value
+        const T* omega = nullptr;
+        std::int64_t omega_step = 0;
+    };
+
+    PlanInput plan_input(std::int64_t own_bytes, bool is_rich);
+    void carve(Arena& arena, std::int64_t n_snapshots);
+    std::int64_t state_length() const { return n_ * request_.batch; }
+    std::int64_t n_omega_sets() const {
+        return config_.omega == OmegaKind::layer ? config_.depth : 1;
+    }
+    Layer layer_of(const Parameters<T>& parameters, std::int64_t layer) const;
+    bool recovers(std::int64_t layer) const;
     template <class F>
     void for_each_block(Team& team, const F& f) const;
 
-    const T* load_input(const T* x, T* field);
     void zero_masked(T* field, std::int64_t begin, std::int64_t end) const;
     void find_growth(const T* z, const T* lambda, Team& team);
-    void evaluate_rows(const Matrix<T>& matrix, const Layer& layer, const States<T>& states,
-                       std::int64_t begin, std::int64_t end, int worker, T* pre) const;
-    void evaluate(const Matrix<T>& matrix, const Layer& layer, const T* z, T* pre, Team& team);
-    void relax(const Parameters<T>& parameters, std::int64_t layer, const T* z, T* pre, T* out,
-               Team& team);
-    void reverse(const Parameters<T>& parameters, std::int64_t layer, const T* z,
-                 const Gradients<T>& gradients, Team& team);
-    void pull_elements(const Layer& layer, const T* pre, const T* z, T* s, std::int64_t begin,
-                       std::int64_t end, std::int64_t number, const Gradients<T>& gradients);
-    void add_outer_products(std::int64_t layer, const Gradients<T>& gradients, Team& team);
-    void add_loss(const Target<T>& target, std::int64_t layer, const T* z, bool wants_cotangent,
-                  Team& team);
-    double total_loss() const;
-    void clear(const Gradients<T>& gradients, Team& team);
-    void finish(const Gradients<T>& gradients) const;
-    void gradient_sweep(const Parameters<T>& parameters, const T* x, const Target<T>* target,
-                        const T* y_bar, const Gradients<T>& gradients, Team& team);
+    void evaluate(std::int64_t layer, const Layer& view, const FieldBlock& block, T* pre) const;
+    void relax(std::int64_t layer, const T* z, T* pre, T* out, Team& team);
+    void pull_elements(const Layer& layer, const T* pre, const T* z, const T* later,
+                       const T* lambda, const FieldBlock& block, std::int64_t number);
 
     NetworkConfig config_;
     SweepRequest request_;
     std::vector<ParameterArray> arrays_;
+    std::unique_ptr<FieldOperator<T>> op_;
+    std::size_t n_own_arrays_;  // of the operator
     std::int64_t n_;            // cells
-    std::int64_t n_blocks_;     // blocks of rows of W
-    std::int64_t n_collected_;  // layers, at most
+    std::int64_t n_blocks_;     // blocks of rows
     SegmentMap segments_;
-    bool is_rich_ = false;  // Z of every layer and W in packed form are kept
-    Plan plan_;
-    Evaluations evaluations_;
-    Block memory_;
+    bool is_rich_ = false;                       // Z of every layer is kept
+    const Parameters<T>* parameters_ = nullptr;  // of the sweep under way
+    const Parameters<T>* parameters_dot_ = nullptr;
+    Gradients<T> gradients_;
+    std::vector<Bundle> bundles_;
 
-    std::vector<PanelWorkspace<T>> panels_;
-    StatePool<T> states_;
-    T* scratch_dot_[2] = {};
-    T* lambda_[2] = {};
     T* pre_ = nullptr;  // Z of one layer, or of every layer where it is kept
     T* s_ = nullptr;
-    T* outer_sources_ = nullptr;  // s and z of the collected layers
-    T* outer_states_ = nullptr;
-    std::int64_t n_collected_samples_ = 0;
-    T* packed_rows_ = nullptr;  // W, where it is shared by layers
-    T* packed_columns_ = nullptr;
-    T* packed_states_ = nullptr;
-    T* packed_states_dot_ = nullptr;
-    T* clean_weights_ = nullptr;  // W without its masked rows and columns
-    std::int64_t clean_set_ = -1;
     T* growth_ = nullptr;               // beta (|z| - 1) per sample
     T* pull_ = nullptr;                 // beta (z . lambda) dV / |z| per sample
     OrderedSum* bias_sums_ = nullptr;   // [set][block]
     OrderedSum* omega_sums_ = nullptr;  // [set][block]
-    std::int64_t* schedule_ = nullptr;
-    double* losses_ = nullptr;  // [sample][target]
 };
 
-// f(begin, end, worker) for the blocks of rows.
+// f(block) for the blocks of rows.
 template <class T>
 template <class F>
-void DenseSweep<T>::for_each_block(Team& team, const F& f) const {
+void PlainLayers<T>::for_each_block(Team& team, const F& f) const {
     team.parallel_for(n_blocks_, [&](std::int64_t block, int worker) {
-        const std::int64_t begin = block * kProductRows;
-        f(begin, std::min(begin + kProductRows, n_), worker);
+        const std::int64_t begin = block * kFieldRows;
+        f(FieldBlock{begin, std::min(begin + kFieldRows, n_), worker});
     });
 }
 

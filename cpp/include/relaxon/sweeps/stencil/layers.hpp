@@ -1,4 +1,4 @@
-// Sweeps of stencil networks. Whole fields: every worker takes bundles of samples through all
+// Layers of stencil networks. Whole fields: every worker takes bundles of samples through all
 // layers on its own. Cut fields: one bundle at a time, all workers on its tiles. Snapshots are
 // padded fields that a layer is computed into, so storing and restoring moves pointers, never
 // states.
@@ -8,10 +8,10 @@
 #include <optional>
 #include <vector>
 
-#include "relaxon/checkpoint/state_pool.hpp"
-#include "relaxon/network/state_loss.hpp"
+#include "relaxon/network/extreme_search.hpp"
 #include "relaxon/network/sweep.hpp"
 #include "relaxon/pointwise/loss.hpp"
+#include "relaxon/sweeps/bundle.hpp"
 #include "relaxon/sweeps/stencil/coefficients.hpp"
 #include "relaxon/sweeps/stencil/gradient.hpp"
 #include "relaxon/sweeps/stencil/tiling.hpp"
@@ -19,67 +19,72 @@
 namespace relaxon {
 
 template <class T>
-class StencilSweep final : public Sweep<T> {
+class StencilLayers {
 public:
-    // takes_memory = false: only to be asked for its plan.
-    StencilSweep(const NetworkConfig& config, const SweepRequest& request, bool takes_memory);
-
-    const Plan& plan() const override { return plan_; }
-    Evaluations evaluations() const override;
-
-    void forward(const Parameters<T>& parameters, const T* x, T* y, bool all_layers,
-                 Team& team) override;
-    double loss(const Parameters<T>& parameters, const T* x, const Target<T>& target,
-                Team& team) override;
-    double value_and_gradient(const Parameters<T>& parameters, const T* x, const Target<T>& target,
-                              const Gradients<T>& gradients, Team& team) override;
-    void vjp(const Parameters<T>& parameters, const T* x, const T* y_bar,
-             const Gradients<T>& gradients, Team& team) override;
-    void jvp(const Parameters<T>& parameters, const Parameters<T>& parameters_dot, const T* x,
-             const T* x_dot, T* y_dot, Team& team) override;
-    Extreme find_extreme(const Parameters<T>& parameters, const T* x, Team& team) override;
-    void apply(const Parameters<T>& parameters, std::int64_t layer, const T* z, T* out, Team& team);
-
-private:
-    // Memory of one bundle of samples in flight: where a field is named, all fields of the bundle
-    // are meant.
-    struct Context {
-        std::int64_t first_sample = 0, n_samples = 1;
-        int n_fields = 1;  // each holds as many samples as the layout has lanes
-        StatePool<T> states;
-        T* scratch_dot[2] = {};           // tangent sweeps
-        T* lambda[2] = {};                // cotangents: this step's and the next one's
+    // Where a field is named, all fields of the bundle are meant.
+    struct Bundle : DepthBundle<T> {
+        int n_fields = 1;                 // each holds as many samples as the layout has lanes
         T** local = nullptr;              // [worker][buffer]: memory of tiles
         OrderedSum* tile_sums = nullptr;  // [field][tile], the first field's by default
-        std::int64_t* schedule = nullptr;
-        Evaluations evaluations;
         std::int64_t cells_since_poll = 0;
+        StencilGradient<T>* gradient = nullptr;  // of the chunk of samples
+        // How the calling thread is involved: alone with the bundle, or with a team on tiles.
+        Team* team = nullptr;
+        bool is_calling_thread = true;
     };
 
-    // How the calling thread is involved: alone with a context, or with a team on tiles.
-    struct Crew {
-        Team* team;
-        bool shares_tiles;
-        bool is_calling_thread;
-    };
+    StencilLayers(const NetworkConfig& config, const SweepRequest& request);
 
-    struct Cotangent {
-        const Target<T>* target = nullptr;  // of a loss
-        const T* y_bar = nullptr;           // or given
-    };
+    const SegmentMap& segments() const { return segments_; }
+    Plan plan(std::int64_t own_bytes);
+    void carve(Arena& arena, const Plan& plan);
+    std::vector<Bundle>& bundles() { return bundles_; }
+    const std::vector<Bundle>& bundles() const { return bundles_; }
+    template <class Body>
+    void for_each_bundle(Team& team, const Body& body);
+    template <class Body>
+    void for_each_lone_bundle(Team& team, const Body& body);
+    template <class Body>
+    void for_each_part(const Bundle& bundle, const Body& body) const {
+        body(0, bundle.n_samples);
+    }
 
-    // Layers to be reversed; `start`: those tiles that end at the last target make its cotangent
-    // themselves, else null.
+    void prepare(const Parameters<T>& parameters, Team& team) {
+        coefficients_->prepare(parameters, team);
+    }
+    void prepare_tangent(const Parameters<T>& parameters, const Parameters<T>& parameters_dot,
+                         Team& team) {
+        coefficients_dot_->prepare_tangent(parameters, parameters_dot, team);
+    }
+    void clear(const Gradients<T>& gradients, Team& team);
+    void finish(const Parameters<T>& parameters, const Gradients<T>& gradients, Team& team);
+
+    void load(Bundle& bundle, const T* x) const;
+    void unload(const Bundle& bundle, const T* first, T* cells, std::int64_t sample_stride) const;
+    void advance(Bundle& bundle, std::int64_t begin, std::int64_t end, T* out, bool is_reversed);
+    void load_tangent(Bundle& bundle, const T* x_dot, T* z_dot) const;
+    void advance_tangent(Bundle& bundle, std::int64_t layer, const T* z_dot, T* out, T* out_dot);
+    void apply(Bundle& bundle, std::int64_t layer, T* out) const;
+    // Tiles that end at the last target make its cotangent themselves.
+    bool starts_inside() const { return tiling_.segment > 1 && !request_.has_state_loss; }
+    void start_cotangent(Bundle& bundle, const T* y_bar) const;
+    double distance(const Bundle& bundle, std::int64_t i, const StateTarget<T>& target, const T* z,
+                    double scale, bool wants_cotangent) const;
+    void add_cotangent(Bundle& bundle, const T* cells, std::int64_t sample_stride) const;
+    void reverse(Bundle& bundle, std::int64_t begin, std::int64_t end, const Seed<T>* seed,
+                 std::int64_t place);
+    void look(const Bundle& bundle, std::int64_t i, const T* z, ExtremeSearch& search) const;
+
+private:
+    // Layers to be reversed; the seed, if there is one, is that of the last target.
     struct Segment {
         std::int64_t begin, end;
-        const Cotangent* start;
+        const Seed<T>* seed;
+        std::int64_t place;
     };
 
-    struct Stepper;
-
-    PlanInput plan_input();
     void carve_fixed(Arena& arena);
-    Context carve_context(Arena& arena, std::int64_t n_snapshots) const;
+    Bundle carve_bundle(Arena& arena, std::int64_t n_snapshots) const;
     T* take_field(Arena& arena) const;
     // Padded fields of a bundle, given the first.
     Fields<T> fields(T* first) const { return {first, stride_}; }
@@ -91,60 +96,39 @@ private:
         return first + i / n_lanes * stride_ + i % n_lanes;
     }
     template <class Entry>
-    Cells<Entry> cells_of(const Context& context, int g, Entry* cells, std::int64_t stride) const;
+    Cells<Entry> cells_of(const Bundle& bundle, int g, Entry* cells, std::int64_t stride) const;
     std::int64_t local_length() const;
     std::int64_t n_local() const;
-    Fields<T> local_fields(const Context& context, int worker, std::int64_t buffer,
+    Fields<T> local_fields(const Bundle& bundle, int worker, std::int64_t buffer,
                            std::int64_t tile) const;
 
     template <class Body>
-    void for_each_bundle(Team& team, const Body& body);
-    template <class Body>
-    void for_each_tile(Crew& crew, const Body& body);
+    void for_each_tile(const Bundle& bundle, const Body& body) const;
     template <class Term>
-    double sum_over_tiles(Context& context, Crew& crew, const Term& term);
-    double total_of_tiles(const Context& context, int field) const;
+    double sum_over_tiles(const Bundle& bundle, const Term& term) const;
+    double total_of_tiles(const Bundle& bundle, int field) const;
 
     Rows clip(Rows own, std::int64_t extra) const;
     bool ends_at(int side, Rows rows) const;
-    void poll(Context& context, Crew& crew);
-    double norm(Context& context, Crew& crew, const T* z);
-    T growth(Context& context, Crew& crew, const T* z);
+    void poll(Bundle& bundle) const;
+    double norm(const Bundle& bundle, const T* z) const;
+    T growth(const Bundle& bundle, const T* z) const;
 
-    void load_input(Context& context, Crew& crew, const T* x);
-    void load_fields(const Context& context, Crew& crew, const T* cells, std::int64_t sample_stride,
-                     T* first);
-    void unload_fields(const Context& context, Crew& crew, const T* first, T* cells,
-                       std::int64_t sample_stride);
-    void close_state(const Context& context, T* first) const;
-    void advance(Context& context, Crew& crew, std::int64_t begin, std::int64_t end, T* out);
-    void advance_tile(const Context& context, int worker, std::int64_t tile, std::int64_t begin,
-                      std::int64_t end, T* out);
-    void close_local(const Context& context, Fields<T> local, Rows rows) const;
-
-    void sweep_back(Context& context, Crew& crew, StencilGradient<T>& gradient, const T* x,
-                    const Cotangent& cotangent);
-    void reverse(Context& context, Crew& crew, StencilGradient<T>& gradient,
-                 const Segment& segment);
-    void reverse_tile(const Context& context, int worker, std::int64_t tile, const Segment& segment,
-                      T growth, StencilGradient<T>& gradient);
-    void start_tile(const Context& context, std::int64_t tile, const Segment& segment,
+    void load_fields(const Bundle& bundle, const T* cells, std::int64_t sample_stride,
+                     T* first) const;
+    void load_cotangent(const Bundle& bundle, const T* cells, std::int64_t sample_stride,
+                        T* lambda) const;
+    void close_state(const Bundle& bundle, T* first) const;
+    void close_tangent(T* first) const;
+    void advance_tile(const Bundle& bundle, int worker, std::int64_t tile, std::int64_t begin,
+                      std::int64_t end, T* out) const;
+    void close_local(const Bundle& bundle, Fields<T> local, Rows rows) const;
+    void reverse_tile(const Bundle& bundle, int worker, std::int64_t tile, const Segment& segment,
+                      T growth) const;
+    void start_tile(const Bundle& bundle, std::int64_t tile, const Segment& segment,
                     Fields<const T> z, Fields<T> lambda) const;
     void pull_back_tile(const Layer<T>& layer, T growth, const ReverseFields<T>& fields,
                         ReverseRows rows, const LayerGradient<T>& gradient) const;
-    void start_cotangent(Context& context, Crew& crew, const Cotangent& cotangent);
-    void load_cotangent(Context& context, Crew& crew, const T* cells, std::int64_t sample_stride,
-                        T* lambda);
-    void add_loss(Context& context, Crew& crew, const Cotangent& cotangent, std::int64_t layer,
-                  const T* z, bool wants_cotangent);
-    void add_state_loss(Context& context, Crew& crew, StateLoss<T>& loss, std::int64_t place,
-                        const T* z, bool wants_cotangent);
-    std::int64_t place_of(std::int64_t layer) const;
-    std::int64_t loss_index(const Context& context, std::int64_t place, std::int64_t i) const;
-    StateTarget<T> state_target(const Target<T>& target, std::int64_t index) const;
-    double total_loss() const;
-    void gradient_sweep(const Parameters<T>& parameters, const T* x, const Target<T>* target,
-                        const T* y_bar, const Gradients<T>& gradients, Team& team);
 
     SweepRequest request_;
     Tiling tiling_;
@@ -153,67 +137,75 @@ private:
     std::int64_t stride_;  // entries between them
     SegmentMap segments_;
     std::int64_t n_chunks_;
-    Plan plan_;
-    Block memory_;
     std::optional<StencilCoefficients<T>> coefficients_, coefficients_dot_;
     std::optional<StencilGeometry> linear_geometry_;
     std::vector<StencilGradient<T>> gradients_;
-    std::vector<Context> contexts_;
-    double* losses_ = nullptr;  // [sample][target]
+    std::vector<Bundle> bundles_;
 };
 
 template <class T>
 template <class Body>
-void StencilSweep<T>::for_each_bundle(Team& team, const Body& body) {
+void StencilLayers<T>::for_each_bundle(Team& team, const Body& body) {
     const std::int64_t n_lanes = model_.geometry.layout().n_lanes();
     const std::int64_t most = bundle_size_ * n_lanes;
-    const auto run = [&](std::int64_t begin, std::int64_t end, std::int64_t chunk, Context& context,
-                         Crew& crew) {
-        for (context.first_sample = begin; context.first_sample < end;
-             context.first_sample += context.n_samples) {
-            context.n_samples = std::min(most, end - context.first_sample);
-            context.n_fields = static_cast<int>((context.n_samples + n_lanes - 1) / n_lanes);
-            body(chunk, context, crew);
+    const auto run = [&](std::int64_t begin, std::int64_t end, std::int64_t chunk, Bundle& bundle) {
+        bundle.team = &team;
+        if (!gradients_.empty()) bundle.gradient = &gradients_[static_cast<std::size_t>(chunk)];
+        for (bundle.first_sample = begin; bundle.first_sample < end;
+             bundle.first_sample += bundle.n_samples) {
+            bundle.n_samples = std::min(most, end - bundle.first_sample);
+            bundle.n_fields = static_cast<int>((bundle.n_samples + n_lanes - 1) / n_lanes);
+            body(bundle);
         }
     };
     if (!tiling_.is_whole()) {
-        Crew crew{&team, true, true};
-        run(0, request_.batch, 0, contexts_[0], crew);
+        run(0, request_.batch, 0, bundles_[0]);
         return;
     }
     const std::int64_t n_bundles = (request_.batch + most - 1) / most;
-    const auto limit = static_cast<int>(plan_.blocks_in_flight);
+    const auto limit = static_cast<int>(bundles_.size());
     team.parallel_for(n_chunks_, limit, [&](std::int64_t chunk, int worker) {
-        Crew crew{&team, false, worker == 0};
+        Bundle& bundle = bundles_[static_cast<std::size_t>(worker)];
+        bundle.is_calling_thread = worker == 0;
         run(n_bundles * chunk / n_chunks_ * most,
-            std::min(n_bundles * (chunk + 1) / n_chunks_ * most, request_.batch), chunk,
-            contexts_[static_cast<std::size_t>(worker)], crew);
+            std::min(n_bundles * (chunk + 1) / n_chunks_ * most, request_.batch), chunk, bundle);
     });
 }
 
 template <class T>
 template <class Body>
-void StencilSweep<T>::for_each_tile(Crew& crew, const Body& body) {
-    if (crew.shares_tiles) {
-        crew.team->parallel_for(tiling_.n_tiles, body);
-    } else {
+void StencilLayers<T>::for_each_lone_bundle(Team& team, const Body& body) {
+    Bundle& bundle = bundles_.front();
+    bundle.team = &team;
+    bundle.n_samples = bundle.n_fields = 1;
+    for (bundle.first_sample = 0; bundle.first_sample < request_.batch; ++bundle.first_sample) {
+        body(bundle);
+    }
+}
+
+template <class T>
+template <class Body>
+void StencilLayers<T>::for_each_tile(const Bundle& bundle, const Body& body) const {
+    if (tiling_.is_whole()) {
         body(0, 0);
+    } else {
+        bundle.team->parallel_for(tiling_.n_tiles, body);
     }
 }
 
 template <class T>
 template <class Term>
-double StencilSweep<T>::sum_over_tiles(Context& context, Crew& crew, const Term& term) {
+double StencilLayers<T>::sum_over_tiles(const Bundle& bundle, const Term& term) const {
     for_each_tile(
-        crew, [&](std::int64_t tile, int) { context.tile_sums[tile] = term(tiling_.own(tile)); });
-    return total_of_tiles(context, 0);
+        bundle, [&](std::int64_t tile, int) { bundle.tile_sums[tile] = term(tiling_.own(tile)); });
+    return total_of_tiles(bundle, 0);
 }
 
 template <class T>
-double StencilSweep<T>::total_of_tiles(const Context& context, int field) const {
+double StencilLayers<T>::total_of_tiles(const Bundle& bundle, int field) const {
     OrderedSum total;
     for (std::int64_t tile = 0; tile < tiling_.n_tiles; ++tile) {
-        total.add(context.tile_sums[field * tiling_.n_tiles + tile]);
+        total.add(bundle.tile_sums[field * tiling_.n_tiles + tile]);
     }
     return total.value();
 }
