@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 import relaxon as rx
-from relaxon import files
 from relaxon.datasets.coordinates import Coordinates
 from relaxon.datasets.scaling import Scaling
 from relaxon.datasets.time_axis import Step
+from relaxon.model import files
 
 Array = NDArray[Any]
 

@@ -25,8 +25,8 @@ from typing import Any
 
 import numpy as np
 
-from relaxon import files
-from relaxon.container import FileFormatError
+from relaxon.model import files
+from relaxon.model.container import FileFormatError
 
 from .corpus import corpus
 from .damage import Damage, apart

@@ -51,7 +51,7 @@ DISK_BYTES = 16 * MIB
 
 # As the console script, which installs the signals with its first line; then it says so.
 PROGRAM = """
-from relaxon import signals
+from relaxon.base import signals
 signals.install()
 import os, sys
 os.write(int(sys.argv.pop(1)), b"1")

@@ -2,18 +2,18 @@
 
 from . import datasets
 from ._config import show_config
-from .budget import Plan, plan
-from .ends import Lift, Readout
-from .files import FileFormatError, load, save
+from .domain.grid import Dirichlet, Grid
 from .forecasting.checks import check_leads
 from .forecasting.comparison import Comparison
-from .gradient_check import GradientCheck, check_gradient
-from .grid import Dirichlet, Grid
-from .model import Relaxation
+from .model.ends import Lift, Readout
+from .model.files import FileFormatError, load, save
+from .model.gradient_check import GradientCheck, check_gradient
+from .model.losses import AbsoluteDistance, CrossEntropy, Huber, SquaredDistance
+from .model.relaxation import Relaxation
 from .operators import ADR, Banded, Dense, Moments
 from .physics.explain import Explanation, explain
+from .training.budget import Plan, plan
 from .training.fit import CallbackError, DivergenceError, Fit, History, State, Status, fit
-from .training.losses import AbsoluteDistance, CrossEntropy, Huber, SquaredDistance
 from .training.optimizers import LBFGS, Adam, SteepestDescent
 from .training.penalties import L2, Smoothness
 from .training.schedules import CosineDecay, ExponentialDecay

@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import _core
-from .text import show
+from .base.text import show
 
 Array = NDArray[Any]
 

@@ -4,7 +4,7 @@
 
 import sys
 
-from .signals import finish, install
+from .base.signals import finish, install
 
 # Not from typing, which is slow to load; type checkers know the name.
 TYPE_CHECKING = False
@@ -38,11 +38,11 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _run(arguments: list[str], is_process: bool = False) -> int:
-    from . import signals
+    from .base import signals
 
     try:
         if is_process:
-            from .console import open_streams, show_warnings
+            from .base.console import open_streams, show_warnings
 
             open_streams()
             show_warnings()
@@ -62,8 +62,8 @@ def _run(arguments: list[str], is_process: bool = False) -> int:
 
 def _end(error: BaseException) -> int:
     """Say in one line why the program ends; what nobody has foreseen goes on."""
-    from . import signals
-    from .console import Failure, say
+    from .base import signals
+    from .base.console import Failure, say
 
     if isinstance(error, Failure):
         say(str(error))
@@ -84,7 +84,7 @@ def _parse(arguments: list[str]) -> "Callable[[], int] | int | None":
     """The job that was asked for, or an exit code."""
     from importlib.util import find_spec
 
-    from .console import PROGRAM, Failure, output
+    from .base.console import PROGRAM, Failure, output
 
     try:
         for name in ("matplotlib", "rich", "typer"):
@@ -118,7 +118,7 @@ def _parse(arguments: list[str]) -> "Callable[[], int] | int | None":
 
 def _load_core() -> None:
     """Find out first whether this machine can run the core that is asked for."""
-    from .console import Failure
+    from .base.console import Failure
 
     try:
         from . import _core  # noqa: F401

@@ -12,9 +12,9 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from . import signals
-from .console import EXIT_BAD_INPUT, Failure, output, say
-from .text import show
+from .base import signals
+from .base.console import EXIT_BAD_INPUT, Failure, output, say
+from .base.text import show
 
 if TYPE_CHECKING:
     from xarray import DataArray
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from .forecasting.checks import CheckPlan
     from .forecasting.experiment import Experiment
     from .forecasting.options import Options
-    from .model import Relaxation
+    from .model.relaxation import Relaxation
     from .report.unfinished import Run
 
 __all__ = ["explain", "fit", "info", "inspect", "output_path", "predict"]
@@ -149,9 +149,9 @@ def predict(
     missing: tuple[float, ...],
 ) -> int:
     """Apply a saved model to data and write the forecast."""
-    from .datasets.prediction import forecast, forecast_archive
+    from .base.durable import write_atomic
     from .datasets.source import Source
-    from .durable import write_atomic
+    from .model.prediction import forecast, forecast_archive
 
     if out.suffix not in (".npz", ".nc"):
         raise Failure(f"argument '--out': expected a name that ends in .npz or .nc, got {out}")
@@ -191,7 +191,7 @@ def predict(
 
 def explain(model_path: str, out: Path | None) -> int:
     """Print the physics of a saved model; with a folder, write table and figure, too."""
-    from .durable import lock, write_together
+    from .base.durable import lock, write_together
     from .physics.explain import explain as read
     from .physics.plots import try_png
     from .physics.standard_error import why_no_standard_errors
@@ -257,7 +257,7 @@ def output_path(text: str) -> Path:
 
 def _check_writable(path: Path) -> None:
     """Find out first whether a file can be written, under the longest name that it takes."""
-    from .durable import remove, write_new
+    from .base.durable import remove, write_new
 
     if path.exists() and not path.is_file():
         raise Failure(f"argument '--out': expected a file, got {path}: something else stands there")
@@ -277,7 +277,7 @@ def _check_writable(path: Path) -> None:
 def _load(path: str) -> tuple[Relaxation, dict[str, Any]]:
     """The model in a file, and what else stands there."""
     from ._validate import check_file
-    from .files import FileFormatError, read
+    from .model.files import FileFormatError, read
     from .report.publication import MixedReportError, check_report
     from .report.unfinished import extra_beside
 
@@ -298,7 +298,7 @@ def _load(path: str) -> tuple[Relaxation, dict[str, Any]]:
 
 def _notes(path: str, extra: dict[str, Any]) -> dict[str, Any]:
     """What a fit noted beside its model for forecasts of other data."""
-    from .schema import check
+    from .base.schema import check
 
     kinds = {"select": [str], "missing": [float]}
     try:
@@ -338,7 +338,7 @@ def _encode(later: DataArray, suffix: str) -> bytes:
 
 def _checkpoint_bytes(experiment: Experiment) -> int:
     """Of one fit; what it writes down of its steps is small, or not known before."""
-    from .budget import plan
+    from .training.budget import plan
 
     n_samples, inputs = len(experiment.split.training), experiment.options.inputs
     planned = plan(experiment.model, batch=n_samples, inputs=inputs)
@@ -348,7 +348,7 @@ def _checkpoint_bytes(experiment: Experiment) -> int:
 @contextmanager
 def _folder_errors(out: Path, code: int = 1) -> Iterator[None]:
     """A folder that is not to be used says why in one line."""
-    from .durable import Locked
+    from .base.durable import Locked
     from .report.unfinished import FolderError
 
     try:
@@ -409,7 +409,7 @@ def _folder(out: Path, n_bytes: int) -> Iterator[None]:
 
     Folders made here go again if nothing came to stand in them.
     """
-    from .durable import check_room
+    from .base.durable import check_room
 
     if out.exists() and not out.is_dir():
         raise Failure(f"argument '--out': expected a folder, got {out}: a file stands there")

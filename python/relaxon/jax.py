@@ -15,7 +15,7 @@ from ._validate import (
     check_threads,
     refuse,
 )
-from .model import Relaxation
+from .model.relaxation import Relaxation
 
 try:
     import jax

@@ -11,12 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ._validate import check_choice, check_flag, check_instance, refuse
-from .ends import Readout
-from .grid import Dirichlet, Grid
-from .model import Relaxation
+from .domain.grid import Dirichlet, Grid
+from .model.ends import Readout
+from .model.losses import SquaredDistance
+from .model.relaxation import Relaxation
 from .operators import OPERATORS, Operator
 from .training.fit import Status, fit
-from .training.losses import SquaredDistance
 from .training.optimizers import LBFGS, Optimizer
 from .training.penalties import L2, Penalty, Smoothness
 

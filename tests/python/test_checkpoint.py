@@ -15,7 +15,7 @@ import pytest
 
 import relaxon as rx
 from measures import bits
-from relaxon import durable
+from relaxon.base import durable
 from relaxon.training import checkpoint as checkpoints
 from relaxon.training.journal import HEADER, record_bytes
 
@@ -422,7 +422,9 @@ def test_training_goes_on_where_files_cannot_be_written(
 
         with monkeypatch.context() as patch:
             write = durable.write_atomic
-            patch.setattr("relaxon.files.write_atomic", lambda *a, w=write, f=fail: (f(), w(*a))[1])
+            patch.setattr(
+                "relaxon.model.files.write_atomic", lambda *a, w=write, f=fail: (f(), w(*a))[1]
+            )
             with pytest.warns(UserWarning, match="No space left on device; training goes on") as w:
                 assert (
                     train(args, settings, checkpoint=path, checkpoint_every=0).model == whole.model

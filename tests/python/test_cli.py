@@ -17,13 +17,14 @@ import pytest
 
 import relaxon as rx
 from printed import one_line
-from relaxon import cli, datasets, files
+from relaxon import cli, datasets
 from relaxon.datasets.coordinates import Coordinates
 from relaxon.datasets.series import Series
 from relaxon.datasets.time_axis import SECONDS_PER_MONTH
 from relaxon.forecasting.experiment import Experiment, Result
 from relaxon.forecasting.options import Options
 from relaxon.forecasting.split import split_series
+from relaxon.model import files
 from relaxon.report.summary import physics_of
 
 RELAXON = [sys.executable, "-c", "import sys; from relaxon.cli import main; sys.exit(main())"]

@@ -15,7 +15,7 @@ import safetensors.numpy
 
 import relaxon as rx
 from bench.reliability.damage import apart, together
-from relaxon import container
+from relaxon.model import container
 
 FORMAT, VERSION = "relaxon test", 3
 ARRAYS: dict[str, Any] = {

@@ -13,9 +13,9 @@ import relaxon as rx
 from printed import one_line
 from relaxon import cli
 from relaxon.datasets.dates import elapsed, pack_times, unpack_times
-from relaxon.datasets.prediction import forecast_archive
 from relaxon.datasets.time_axis import TimeAxis
 from relaxon.datasets.variable import open_variable
+from relaxon.model.prediction import forecast_archive
 
 xarray = pytest.importorskip("xarray")
 

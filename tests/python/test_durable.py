@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from relaxon import durable
+from relaxon.base import durable
 
 posix_only = pytest.mark.skipif(os.name == "nt", reason="Windows locks and forks otherwise")
 
@@ -23,7 +23,7 @@ def run(script: str, *arguments: object) -> subprocess.Popen[str]:
 
 HOLD = """
 import sys
-from relaxon import durable
+from relaxon.base import durable
 with durable.lock(sys.argv[1]):
     print("held", flush=True)
     sys.stdin.read()
@@ -62,7 +62,7 @@ def test_a_lock_dies_with_its_process(tmp_path: Path) -> None:
 def test_a_forked_child_keeps_no_lock(tmp_path: Path) -> None:
     script = """
 import os, sys, time
-from relaxon import durable
+from relaxon.base import durable
 with durable.lock(sys.argv[1]):
     read, write = os.pipe()
     begun, begin = os.pipe()
@@ -100,7 +100,7 @@ def test_many_that_wait_for_a_lock_exclude_each_other(tmp_path: Path) -> None:
     """The file goes with each release: who has opened it before must not take it for the lock."""
     script = """
 import sys, os
-from relaxon import durable
+from relaxon.base import durable
 folder, n = sys.argv[1], 0
 while n < 200:
     try:
@@ -140,7 +140,7 @@ def test_a_file_system_without_locks_is_said(
 def test_parts_of_the_dead_go_and_those_of_the_living_stay(tmp_path: Path) -> None:
     script = """
 import os, sys
-from relaxon import durable
+from relaxon.base import durable
 real = os.write
 def write(descriptor, content):
     written = real(descriptor, content[:3])

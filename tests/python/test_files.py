@@ -15,7 +15,7 @@ import pytest
 import safetensors.numpy
 
 import relaxon as rx
-from relaxon import files
+from relaxon.model import files
 
 MASK = np.ones((5, 7), dtype=bool)
 MASK[1:3, 2:4] = False

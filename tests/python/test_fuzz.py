@@ -14,7 +14,7 @@ import relaxon as rx
 from bench.reliability import fuzz
 from bench.reliability.corpus import corpus
 from bench.reliability.damage import Damage, apart, together
-from relaxon import files
+from relaxon.model import files
 
 N = 10_000
 SEED = 12

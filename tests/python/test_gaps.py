@@ -10,8 +10,8 @@ import pytest
 from numpy.typing import NDArray
 
 import relaxon as rx
-from relaxon.training.background import predict_gaps
-from relaxon.training.gaps import answer, model_reach, near_gaps
+from relaxon.inputs.background import predict_gaps
+from relaxon.model.gaps import answer, model_reach, near_gaps
 from smooth_fields import smooth
 
 Array = NDArray[Any]

@@ -16,11 +16,11 @@ import relaxon as rx
 from bench.reliability.corpus import EXTRA, corpus, models
 from bench.reliability.damage import apart, slots_of, together
 from bench.reliability.fuzz import told
-from relaxon import files
+from relaxon.base.schema import Later
 from relaxon.datasets.coordinates import Coordinates
 from relaxon.datasets.scaling import Scaling
 from relaxon.datasets.time_axis import Step
-from relaxon.schema import Later
+from relaxon.model import files
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 # What was written from the corpus by the version in the file's name.

@@ -9,9 +9,9 @@ import pytest
 from numpy.typing import NDArray
 
 import relaxon as rx
+from relaxon.inputs.input_errors import InputErrors, balance, find_target_errors
+from relaxon.model.losses import SquaredDistance
 from relaxon.physics.profiled_error import profile
-from relaxon.training.input_errors import InputErrors, balance, find_target_errors
-from relaxon.training.losses import SquaredDistance
 from smooth_fields import smooth
 
 Array = NDArray[Any]

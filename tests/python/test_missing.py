@@ -12,10 +12,10 @@ import pytest
 import relaxon as rx
 from relaxon import cli
 from relaxon.datasets.missing import find_stand_ins
-from relaxon.datasets.prediction import forecast, forecast_archive
 from relaxon.datasets.samples import read_samples
 from relaxon.datasets.series import Series
 from relaxon.datasets.variable import open_variable
+from relaxon.model.prediction import forecast, forecast_archive
 
 xarray = pytest.importorskip("xarray")
 netCDF4 = pytest.importorskip("netCDF4")

@@ -24,7 +24,7 @@ import pytest
 import dying
 from printed import one_line
 from relaxon import commands
-from relaxon.console import Failure
+from relaxon.base.console import Failure
 from relaxon.forecasting.experiment import Experiment, Result
 from relaxon.forecasting.options import Options
 from relaxon.physics import plots

@@ -34,7 +34,7 @@ SENDER = """
 
     def watch(event, arguments):
         global n_seen
-        if event == "import" and arguments[0] == "relaxon.console" and n_seen is None:
+        if event == "import" and arguments[0] == "relaxon.base.console" and n_seen is None:
             n_seen = 0
         elif event in ("import", "open") and n_seen is not None:
             n_seen += 1
@@ -91,7 +91,8 @@ def test_a_signal_during_a_fit_is_one_line(tmp_path: Path) -> None:
 # A job that comes to pieces in the ways in which libraries take an interruption.
 JOB = """
     import sys, weakref
-    from relaxon import cli, commands, signals
+    from relaxon import cli, commands
+    from relaxon.base import signals
 
     class Thing:
         pass
@@ -214,7 +215,8 @@ LIBRARY = """
     import sys
     hooks = sys.excepthook, sys.unraisablehook
     import relaxon as rx
-    from relaxon import cli, signals
+    from relaxon import cli
+    from relaxon.base import signals
     cli.main(["info"])
     rx.Relaxation(rx.ADR(rx.Grid((8,))), depth=2)
     assert before == [signal.getsignal(number) for number in signal.valid_signals()]

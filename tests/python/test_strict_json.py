@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from relaxon import strict_json
+from relaxon.base import strict_json
 
 N = 20_000
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from relaxon._validate import refuse
-from relaxon.text import quote_cell, show
+from relaxon.base.text import quote_cell, show
 
 
 @pytest.mark.parametrize(

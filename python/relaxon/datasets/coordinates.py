@@ -25,7 +25,7 @@ from .._validate import (
     check_text,
     refuse,
 )
-from ..grid import Grid
+from ..domain.grid import Grid
 
 __all__ = [
     "EARTH_RADIUS",

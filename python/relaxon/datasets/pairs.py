@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._validate import check_choice, check_instance, check_integer, refuse
-from ..grid import Grid
+from ..domain.grid import Grid
 from .coordinates import Coordinates
 from .scaling import Scaling
 from .series import Series

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._validate import refuse
-from ..model import Relaxation
+from ..model.relaxation import Relaxation
 from ..operators import Operator
 from ..physics.explain import Explanation, Process, explain
 from ..physics.remarks import Remark

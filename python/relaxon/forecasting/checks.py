@@ -19,12 +19,12 @@ import numpy as np
 from .._validate import check_instance, check_integer, refuse
 from ..datasets.scaling import Scaling
 from ..datasets.series import Series
-from ..model import Relaxation
+from ..model.losses import SquaredDistance
+from ..model.relaxation import Relaxation
 from ..physics.explain import Explanation, explain
 from ..training.constraints import Bounds
 from ..training.divergence import DivergenceError
 from ..training.fit import Fit, Status, fit
-from ..training.losses import SquaredDistance
 from ..training.optimizers import Optimizer, SteepestDescent
 from ..training.penalties import Penalty
 from .comparison import Comparison, compare

@@ -13,11 +13,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..base.text import LINE, show
 from ..physics.explain import Explanation
 from ..physics.numbers import format_measured
 from ..physics.remarks import Remark
 from ..physics.tables import align
-from ..text import LINE, show
 
 __all__ = ["ComparedCoefficient", "Comparison", "compare"]
 

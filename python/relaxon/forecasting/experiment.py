@@ -15,16 +15,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._validate import check_dtype, check_number
+from ..base.text import LINE, show
 from ..datasets.coordinates import Coordinates
 from ..datasets.samples import Samples, block_length
 from ..datasets.series import Series
-from ..grid import Dirichlet
-from ..model import Relaxation
+from ..domain.grid import Dirichlet
+from ..model.gaps import answer, fill_means
+from ..model.losses import SquaredDistance
+from ..model.relaxation import Relaxation
 from ..physics.explain import Explanation, explain
-from ..text import LINE, show
 from ..training.fit import Fit, Status, fit
-from ..training.gaps import answer, fill_means
-from ..training.losses import SquaredDistance
 from ..training.penalties import Smoothness
 from .baselines import fit_baselines
 from .bounds import find_bounds, move_into, parse_bounds, remarks_at_bounds

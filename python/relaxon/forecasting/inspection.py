@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
+from ..base.text import LINE, show
 from ..datasets.archive import Archive
 from ..datasets.candidates import candidates_of
 from ..datasets.collection import expand_names
@@ -23,7 +24,6 @@ from ..datasets.selection import select_entries
 from ..datasets.series import Series
 from ..datasets.source import Source
 from ..datasets.variable import open_dataset
-from ..text import LINE, show
 from .experiment import Experiment
 from .options import Options
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from .._validate import check_choice, check_number, refuse
-from ..grid import CONDITIONS, Dirichlet, Grid
+from ..domain.grid import CONDITIONS, Dirichlet, Grid
 from ..operators import OPERATORS, Operator
 from ..training.inputs import MODES
 from ..training.optimizers import LBFGS, Adam, Optimizer, SteepestDescent

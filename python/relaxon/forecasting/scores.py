@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from .._validate import refuse
 from ..datasets.samples import Samples, block_length
-from ..model import Relaxation
-from ..training.gaps import Reach, check_gaps, model_reach, near_gaps, stencil_reach
+from ..model.gaps import Reach, check_gaps, model_reach, near_gaps, stencil_reach
+from ..model.relaxation import Relaxation
 from .split import Split
 
 __all__ = ["Scores"]

@@ -20,7 +20,7 @@ from .._validate import (
     refuse,
     useful_threads,
 )
-from ..grid import Dirichlet, Grid
+from ..domain.grid import Dirichlet, Grid
 from .parameters import Component, Parameter, check_names, check_parameter, make_table
 
 __all__ = ["SPACES", "TIMES", "Operator", "check_depth", "check_line", "setting"]

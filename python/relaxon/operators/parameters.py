@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from .. import _core
 from .._validate import check_array, check_finite, check_shape, refuse
-from ..grid import Grid
+from ..domain.grid import Grid
 
 __all__ = ["Component", "Parameter", "check_names", "check_parameter", "make_table"]
 

@@ -20,8 +20,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..model.lattice import Lattice, line_moments, numerical_diffusion
 from ..operators import ADR, Banded, Moments, Operator
-from .lattice import Lattice, line_moments, numerical_diffusion
 from .matrix_moments import axis_pairs, matrix_moments, shuffle_rows
 
 __all__ = ["Process", "read_processes"]

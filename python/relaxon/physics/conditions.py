@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ..grid import Dirichlet
-from ..model import Relaxation
+from ..domain.grid import Dirichlet
+from ..model.relaxation import Relaxation
 
 __all__ = ["describe_fixed_values"]
 

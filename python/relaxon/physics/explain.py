@@ -12,16 +12,16 @@ from numpy.typing import NDArray
 
 from .._core import slope_at_zero
 from .._validate import check_instance, check_threads
+from ..base.text import LINE, show
 from ..datasets.coordinates import Coordinates
 from ..datasets.scaling import Scaling
-from ..grid import Grid
-from ..model import Relaxation
-from ..text import LINE, show
+from ..domain.grid import Grid
+from ..model.lattice import Lattice
+from ..model.losses import Distance, SquaredDistance
+from ..model.relaxation import Relaxation
 from ..training.inputs import Inputs
-from ..training.losses import Distance, SquaredDistance
 from .coefficients import Process, read_processes
 from .conditions import describe_fixed_values
-from .lattice import Lattice
 from .limits import read_limits
 from .remarks import Remark, read_remarks
 from .stability import (

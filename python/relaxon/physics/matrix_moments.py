@@ -12,7 +12,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from ..grid import Grid
+from ..domain.grid import Grid
 
 __all__ = ["axis_pairs", "matrix_moments", "shuffle_rows"]
 

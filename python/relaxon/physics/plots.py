@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .. import signals
+from ..base import signals
+from ..base.text import show
 from ..datasets.coordinates import Axis, Coordinates
-from ..text import show
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -26,10 +26,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._validate import refuse
-from ..model import Relaxation
-from ..training.input_errors import InputErrors, layer_terms
-from ..training.losses import Distance
-from .lattice import cut_layers, first_layers
+from ..inputs.input_errors import InputErrors, layer_terms
+from ..model.lattice import cut_layers, first_layers
+from ..model.losses import Distance
+from ..model.relaxation import Relaxation
 
 __all__ = ["profile"]
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..datasets.coordinates import Coordinates
-from ..grid import Grid
+from ..domain.grid import Grid
 from .coefficients import Process
 from .numbers import format_number
 from .stability import format_percent

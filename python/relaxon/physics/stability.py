@@ -22,8 +22,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..model import Relaxation
-from .lattice import Lattice, numerical_diffusion, transport
+from ..model.lattice import Lattice, numerical_diffusion, transport
+from ..model.relaxation import Relaxation
 
 __all__ = [
     "ADVECTIVE",

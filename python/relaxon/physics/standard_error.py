@@ -28,11 +28,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._validate import check_instance, check_shape, read_array, refuse
-from ..model import Relaxation
-from ..text import LINE, show
+from ..base.text import LINE, show
+from ..model.lattice import cut_layers, first_layers
+from ..model.losses import Distance, SquaredDistance
+from ..model.relaxation import Relaxation
 from ..training.inputs import Inputs, known_inputs
-from ..training.losses import Distance, SquaredDistance
-from .lattice import cut_layers, first_layers
 from .profiled_error import profile
 
 __all__ = ["StandardErrors", "estimate_standard_errors", "why_no_standard_errors"]

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, fields, replace
 from typing import TYPE_CHECKING, Any
 
-from ..text import LINE, quote_cell, show
+from ..base.text import LINE, quote_cell, show
 from .numbers import format_measured, format_number
 from .remarks import number_remarks
 from .stability import format_percent

@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from ..durable import write_new
-from ..files import save
+from ..base.durable import write_new
 from ..forecasting.experiment import Experiment, Result
+from ..model.files import save
 from ..physics.plots import try_png
 from .figures import depth_figure, loss_figure, prediction_figure
 from .page import render_page

@@ -14,11 +14,11 @@ from pathlib import PurePath
 from string import Template
 from typing import Any
 
+from ..base.text import LINE, show
 from ..physics.numbers import format_measured, format_number
 from ..physics.plots import pretty_unit
 from ..physics.remarks import Remark, number_remarks
 from ..physics.stability import format_percent
-from ..text import LINE, show
 from .summary import physics_lines, value_at
 
 __all__ = ["render_page"]

@@ -17,7 +17,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ..durable import move, remove, remove_parts, sync_folder, write_atomic
+from ..base.durable import move, remove, remove_parts, sync_folder, write_atomic
 
 __all__ = [
     "FIGURES",

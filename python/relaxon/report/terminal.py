@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import sys
 
+from ..base.text import LINE, show
 from ..forecasting.experiment import Experiment, Result
 from ..physics.explain import Explanation
 from ..physics.numbers import format_measured
 from ..physics.remarks import number_remarks
-from ..text import LINE, show
 from .summary import physics_lines, physics_of, skill_text, value_at
 
 __all__ = ["print_result"]

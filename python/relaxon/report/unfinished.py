@@ -21,7 +21,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from ..durable import lock, remove, remove_parts, sync_folder, write_atomic
+from ..base.durable import lock, remove, remove_parts, sync_folder, write_atomic
 from .publication import (
     FILES,
     UNFINISHED,

@@ -19,8 +19,10 @@ from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
 
-from .. import _core, container, durable, files
+from .. import _core
 from .._validate import check_integer, check_number, refuse
+from ..base import durable
+from ..model import container, files
 from .journal import Journal
 
 if TYPE_CHECKING:

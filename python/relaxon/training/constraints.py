@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .._validate import read_array, refuse
-from ..model import Relaxation
+from ..model.relaxation import Relaxation
 
 __all__ = ["Bound", "Bounds", "check_bounds", "check_trainable"]
 

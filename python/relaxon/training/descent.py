@@ -17,13 +17,13 @@ from .._validate import (
     check_number,
     refuse,
 )
-from ..files import pack
-from ..model import Relaxation
+from ..inputs.input_errors import InputErrors, parameter_scales
+from ..model.files import pack
+from ..model.losses import Distance
+from ..model.relaxation import Relaxation
 from .constraints import Bounds, check_bounds, check_trainable
 from .history import History
-from .input_errors import InputErrors, parameter_scales
 from .journal import Journal
-from .losses import Distance
 from .optimizers import LBFGS, Adam, Optimizer, SteepestDescent
 from .penalties import L2, Penalty, Smoothness
 from .schedules import factors

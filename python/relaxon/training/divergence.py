@@ -7,7 +7,7 @@ from typing import Any, NoReturn
 import numpy as np
 
 from .. import _core
-from ..model import Relaxation
+from ..model.relaxation import Relaxation
 from ..physics.stability import stability_number
 from .descent import Descent
 from .optimizers import LBFGS, Optimizer

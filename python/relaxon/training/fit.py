@@ -13,15 +13,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._validate import check_choice, check_instance, check_integer, refuse
-from ..model import Relaxation
+from ..inputs.input_errors import InputErrors
+from ..model.losses import Distance, SquaredDistance
+from ..model.relaxation import Relaxation
 from .checkpoint import Checkpoint, open_checkpoint
 from .constraints import Bounds
 from .descent import MOST_STEPS, STRETCH_SECONDS, Descent, Validation, start_descent
 from .divergence import DivergenceError, diverge
 from .history import History, State, Status
-from .input_errors import InputErrors
 from .inputs import MODES, Inputs, fit_inputs
-from .losses import Distance, SquaredDistance
 from .optimizers import LBFGS, Optimizer, SteepestDescent
 from .penalties import Penalty
 from .progress import Progress, make_progress

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
-    from ..model import Relaxation
+    from ..model.relaxation import Relaxation
     from .descent import Descent
 
 __all__ = ["History", "State", "Status"]

@@ -22,12 +22,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._validate import check_instance, check_number, read_array, refuse
-from ..model import Relaxation
-from .background import Prediction, predict_gaps
-from .gaps import Reach, check_gaps, find_gaps, model_reach, near_gaps, stencil_reach
+from ..inputs.background import Prediction, predict_gaps
+from ..inputs.input_errors import InputErrors, balance, find_target_errors
+from ..model.gaps import Reach, check_gaps, find_gaps, model_reach, near_gaps, stencil_reach
+from ..model.losses import Distance, SquaredDistance
+from ..model.relaxation import Relaxation
 from .history import Status
-from .input_errors import InputErrors, balance, find_target_errors
-from .losses import Distance, SquaredDistance
 
 if TYPE_CHECKING:
     from .fit import Fit

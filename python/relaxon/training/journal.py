@@ -27,7 +27,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..container import FileFormatError
+from ..model.container import FileFormatError
 
 __all__ = ["Evaluation", "Journal", "record_bytes"]
 

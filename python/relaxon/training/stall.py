@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..model import Relaxation
-from .losses import AbsoluteDistance, CrossEntropy, Distance, Huber
+from ..model.losses import AbsoluteDistance, CrossEntropy, Distance, Huber
+from ..model.relaxation import Relaxation
 
 __all__ = ["describe_stall"]
 

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .operators.operator import NOISE, Operator
-from .operators.parameters import Parameter
+from ..operators.operator import NOISE, Operator
+from ..operators.parameters import Parameter
 
 __all__ = ["initial_params"]
 

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from . import _core
-from ._validate import (
+from .. import _core
+from .._validate import (
     check_array,
     check_choice,
     check_dtype,
@@ -26,13 +26,13 @@ from ._validate import (
     refuse,
     useful_threads,
 )
+from ..datasets.scaling import Scaling
+from ..domain.grid import Grid
+from ..operators.operator import Operator, check_depth
+from ..operators.parameters import Parameter, check_names, check_parameter, make_table
 from .activations import check_activation
-from .datasets.scaling import Scaling
 from .ends import End, Lift, Readout
-from .grid import Grid
 from .initial_values import initial_params
-from .operators.operator import Operator, check_depth
-from .operators.parameters import Parameter, check_names, check_parameter, make_table
 
 if TYPE_CHECKING:
     from typing_extensions import Self

@@ -27,7 +27,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..grid import Grid
+from ..domain.grid import Grid
 
 __all__ = ["Prediction", "predict_gaps"]
 

@@ -16,11 +16,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..base.durable import write_atomic
 from . import container, packing
 from .container import FileFormatError
-from .durable import write_atomic
-from .model import Relaxation
 from .packing import check_configuration, pack, unpack
+from .relaxation import Relaxation
 
 __all__ = ["FileFormatError", "ModelFile", "encode", "load", "pack", "read", "save", "unpack"]
 

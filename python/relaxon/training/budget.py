@@ -8,13 +8,20 @@ from typing import Any
 
 import numpy as np
 
-from ._validate import check_choice, check_flag, check_instance, check_integer, check_memory, refuse
-from .files import pack
-from .model import Relaxation
-from .training.inputs import MODES
-from .training.journal import record_bytes
-from .training.losses import SquaredDistance
-from .training.optimizers import LBFGS, Adam, Optimizer, SteepestDescent
+from .._validate import (
+    check_choice,
+    check_flag,
+    check_instance,
+    check_integer,
+    check_memory,
+    refuse,
+)
+from ..model.files import pack
+from ..model.losses import SquaredDistance
+from ..model.relaxation import Relaxation
+from .inputs import MODES
+from .journal import record_bytes
+from .optimizers import LBFGS, Adam, Optimizer, SteepestDescent
 
 __all__ = ["Plan", "plan"]
 

@@ -12,7 +12,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-from ._validate import refuse
+from .._validate import refuse
 from .text import show
 
 __all__ = ["Cases", "Either", "Later", "Nullable", "check", "shown"]

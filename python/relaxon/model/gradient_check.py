@@ -7,9 +7,9 @@ import dataclasses
 import numpy as np
 from numpy.typing import NDArray
 
-from ._validate import check_instance, check_integer
-from .model import Relaxation
-from .training.losses import Distance, SquaredDistance
+from .._validate import check_instance, check_integer
+from .losses import Distance, SquaredDistance
+from .relaxation import Relaxation
 
 __all__ = ["GradientCheck", "check_gradient"]
 

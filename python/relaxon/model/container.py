@@ -20,10 +20,10 @@ from typing import Any, NoReturn
 import numpy as np
 from numpy.typing import NDArray
 
-from . import schema, strict_json
-from ._validate import check_text
-from .schema import shown
-from .text import show
+from .._validate import check_text
+from ..base import schema, strict_json
+from ..base.schema import shown
+from ..base.text import show
 
 __all__ = ["FileFormatError", "encode", "read", "refuse"]
 
@@ -158,7 +158,7 @@ def read(
     Returns
     -------
     configuration : object
-        As JSON gives it: what :func:`relaxon.schema.check` is for.
+        As JSON gives it: what :func:`relaxon.base.schema.check` is for.
     tensors : dict of str to ndarray
         The arrays, each in memory of its own; their names, types and shapes are as the file has
         them.

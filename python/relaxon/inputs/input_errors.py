@@ -22,9 +22,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._validate import refuse
-from ..model import Relaxation
-from ..physics.lattice import cut_layers, first_layers
-from .losses import Distance
+from ..model.lattice import cut_layers, first_layers
+from ..model.losses import Distance
+from ..model.relaxation import Relaxation
 
 __all__ = ["InputErrors", "balance", "find_target_errors", "layer_terms", "parameter_scales"]
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import dataclasses
 from typing import ClassVar
 
-from . import _core
-from ._validate import check_integer
+from .. import _core
+from .._validate import check_integer
 from .activations import check_activation
 
 __all__ = ["Lift", "Readout"]

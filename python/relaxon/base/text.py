@@ -33,7 +33,7 @@ def show(text: object, most: int | None = NAME) -> str:
 
     Examples
     --------
-    >>> from relaxon.text import show
+    >>> from relaxon.base.text import show
     >>> print(show("latitude\n\x1b[31m"))
     latitude\n\x1b[31m
     >>> show("x" * 1000, most=9)
@@ -74,7 +74,7 @@ def quote_cell(text: str) -> str:
 
     Examples
     --------
-    >>> from relaxon.text import quote_cell
+    >>> from relaxon.base.text import quote_cell
     >>> quote_cell("=1+1"), quote_cell("-1 to 1"), quote_cell("m/s")
     ("'=1+1", "'-1 to 1", 'm/s')
     """

@@ -19,9 +19,9 @@ from numpy.typing import NDArray
 
 from .._core import slope_at_zero
 from .._validate import check_state_shape, refuse
-from ..grid import Grid
-from ..model import Relaxation
-from ..physics.lattice import Lattice, transport
+from ..domain.grid import Grid
+from .lattice import Lattice, transport
+from .relaxation import Relaxation
 
 __all__ = [
     "Reach",

@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..grid import Grid
-from ..model import Relaxation
+from ..domain.grid import Grid
 from ..operators import ADR, Banded, Dense, Moments, Operator
+from .relaxation import Relaxation
 
 __all__ = [
     "Lattice",

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from . import _core
-from ._validate import (
+from .. import _core
+from .._validate import (
     check_array,
     check_finite,
     check_flag,
@@ -19,8 +19,8 @@ from ._validate import (
     check_states,
     refuse,
 )
+from .losses import CrossEntropy, Distance, SquaredDistance
 from .network import Network
-from .training.losses import CrossEntropy, Distance, SquaredDistance
 
 if TYPE_CHECKING:
     import os
@@ -574,7 +574,7 @@ class Relaxation(Network):
         >>> str(ahead.time.values[0])[:7], ahead.attrs["units"]
         ('2010-10', 'K')
         """
-        from .datasets.prediction import forecast
+        from .prediction import forecast
 
         return forecast(self, da, threads)
 

@@ -11,18 +11,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._validate import refuse
-from ..training.gaps import answer
-from .archive import Archive
-from .dates import unpack_times
-from .missing import check_stand_ins
-from .samples import check_field
-from .series import Series
-from .time_axis import PERIODS, TimeAxis
+from ..datasets.archive import Archive
+from ..datasets.dates import unpack_times
+from ..datasets.missing import check_stand_ins
+from ..datasets.samples import check_field
+from ..datasets.series import Series
+from ..datasets.time_axis import PERIODS, TimeAxis
+from .gaps import answer
 
 if TYPE_CHECKING:
     from xarray import DataArray
 
-    from ..model import Relaxation
+    from .relaxation import Relaxation
 
 __all__ = ["forecast", "forecast_archive"]
 

@@ -11,19 +11,19 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from . import schema
-from ._validate import refuse as refuse_argument
+from .._validate import refuse as refuse_argument
+from ..base import schema
+from ..base.schema import Cases, Either, Later, Nullable, shown
+from ..datasets.coordinates import KINDS
+from ..datasets.scaling import Scaling
+from ..datasets.time_axis import PERIODS
+from ..domain.grid import CONDITIONS, MASK_CONDITIONS, Condition, Dirichlet, Grid
+from ..operators import OPERATORS
 from .activations import ACTIVATIONS
 from .container import refuse
-from .datasets.coordinates import KINDS
-from .datasets.scaling import Scaling
-from .datasets.time_axis import PERIODS
 from .ends import Lift, Readout
-from .grid import CONDITIONS, MASK_CONDITIONS, Condition, Dirichlet, Grid
-from .model import Relaxation
 from .network import BIASES
-from .operators import OPERATORS
-from .schema import Cases, Either, Later, Nullable, shown
+from .relaxation import Relaxation
 
 __all__ = ["FIELDS", "check_configuration", "pack", "unpack"]
 
@@ -91,9 +91,9 @@ def check_configuration(where: str, found: Any, fields: dict[str, Any]) -> dict[
     where : str
         The file, for messages.
     found : object
-        As :func:`relaxon.container.read` gives it.
+        As :func:`relaxon.model.container.read` gives it.
     fields : dict
-        A kind of :mod:`relaxon.schema`.
+        A kind of :mod:`relaxon.base.schema`.
 
     Returns
     -------

@@ -1,0 +1,1 @@
+"""What stands below everything: texts, streams, signals, files that survive."""

@@ -1,0 +1,1 @@
+"""What is known of inputs with gaps and errors."""

@@ -1,0 +1,1 @@
+"""The model: what it is, what it computes, and its files."""
