@@ -14,7 +14,7 @@ import relaxon as rx
 from relaxon.datasets.coordinates import Coordinates
 from relaxon.datasets.scaling import Scaling
 from relaxon.datasets.time_axis import Step
-from relaxon.model import files
+from relaxon.model import saving
 
 Array = NDArray[Any]
 
@@ -116,10 +116,10 @@ def models() -> dict[str, rx.Relaxation]:
 @functools.cache
 def corpus() -> dict[str, bytes]:
     """Model files by name."""
-    found = {name: files.encode(model) for name, model in models().items()}
+    found = {name: saving.encode(model) for name, model in models().items()}
     model = models()["plane, local, layered"]
-    found["extra"] = files.encode(model, EXTRA)
-    found["extra, scaled"] = files.encode(models()["monthly"], {"data": "a.nc", "select": []})
+    found["extra"] = saving.encode(model, EXTRA)
+    found["extra, scaled"] = saving.encode(models()["monthly"], {"data": "a.nc", "select": []})
     return found
 
 

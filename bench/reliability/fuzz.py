@@ -25,7 +25,7 @@ from typing import Any
 
 import numpy as np
 
-from relaxon.model import files
+from relaxon.model import loading, saving
 from relaxon.model.container import FileFormatError
 
 from .corpus import corpus
@@ -100,7 +100,7 @@ def judge(content: bytes, is_sealed: bool, path: Path) -> bool:
     """Whether a file is accepted; AssertionError where it should not have been, or is changed."""
     path.write_bytes(content)
     try:
-        found = files.read(path)
+        found = loading.read(path)
     except FileFormatError as error:
         text = str(error)
         assert text.isprintable(), "a message of more than one line"
@@ -110,11 +110,11 @@ def judge(content: bytes, is_sealed: bool, path: Path) -> bool:
         # Cut from two files, one of them may be whole.
         assert content in corpus().values(), "accepted with stale checksums"
         return True
-    saved = files.encode(found.model, found.extra)
+    saved = saving.encode(found.model, found.extra)
     assert told(saved) == told(content), "saved with another content"
     path.write_bytes(saved)
-    again = files.read(path)
-    assert files.encode(again.model, again.extra) == saved, "saved again with other bytes"
+    again = loading.read(path)
+    assert saving.encode(again.model, again.extra) == saved, "saved again with other bytes"
     repr(found.model)
     model = found.model
     if model.depth <= MOST_LAYERS and model.grid.n_cells <= MOST_CELLS:

@@ -6,10 +6,11 @@ from .domain.grid import Dirichlet, Grid
 from .forecasting.checks import check_leads
 from .forecasting.comparison import Comparison
 from .model.ends import Lift, Readout
-from .model.files import FileFormatError, load, save
 from .model.gradient_check import GradientCheck, check_gradient
+from .model.loading import FileFormatError, load
 from .model.losses import AbsoluteDistance, CrossEntropy, Huber, SquaredDistance
 from .model.relaxation import Relaxation
+from .model.saving import save
 from .operators import ADR, Banded, Dense, Moments
 from .physics.explain import Explanation, explain
 from .training.budget import Plan, plan

@@ -9,7 +9,7 @@ import sys
 from typing import Literal, overload
 
 from . import _core, _isa, _probe
-from ._validate import default_threads
+from .base.validate import default_threads
 
 _REQUIRED = ("numpy", "scipy", "filelock")
 _OPTIONAL = ("typer", "rich", "matplotlib", "xarray", "netCDF4", "scikit-learn", "torch", "jax")

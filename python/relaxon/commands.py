@@ -276,8 +276,8 @@ def _check_writable(path: Path) -> None:
 
 def _load(path: str) -> tuple[Relaxation, dict[str, Any]]:
     """The model in a file, and what else stands there."""
-    from ._validate import check_file
-    from .model.files import FileFormatError, read
+    from .base.validate import check_file
+    from .model.loading import FileFormatError, read
     from .report.publication import MixedReportError, check_report
     from .report.unfinished import extra_beside
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ._validate import (
+from .base.validate import (
     check_instance,
     check_memory,
     check_shape,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ._validate import check_choice, check_flag, check_instance, refuse
+from .base.validate import check_choice, check_flag, check_instance, refuse
 from .domain.grid import Dirichlet, Grid
 from .model.ends import Readout
 from .model.losses import SquaredDistance

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 
-from ._validate import (
+from .base.validate import (
     check_array,
     check_instance,
     check_memory,

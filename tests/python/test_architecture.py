@@ -32,76 +32,22 @@ CPP_FLOORS = [
     {"training"},
 ]
 
-PYTHON_LAYERS = [
-    {"_isa", "_probe", "signals", "text"},
-    {"console"},
+# The same for the package: folders, and the modules that stand beside them.
+PYTHON_FLOORS = [
+    {"_isa", "_probe"},
     {"_core"},
-    {"_validate"},
-    {"_config", "durable", "schema", "strict_json"},
-    {"container"},
-    {"grid", "activations"},
-    {"datasets/coordinates", "datasets/dates", "datasets/time_axis", "datasets/units"},
-    {"datasets/archive", "datasets/decoding", "datasets/missing"},
-    {"datasets/samples"},
-    {"datasets/scaling"},
-    {"datasets/roles"},
-    {"datasets/candidates", "datasets/selection"},
-    {"datasets/variable"},
-    {"datasets/collection"},
-    {"datasets/series"},
-    {"datasets/pairs"},
-    {"datasets"},
-    {
-        "operators",
-        "ends",
-        "training/losses",
-        "training/penalties",
-        "training/schedules",
-        "training/background",
-    },
-    {"training/optimizers"},
-    {"network", "initial_values"},
+    {"base"},
+    {"_config"},
+    {"domain"},
+    {"datasets", "operators"},
     {"model"},
-    {"packing"},
-    {"files"},
-    {"physics/lattice", "physics/numbers"},
-    {"training/gaps", "training/input_errors"},
-    {"datasets/prediction"},
-    {"datasets/source"},
-    {"physics/stability", "training/history", "training/constraints"},
-    {"training/inputs"},
-    {"training/journal"},
-    {"training/progress", "training/descent"},
-    {"training/divergence", "training/quasi_newton", "training/stall"},
-    {"training/checkpoint"},
-    {"training/fit", "budget", "gradient_check"},
+    {"inputs"},
+    {"physics"},
+    {"training"},
     # Doors for other frameworks; nothing looks into them.
     {"torch", "jax", "sklearn"},
-    {
-        "physics/matrix_moments",
-        "physics/coefficients",
-        "physics/profiled_error",
-        "physics/plots",
-    },
-    {"physics/standard_error"},
-    {"physics/remarks", "physics/conditions"},
-    {"physics/limits"},
-    {"physics/explain", "physics/explanation_figure", "physics/labelled", "physics/tables"},
-    {
-        "forecasting/baselines",
-        "forecasting/comparison",
-        "forecasting/lengths",
-        "forecasting/bounds",
-        "forecasting/split",
-        "forecasting/settings",
-        "forecasting/options",
-    },
-    {"forecasting/scores"},
-    {"forecasting/experiment"},
-    {"forecasting/checks", "forecasting/inspection"},
-    {"report/publication", "report/record", "report/figures", "report/summary", "report/page"},
-    {"report/unfinished", "report/terminal"},
-    {"report/folder"},
+    {"forecasting"},
+    {"report"},
     # The public names: nothing looks into it but the package itself.
     {"_catalogue"},
     {"commands"},
@@ -109,12 +55,8 @@ PYTHON_LAYERS = [
     {"cli"},
 ]
 
-# Folders whose own file holds no more than a docstring. That of `datasets` is a public catalogue.
-PLAIN_FOLDERS = {"forecasting", "physics", "report", "training"}
-
-# A model saves itself and applies itself to labelled data: the looks upwards, from inside a method.
-# `model.save(path)` is `save(model, path)` written from the other end.
-UPWARD = {("model", "files"), ("model", "datasets/prediction")}
+# Folders whose own file is a catalogue of public names; that of the others is a docstring.
+CATALOGUES = {"datasets", "operators"}
 
 # Modules that are there for one optional package, loaded with it: nothing else imports them.
 OPTIONAL = {"torch", "jax", "sklearn"}
@@ -129,12 +71,6 @@ FOREIGN_HEADERS = {
 
 # The same for the bindings.
 BINDING_HEADERS = {"probe.cpp": {"Python.h", "cpuid.h"}, "interrupt.hpp": {"cxxabi.h"}}
-
-
-def layer_of(name: str, layers: list[set[str]]) -> int:
-    found = [i for i, names in enumerate(layers) if name in names]
-    assert len(found) == 1, f"{name} stands in {len(found)} layers: add it to the one it belongs to"
-    return found[0]
 
 
 def without_comments(source: str) -> str:
@@ -160,8 +96,12 @@ def own_includes(path: Path) -> list[str]:
     ]
 
 
-def floor_of(name: str) -> int:
-    return layer_of(name.split("/")[0], CPP_FLOORS)
+def floor_of(name: str, floors: list[set[str]]) -> int:
+    """The floor of a file, by the folder that it is in."""
+    folder = name.split("/")[0]
+    found = [i for i, names in enumerate(floors) if folder in names]
+    assert len(found) == 1, f"{folder} is on {len(found)} floors: put it on the one it belongs to"
+    return found[0]
 
 
 CORE_FILES = sorted([*HEADERS.rglob("*.hpp"), *(CORE / "src").rglob("*.cpp")])
@@ -183,7 +123,9 @@ def test_there_is_something_to_check() -> None:
 def test_core_file_includes_only_what_it_may(path: Path) -> None:
     name = cpp_name(path)
     for other in own_includes(path):
-        assert floor_of(other) <= floor_of(name), f"{name} may not include {other}"
+        assert floor_of(other, CPP_FLOORS) <= floor_of(name, CPP_FLOORS), (
+            f"{name} may not include {other}"
+        )
     for included in includes(path):
         if not included.startswith("relaxon/") and not re.fullmatch(r"[a-z_]+", included):
             allowed = [
@@ -267,65 +209,67 @@ def module_name(path: Path) -> str:
     return (inner.parent if inner.name == "__init__" and inner.parts[1:] else inner).as_posix()
 
 
-def imports(path: Path, *, nested: bool) -> Iterator[str]:
+def imports(path: Path, *, everywhere: bool) -> Iterator[str]:
     """Imported names, those within the package as "/name".
 
-    Without `nested` outside functions only.
+    Everywhere, or only what is executed when the module is loaded: neither in functions nor for
+    type checkers alone.
     """
-    return _imports(ast.parse(path.read_text()), path.parent, nested)
+    return _imports(ast.parse(path.read_text()), path.parent, everywhere)
 
 
-def _imports(tree: ast.AST, folder: Path, nested: bool) -> Iterator[str]:
+def _imports(tree: ast.AST, folder: Path, everywhere: bool) -> Iterator[str]:
     for node in ast.iter_child_nodes(tree):
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda) and not nested:
-            continue
-        if isinstance(node, ast.If) and ast.unparse(node.test).endswith("TYPE_CHECKING"):
+        is_function = isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
+        is_for_types = isinstance(node, ast.If) and ast.unparse(node.test).endswith("TYPE_CHECKING")
+        if (is_function or is_for_types) and not everywhere:
             continue
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.level:
-            origin = [folder, folder.parent][node.level - 1]
+            origin = [folder, *folder.parents][node.level - 1]
             inner = origin.relative_to(PACKAGE).joinpath(*(node.module or "").split("."))
-            names = [inner] if node.module else [inner / alias.name for alias in node.names]
-            yield from (f"/{name.as_posix()}" for name in names)
+            for alias in node.names:
+                is_module = (PACKAGE / inner / f"{alias.name}.py").exists()
+                yield f"/{(inner / alias.name if is_module else inner).as_posix()}"
         elif isinstance(node, ast.ImportFrom):
             assert node.module is not None
             yield node.module
         else:
-            yield from _imports(node, folder, nested)
+            yield from _imports(node, folder, everywhere)
 
 
-def imported_modules(path: Path, *, nested: bool) -> list[str]:
-    return [name[1:] for name in imports(path, nested=nested) if name[0] == "/"]
+def imported_modules(path: Path) -> set[str]:
+    """The modules of the package that a module looks into, from functions and types too."""
+    return {name[1:] for name in imports(path, everywhere=True) if name[0] == "/"} - {"."}
 
 
 @pytest.mark.parametrize("path", MODULES, ids=relative)
-def test_module_imports_only_lower_layers(path: Path) -> None:
+def test_module_imports_only_lower_floors(path: Path) -> None:
     name = module_name(path)
-    inner = imported_modules(path, nested=True)
+    inner = imported_modules(path)
     if name == "__init__":
-        assert inner == ["_catalogue"]
+        assert inner == {"_catalogue"}
         return
-    if name in PLAIN_FOLDERS:
+    if path.name == "__init__.py" and name not in CATALOGUES:
         assert not inner
         return
-    own = layer_of(name, PYTHON_LAYERS)
     assert {"_catalogue", *OPTIONAL}.isdisjoint(inner)
     for other in inner:
-        is_lower = layer_of(other, PYTHON_LAYERS) <= own
-        assert is_lower or (name, other) in UPWARD, f"{name} imports {other}"
-    assert "relaxon" not in {foreign.split(".")[0] for foreign in imports(path, nested=True)}
+        is_lower = floor_of(other, PYTHON_FLOORS) <= floor_of(name, PYTHON_FLOORS)
+        assert is_lower, f"{name} imports {other}"
+    assert "relaxon" not in {foreign.split(".")[0] for foreign in imports(path, everywhere=True)}
 
 
 def test_modules_have_no_circles() -> None:
-    graph = {module_name(path): set(imported_modules(path, nested=False)) for path in MODULES}
+    graph = {module_name(path): imported_modules(path) for path in MODULES}
     del graph["__init__"]
     TopologicalSorter(graph).prepare()
 
 
 @pytest.mark.parametrize("path", MODULES, ids=relative)
 def test_module_loads_no_slow_or_optional_package(path: Path) -> None:
-    eager = {name.split(".")[0] for name in imports(path, nested=False) if name[0] != "/"}
+    eager = {name.split(".")[0] for name in imports(path, everywhere=False) if name[0] != "/"}
     own = {module_name(path)} & OPTIONAL
     assert eager - sys.stdlib_module_names <= {"numpy", *own}
 
@@ -334,7 +278,7 @@ def test_reference_knows_nothing_of_the_package() -> None:
     files = sorted((ROOT / "tests").glob("reference*.py"))
     assert files
     for path in files:
-        found = _imports(ast.parse(path.read_text()), path.parent, nested=True)
+        found = _imports(ast.parse(path.read_text()), path.parent, everywhere=True)
         assert "relaxon" not in {name.split(".")[0] for name in found}
 
 

@@ -16,6 +16,7 @@ import pytest
 import relaxon as rx
 from measures import bits
 from relaxon.base import durable
+from relaxon.model import loading
 from relaxon.training import checkpoint as checkpoints
 from relaxon.training.journal import HEADER, record_bytes
 
@@ -275,7 +276,7 @@ def test_states_that_no_fit_has_are_refused(name: str, tmp_path: Path) -> None:
     args, settings = arguments("armijo")
     path = tmp_path / "fit.safetensors"
     train(args, settings, checkpoint=path, callbacks=[stop_at(2)])
-    found = rx.files.read(path)
+    found = loading.read(path)
     array = found.extra[f"descent 0.{name}"]
     hostile: list[Any] = [None, array[:-1], array.astype(np.float32)]
     if name == "counts":
@@ -423,7 +424,7 @@ def test_training_goes_on_where_files_cannot_be_written(
         with monkeypatch.context() as patch:
             write = durable.write_atomic
             patch.setattr(
-                "relaxon.model.files.write_atomic", lambda *a, w=write, f=fail: (f(), w(*a))[1]
+                "relaxon.model.saving.write_atomic", lambda *a, w=write, f=fail: (f(), w(*a))[1]
             )
             with pytest.warns(UserWarning, match="No space left on device; training goes on") as w:
                 assert (

@@ -24,7 +24,7 @@ from relaxon.datasets.time_axis import SECONDS_PER_MONTH
 from relaxon.forecasting.experiment import Experiment, Result
 from relaxon.forecasting.options import Options
 from relaxon.forecasting.split import split_series
-from relaxon.model import files
+from relaxon.model import loading
 from relaxon.report.summary import physics_of
 
 RELAXON = [sys.executable, "-c", "import sys; from relaxon.cli import main; sys.exit(main())"]
@@ -116,7 +116,7 @@ def test_errors_can_be_had_again_from_the_files(
     report: tuple[Path, str], summary: dict[str, Any]
 ) -> None:
     """From the saved model and the data alone, by the definition in words."""
-    saved = files.read(report[0] / "model.safetensors")
+    saved = loading.read(report[0] / "model.safetensors")
     model, scaling = saved.model, saved.model.scaling
     assert scaling is not None
     data = datasets.sst()

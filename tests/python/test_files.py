@@ -15,7 +15,8 @@ import pytest
 import safetensors.numpy
 
 import relaxon as rx
-from relaxon.model import files
+from relaxon.model import format as model_format
+from relaxon.model import loading, saving
 
 MASK = np.ones((5, 7), dtype=bool)
 MASK[1:3, 2:4] = False
@@ -63,7 +64,7 @@ EXTRA: dict[str, Any] = {
 def path(tmp_path: Path) -> Path:
     """A model file with extras."""
     path = tmp_path / "model.safetensors"
-    files.save(MODELS["plane, local, layered"], path, extra=EXTRA)
+    saving.save(MODELS["plane, local, layered"], path, extra=EXTRA)
     return path
 
 
@@ -92,7 +93,7 @@ def test_trained_omega_may_have_left_its_interval(tmp_path: Path) -> None:
 
 
 def test_extra_values_come_back(path: Path) -> None:
-    extra = files.read(path).extra
+    extra = loading.read(path).extra
     assert extra.keys() == EXTRA.keys()
     assert extra["scale"] == EXTRA["scale"]
     assert extra["name"] == EXTRA["name"]
@@ -106,12 +107,12 @@ def test_extra_values_come_back(path: Path) -> None:
 )
 def test_extra_values_that_no_file_can_hold(value: Any, tmp_path: Path) -> None:
     with pytest.raises(TypeError, match="argument 'extra'"):
-        files.save(MODELS["banded"], tmp_path / "m.safetensors", extra={"bad": value})
+        saving.save(MODELS["banded"], tmp_path / "m.safetensors", extra={"bad": value})
     assert list(tmp_path.iterdir()) == []
 
 
 def test_same_model_same_bytes(path: Path, tmp_path: Path) -> None:
-    files.save(MODELS["plane, local, layered"], tmp_path / "again", extra=EXTRA)
+    saving.save(MODELS["plane, local, layered"], tmp_path / "again", extra=EXTRA)
     assert (tmp_path / "again").read_bytes() == path.read_bytes()
 
 
@@ -181,7 +182,7 @@ def rewritten(content: bytes, change: Any) -> bytes:
 
 def test_newer_version_is_refused_by_name(path: Path) -> None:
     def change(layout: dict[str, Any]) -> None:
-        layout["__metadata__"]["format_version"] = str(files.FORMAT_VERSION + 1)
+        layout["__metadata__"]["format_version"] = str(model_format.FORMAT_VERSION + 1)
         layout["__metadata__"]["configuration"] = "in words we do not know yet"
 
     path.write_bytes(rewritten(path.read_bytes(), change))

@@ -14,7 +14,7 @@ import relaxon as rx
 from bench.reliability import fuzz
 from bench.reliability.corpus import corpus
 from bench.reliability.damage import Damage, apart, together
-from relaxon.model import files
+from relaxon.model import loading
 
 N = 10_000
 SEED = 12
@@ -57,8 +57,8 @@ def test_faults_are_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     assert fuzz.judge(again, True, path)
     with pytest.raises(AssertionError, match="stale"):
         fuzz.judge(again, False, path)
-    other = files.ModelFile(rx.load(path).with_params({"U": rx.load(path).params["U"] + 1}), {})
-    monkeypatch.setattr(files, "read", lambda path: other)
+    other = loading.ModelFile(rx.load(path).with_params({"U": rx.load(path).params["U"] + 1}), {})
+    monkeypatch.setattr(loading, "read", lambda path: other)
     with pytest.raises(AssertionError, match="another content"):
         fuzz.judge(content, True, path)
 
@@ -67,7 +67,7 @@ def test_faults_are_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
         error.args = ("a\nb",)
         raise error
 
-    monkeypatch.setattr(files, "read", long)
+    monkeypatch.setattr(loading, "read", long)
     with pytest.raises(AssertionError, match="one line"):
         fuzz.judge(content, True, path)
 

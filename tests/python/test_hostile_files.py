@@ -20,7 +20,7 @@ from relaxon.base.schema import Later
 from relaxon.datasets.coordinates import Coordinates
 from relaxon.datasets.scaling import Scaling
 from relaxon.datasets.time_axis import Step
-from relaxon.model import files
+from relaxon.model import loading, saving
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 # What was written from the corpus by the version in the file's name.
@@ -39,19 +39,19 @@ WRITTEN = {
 @pytest.mark.parametrize("path", sorted(GOLDEN.iterdir()), ids=lambda path: path.stem)
 def test_files_of_older_versions_are_read(path: Path) -> None:
     name = WRITTEN[path.stem.rsplit("-", 1)[0]]
-    found = files.read(path)
+    found = loading.read(path)
     assert found.model == models()[name if name != "extra" else "plane, local, layered"]
     assert found.extra.keys() == (EXTRA.keys() if name == "extra" else set())
     assert told(path.read_bytes()) == told(corpus()[name])
-    assert told(files.encode(found.model, found.extra)) == told(path.read_bytes())
+    assert told(saving.encode(found.model, found.extra)) == told(path.read_bytes())
 
 
 @pytest.mark.parametrize("name", corpus())
 def test_what_is_read_is_written_again_byte_for_byte(name: str, tmp_path: Path) -> None:
     path = tmp_path / "m.safetensors"
     path.write_bytes(corpus()[name])
-    found = files.read(path)
-    files.save(found.model, path, found.extra)
+    found = loading.read(path)
+    saving.save(found.model, path, found.extra)
     assert path.read_bytes() == corpus()[name]
 
 
@@ -65,7 +65,7 @@ def changed(name: str, change: Any) -> bytes:
 def refusal(content: bytes, path: Path) -> str:
     path.write_bytes(content)
     with pytest.raises(rx.FileFormatError) as caught:
-        files.read(path)
+        loading.read(path)
     message = str(caught.value)
     assert message.isprintable()
     assert len(message) < 700
@@ -111,7 +111,7 @@ def test_keys_that_came_later_may_be_absent(tmp_path: Path) -> None:
     (tmp_path / "m").write_bytes(content)
     assert rx.load(tmp_path / "m") == models()["monthly"]
     assert all(
-        place[-1] in LATER for place in places(files._FIELDS) if isinstance(place[-1], Later)
+        place[-1] in LATER for place in places(loading._KEYS) if isinstance(place[-1], Later)
     )
 
 
@@ -392,7 +392,7 @@ def test_the_corpus_meets_every_key() -> None:
         configuration = apart(content)[2]
         del configuration["extra"]
         met |= {key for _, key in slots_of(configuration) if isinstance(key, str)}
-    assert {str(key) for _, key in slots_of(plain(files._FIELDS)) if isinstance(key, str)} <= met
+    assert {str(key) for _, key in slots_of(plain(loading._KEYS)) if isinstance(key, str)} <= met
 
 
 def plain(kind: Any) -> Any:
@@ -413,9 +413,9 @@ def test_extra_that_could_not_be_read_is_not_written(tmp_path: Path) -> None:
         nest = [nest]
     for value in (nest, 10**2000, list(range(200_000)), 1e400, {1: 2, "1": 3}):
         with pytest.raises(TypeError, match="argument 'extra'"):
-            files.save(models()["box"], tmp_path / "m", extra={"a": value})
+            saving.save(models()["box"], tmp_path / "m", extra={"a": value})
     with pytest.raises(TypeError, match="argument 'extra'"):
-        files.save(models()["box"], tmp_path / "m", extra={"\ud800": np.ones(2)})
+        saving.save(models()["box"], tmp_path / "m", extra={"\ud800": np.ones(2)})
     assert not (tmp_path / "m").exists()
 
 
@@ -432,6 +432,6 @@ def test_operators_of_other_makers_are_not_written(tmp_path: Path) -> None:
 def test_names_of_files_that_are_no_text_are_kept(tmp_path: Path) -> None:
     """As Python gives names of files that are not UTF-8."""
     extra = {"data": "sea\udcff.nc"}
-    files.save(models()["box"], tmp_path / "m", extra=extra)
-    assert files.read(tmp_path / "m").extra == extra
+    saving.save(models()["box"], tmp_path / "m", extra=extra)
+    assert loading.read(tmp_path / "m").extra == extra
     assert json.dumps(extra) in apart((tmp_path / "m").read_bytes())[1]["configuration"]

@@ -53,11 +53,13 @@ def test_names_of_the_package() -> None:
     assert relaxon.__version__ == DISTRIBUTION.version
     with pytest.raises(AttributeError, match="module 'relaxon' has no attribute 'fitt'"):
         _ = relaxon.fitt  # type: ignore[attr-defined]
-    code = "from relaxon import *; import relaxon; print(Grid is relaxon.Grid, relaxon.model.files.load)"
+    code = (
+        "from relaxon import *; import relaxon; print(Grid is relaxon.Grid, relaxon.commands.info)"
+    )
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, timeout=300, check=True
     )
-    assert done.stdout.startswith("True <function load")
+    assert done.stdout.startswith("True <function info")
 
 
 def test_licences_are_installed() -> None:

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import relaxon as rx
-from relaxon._validate import check_memory
+from relaxon.base.validate import check_memory
 
 OPTIMIZERS: dict[str, Any] = {
     "fixed": rx.SteepestDescent(rate=1e-3),

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from relaxon._validate import refuse
 from relaxon.base.text import quote_cell, show
+from relaxon.base.validate import refuse
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ import pytest
 
 import relaxon as rx
 from measures import bits
-from relaxon._validate import _read_thread_list, default_threads
+from relaxon.base.validate import _read_thread_list, default_threads
 
 
 def make_model(dtype: str = "float64") -> Any:

@@ -12,8 +12,8 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-from .._validate import refuse
 from .text import show
+from .validate import refuse
 
 __all__ = ["Cases", "Either", "Later", "Nullable", "check", "shown"]
 

@@ -10,7 +10,7 @@ from typing import IO, Any, NoReturn
 import numpy as np
 from numpy.typing import NDArray
 
-from .._validate import check_file, refuse
+from ..base.validate import check_file, refuse
 
 __all__ = ["Archive"]
 

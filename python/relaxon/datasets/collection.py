@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .._validate import refuse
+from ..base.validate import refuse
 from .dates import has_cftime, time_text
 from .roles import time_dim
 from .units import is_same_unit

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .._validate import (
+from ..base.validate import (
     check_array,
     check_choice,
     check_finite,

@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 import numpy as np
 from numpy.typing import NDArray
 
-from .._validate import refuse
+from ..base.validate import refuse
 from .coordinates import JITTER
 
 __all__ = [

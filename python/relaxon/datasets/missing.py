@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .._validate import check_number, refuse
+from ..base.validate import check_number, refuse
 
 if TYPE_CHECKING:
     from xarray import DataArray

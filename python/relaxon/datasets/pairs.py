@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .._validate import check_choice, check_instance, check_integer, refuse
+from ..base.validate import check_choice, check_instance, check_integer, refuse
 from ..domain.grid import Grid
 from .coordinates import Coordinates
 from .scaling import Scaling

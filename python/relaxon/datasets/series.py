@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .._validate import refuse
+from ..base.validate import refuse
 from .candidates import attributes_among, candidates_of
 from .coordinates import Coordinates
 from .decoding import decode_times

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from .._validate import refuse
+from ..base.validate import refuse
 from .collection import expand_names, open_files
 from .missing import check_missing
 from .pairs import sst

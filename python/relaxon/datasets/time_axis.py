@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 import numpy as np
 from numpy.typing import NDArray
 
-from .._validate import check_flag, check_integer, check_number, check_text, refuse
+from ..base.validate import check_flag, check_integer, check_number, check_text, refuse
 from .coordinates import JITTER, check_monotone, read_only, unit_of
 from .dates import elapsed, has_cftime, later, months, months_later, time_text
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from .._validate import check_file, refuse
+from ..base.validate import check_file, refuse
 from .candidates import candidates_of, with_positions
 from .coordinates import unit_of
 from .decoding import decode_times, is_since

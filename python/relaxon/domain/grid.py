@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .. import _core
-from .._validate import check_choice, check_integer, check_number, check_text, per_axis, refuse
+from ..base.validate import check_choice, check_integer, check_number, check_text, per_axis, refuse
 
 __all__ = ["Dirichlet", "Grid"]
 

@@ -18,7 +18,7 @@ from typing import Any, NoReturn
 import numpy as np
 from numpy.typing import NDArray
 
-from .._validate import refuse
+from ..base.validate import refuse
 from ..model.relaxation import Relaxation
 from ..operators import Operator
 from ..physics.explain import Explanation, Process, explain

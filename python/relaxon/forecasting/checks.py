@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .._validate import check_instance, check_integer, refuse
+from ..base.validate import check_instance, check_integer, refuse
 from ..datasets.scaling import Scaling
 from ..datasets.series import Series
 from ..model.losses import SquaredDistance

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .._validate import check_dtype, check_number
 from ..base.text import LINE, show
+from ..base.validate import check_dtype, check_number
 from ..datasets.coordinates import Coordinates
 from ..datasets.samples import Samples, block_length
 from ..datasets.series import Series

@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 from typing import NoReturn
 
-from .._validate import refuse
+from ..base.validate import refuse
 from ..datasets.coordinates import LONGEST, SHORTEST
 
 __all__ = ["parse_spacing", "parse_time_step"]

@@ -7,10 +7,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
-from .._validate import check_choice, check_number, refuse
+from ..base.validate import check_choice, check_number, refuse
 from ..domain.grid import CONDITIONS, Dirichlet, Grid
+from ..inputs.inputs import MODES
 from ..operators import OPERATORS, Operator
-from ..training.inputs import MODES
 from ..training.optimizers import LBFGS, Adam, Optimizer, SteepestDescent
 from .settings import (
     DEFAULTS,

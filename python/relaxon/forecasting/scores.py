@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from .._validate import refuse
+from ..base.validate import refuse
 from ..datasets.samples import Samples, block_length
 from ..model.gaps import Reach, check_gaps, model_reach, near_gaps, stencil_reach
 from ..model.relaxation import Relaxation

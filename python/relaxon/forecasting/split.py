@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .._validate import check_choice, check_integer, check_number, refuse
+from ..base.validate import check_choice, check_integer, check_number, refuse
 from ..datasets.coordinates import Coordinates
 from ..datasets.dates import time_text
 from ..datasets.samples import Samples

@@ -21,7 +21,7 @@ from typing import Any, NoReturn
 import numpy as np
 from numpy.typing import NDArray
 
-from .._validate import refuse
+from ..base.validate import refuse
 from ..model.lattice import cut_layers, first_layers
 from ..model.losses import Distance
 from ..model.relaxation import Relaxation

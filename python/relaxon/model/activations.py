@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .._validate import check_choice
+from ..base.validate import check_choice
 
 __all__ = ["ACTIVATIONS", "check_activation"]
 

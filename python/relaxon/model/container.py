@@ -20,10 +20,10 @@ from typing import Any, NoReturn
 import numpy as np
 from numpy.typing import NDArray
 
-from .._validate import check_text
 from ..base import schema, strict_json
 from ..base.schema import shown
 from ..base.text import show
+from ..base.validate import check_text
 
 __all__ = ["FileFormatError", "encode", "read", "refuse"]
 

@@ -6,7 +6,7 @@ import dataclasses
 from typing import ClassVar
 
 from .. import _core
-from .._validate import check_integer
+from ..base.validate import check_integer
 from .activations import check_activation
 
 __all__ = ["Lift", "Readout"]

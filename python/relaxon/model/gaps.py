@@ -18,10 +18,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._core import slope_at_zero
-from .._validate import check_state_shape, refuse
+from ..base.validate import check_state_shape, refuse
 from ..domain.grid import Grid
 from .lattice import Lattice, transport
-from .relaxation import Relaxation
+from .network import Network
 
 __all__ = [
     "Reach",
@@ -39,12 +39,12 @@ Array = NDArray[Any]
 Reach = tuple[tuple[int, int], ...]
 
 
-def find_gaps(model: Relaxation, x: Any) -> NDArray[np.bool_] | None:
+def find_gaps(model: Network, x: Any) -> NDArray[np.bool_] | None:
     """Where an existing cell has no value; None where all have one.
 
     Parameters
     ----------
-    model : Relaxation
+    model : Network
         Its grid's mask says which cells exist.
     x : array
         Inputs, NaN where missing.
@@ -69,12 +69,12 @@ def find_gaps(model: Relaxation, x: Any) -> NDArray[np.bool_] | None:
     return is_missing if is_missing.any() else None
 
 
-def check_gaps(model: Relaxation, argument: str = "x") -> None:
+def check_gaps(model: Network, argument: str = "x") -> None:
     """Refuse gaps where every output depends on every input.
 
     Parameters
     ----------
-    model : Relaxation
+    model : Network
         What the inputs are for.
     argument : str
         What the message calls them.
@@ -94,7 +94,7 @@ def check_gaps(model: Relaxation, argument: str = "x") -> None:
             refuse(argument, f"no gaps (NaN) with {name}, which reads all cells", "some", fix=fix)
 
 
-def stencil_reach(model: Relaxation) -> Reach:
+def stencil_reach(model: Network) -> Reach:
     """The operator's radius on all sides."""
     radius = model.operator.reach
     assert radius is not None
@@ -102,12 +102,12 @@ def stencil_reach(model: Relaxation) -> Reach:
     return sides
 
 
-def model_reach(model: Relaxation) -> Reach:
+def model_reach(model: Network) -> Reach:
     """How far the outputs of a model look, but no less than its stencil.
 
     Parameters
     ----------
-    model : Relaxation
+    model : Network
         A trained model; where coefficients differ between cells, their medians count.
 
     Returns
@@ -124,7 +124,7 @@ def model_reach(model: Relaxation) -> Reach:
     return tuple(sides)
 
 
-def _travel(model: Relaxation) -> tuple[list[float], list[float]]:
+def _travel(model: Network) -> tuple[list[float], list[float]]:
     """Cells that drift and spreading cover within all layers, per axis."""
     lattice, slope = Lattice(model), slope_at_zero(model.activation)
     read = transport(model.operator, lattice)
@@ -168,13 +168,13 @@ def fill_means(x: Array, gaps: NDArray[np.bool_], grid: Grid) -> Array:
 
 
 def answer(
-    model: Relaxation, x: Array, reach: Reach | None = None, threads: int | None = None
+    model: Network, x: Array, reach: Reach | None = None, threads: int | None = None
 ) -> Array:
     """Outputs of a model for inputs with gaps.
 
     Parameters
     ----------
-    model : Relaxation
+    model : Network
         A model from fields to fields.
     x : ndarray
         Inputs, NaN where missing.

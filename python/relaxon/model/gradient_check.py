@@ -7,7 +7,7 @@ import dataclasses
 import numpy as np
 from numpy.typing import NDArray
 
-from .._validate import check_instance, check_integer
+from ..base.validate import check_instance, check_integer
 from .losses import Distance, SquaredDistance
 from .relaxation import Relaxation
 

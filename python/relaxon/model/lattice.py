@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..domain.grid import Grid
 from ..operators import ADR, Banded, Dense, Moments, Operator
-from .relaxation import Relaxation
+from .network import Network
 
 __all__ = [
     "Lattice",
@@ -27,6 +27,7 @@ __all__ = [
 ]
 
 Array = NDArray[Any]
+Model = TypeVar("Model", bound=Network)
 
 
 class Lattice:
@@ -34,7 +35,7 @@ class Lattice:
 
     Parameters
     ----------
-    model : Relaxation
+    model : Network
         Shapes and settings.
     params : mapping of str to array, optional
         Values in the place of the model's own, "omega" among them where it differs. Complex numbers
@@ -45,14 +46,14 @@ class Lattice:
     grid : Grid
         The model's grid.
     omega : ndarray, shape (L or 1, *(grid.shape or ones))
-        Relaxation rate.
+        Network rate.
     n_layers : int or None
         Number of layers where anything differs between them, else None.
     is_spread : bool
         Whether anything differs between cells.
     """
 
-    def __init__(self, model: Relaxation, params: Mapping[str, Array] | None = None) -> None:
+    def __init__(self, model: Network, params: Mapping[str, Array] | None = None) -> None:
         self.model = model
         self.grid: Grid = model.grid
         self._params = {**model.params, "omega": model.omega, **(params or {})}
@@ -145,14 +146,14 @@ def numerical_diffusion(lattice: Lattice) -> Array | None:
     return np.asarray(lattice.omega * velocity**2 / 2.0)
 
 
-def first_layers(model: Relaxation, n_layers: int) -> Relaxation:
+def first_layers(model: Model, n_layers: int) -> Model:
     """The network of the first layers alone."""
     # Where omega is trained, the value to start from: it is within the bounds of the constructor.
     omega = cut_layers(model, "omega", model._omega, n_layers)
     if model._parameters["omega"].is_field and model.grid.ndim == 1:
         # As (1, N): a plain (N,) would be read per layer where N is the number of layers.
         omega = omega.reshape(1, -1)
-    shallow = Relaxation(
+    shallow = type(model)(
         model.operator,
         depth=n_layers,
         activation=model.activation,
@@ -168,7 +169,7 @@ def first_layers(model: Relaxation, n_layers: int) -> Relaxation:
     return shallow.with_params(params)
 
 
-def cut_layers(model: Relaxation, name: str, array: Array, n_layers: int) -> Array:
+def cut_layers(model: Network, name: str, array: Array, n_layers: int) -> Array:
     """The part of a parameter that belongs to the first layers."""
     is_layered = model._parameters[name].is_layered
     return np.ascontiguousarray(array[:n_layers]) if is_layered else array

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .. import _core
-from .._validate import check_integer, check_number, read_array, refuse
+from ..base.validate import check_integer, check_number, read_array, refuse
 
 if TYPE_CHECKING:
     from typing_extensions import Self

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .. import _core
-from .._validate import (
+from ..base.validate import (
     check_array,
     check_choice,
     check_dtype,
@@ -295,6 +295,10 @@ class Network:
         if not self._trainable_omega:
             del table["omega"]
         return table
+
+    def __call__(self, x: Array, threads: int | None = None, out: Array | None = None) -> Array:
+        """Outputs; :class:`relaxon.Relaxation` computes them."""
+        raise NotImplementedError
 
     def _freeze(self, params: dict[str, Array]) -> Mapping[str, Array]:
         for array in params.values():

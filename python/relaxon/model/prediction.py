@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .._validate import refuse
+from ..base.validate import refuse
 from ..datasets.archive import Archive
 from ..datasets.dates import unpack_times
 from ..datasets.missing import check_stand_ins
@@ -18,17 +18,17 @@ from ..datasets.samples import check_field
 from ..datasets.series import Series
 from ..datasets.time_axis import PERIODS, TimeAxis
 from .gaps import answer
+from .network import Network
 
 if TYPE_CHECKING:
     from xarray import DataArray
 
-    from .relaxation import Relaxation
 
 __all__ = ["forecast", "forecast_archive"]
 
 
 def forecast(
-    model: Relaxation,
+    model: Network,
     da: DataArray,
     threads: int | None = None,
     missing: Sequence[float] = (),
@@ -40,7 +40,7 @@ def forecast(
 
     Parameters
     ----------
-    model : Relaxation
+    model : Network
         A model with a scaling.
     da : xarray.DataArray
         The field, at any times of the model's step, on the model's grid; axes in any order and
@@ -80,13 +80,13 @@ def forecast(
 
 
 def forecast_archive(
-    model: Relaxation, path: str | os.PathLike[str], missing: Sequence[float] = ()
+    model: Network, path: str | os.PathLike[str], missing: Sequence[float] = ()
 ) -> dict[str, NDArray[Any]]:
     """Apply a model to the array ``x`` of an ``.npz`` file.
 
     Parameters
     ----------
-    model : Relaxation
+    model : Network
         A model; with a scaling, x is in the unit of the data, otherwise the model's own numbers.
     path : path-like
         The file; where the model's scaling has a climatology it also holds ``time``: dates, or
@@ -128,7 +128,7 @@ def forecast_archive(
 
 
 def _ahead(
-    model: Relaxation, values: NDArray[Any], time: TimeAxis, threads: int | None
+    model: Network, values: NDArray[Any], time: TimeAxis, threads: int | None
 ) -> tuple[NDArray[Any], NDArray[Any]]:
     """Fields a lead later, and their times; between time and space may stand members."""
     scaling = model.scaling

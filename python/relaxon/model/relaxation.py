@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .. import _core
-from .._validate import (
+from ..base.validate import (
     check_array,
     check_finite,
     check_flag,
@@ -595,6 +595,6 @@ class Relaxation(Network):
         ...     rx.load(pathlib.Path(folder) / "model.safetensors") == model
         True
         """
-        from .files import save
+        from .saving import save
 
         save(self, path)

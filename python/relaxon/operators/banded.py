@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 from .. import _core
-from .._validate import check_integer
+from ..base.validate import check_integer
 from .operator import SPACES, TIMES, Operator, check_line, setting
 from .parameters import Component
 

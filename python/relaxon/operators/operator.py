@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .. import _core
-from .._validate import (
+from ..base.validate import (
     check_choice,
     check_finite,
     check_instance,

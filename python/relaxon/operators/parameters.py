@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import _core
-from .._validate import check_array, check_finite, check_shape, refuse
+from ..base.validate import check_array, check_finite, check_shape, refuse
 from ..domain.grid import Grid
 
 __all__ = ["Component", "Parameter", "check_names", "check_parameter", "make_table"]

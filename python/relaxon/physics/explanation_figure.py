@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from .._validate import refuse
+from ..base.validate import refuse
 from .coefficients import Process
+from .findings import Findings
 from .numbers import format_measured
 from .plots import (
     WIDTH_INCHES,
@@ -24,7 +25,6 @@ from .plots import (
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from .explain import Explanation
 
 __all__ = ["draw_explanation"]
 
@@ -32,12 +32,12 @@ __all__ = ["draw_explanation"]
 ROW_INCHES = 0.42
 
 
-def draw_explanation(explanation: Explanation) -> Figure:
+def draw_explanation(explanation: Findings) -> Figure:
     """All coefficients in one figure.
 
     Parameters
     ----------
-    explanation : Explanation
+    explanation : Findings
         What to draw.
 
     Returns
@@ -60,7 +60,7 @@ def draw_explanation(explanation: Explanation) -> Figure:
     return _draw_values(explanation)
 
 
-def _draw_fields(explanation: Explanation) -> Figure:
+def _draw_fields(explanation: Findings) -> Figure:
     # Numerical diffusion is a function of the drift beside it.
     processes = [p for p in explanation.processes if p.symbol != "numerical D"]
     mask, coordinates = explanation.grid.mask, explanation.coordinates
@@ -81,7 +81,7 @@ def _draw_fields(explanation: Explanation) -> Figure:
     return figure
 
 
-def _draw_layers(explanation: Explanation) -> Figure:
+def _draw_layers(explanation: Findings) -> Figure:
     groups = _groups(explanation.processes)
     n_columns = min(len(groups), 3)
     n_rows = -(-len(groups) // n_columns)
@@ -107,7 +107,7 @@ def _draw_layers(explanation: Explanation) -> Figure:
     return figure
 
 
-def _draw_values(explanation: Explanation) -> Figure:
+def _draw_values(explanation: Findings) -> Figure:
     groups = _groups(explanation.processes)
     heights = [len(group) + 1.2 for group in groups]
     figure = make_figure((0.7 * WIDTH_INCHES, ROW_INCHES * sum(heights) + 0.4))

@@ -8,23 +8,24 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .coefficients import Process
+from .findings import Findings
+
 if TYPE_CHECKING:
     from xarray import Dataset
 
-    from .coefficients import Process
-    from .explain import Explanation
 
 __all__ = ["to_dataset"]
 
 LAYER = "layer"
 
 
-def to_dataset(explanation: Explanation) -> Dataset:
+def to_dataset(explanation: Findings) -> Dataset:
     """Coefficients, errors and stability with coordinates.
 
     Parameters
     ----------
-    explanation : Explanation
+    explanation : Findings
         What to label.
 
     Returns

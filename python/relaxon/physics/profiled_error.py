@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .._validate import refuse
+from ..base.validate import refuse
 from ..inputs.input_errors import InputErrors, layer_terms
 from ..model.lattice import cut_layers, first_layers
 from ..model.losses import Distance

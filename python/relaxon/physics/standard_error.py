@@ -27,12 +27,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .._validate import check_instance, check_shape, read_array, refuse
 from ..base.text import LINE, show
+from ..base.validate import check_instance, check_shape, read_array, refuse
+from ..inputs.inputs import Inputs, known_inputs
 from ..model.lattice import cut_layers, first_layers
 from ..model.losses import Distance, SquaredDistance
 from ..model.relaxation import Relaxation
-from ..training.inputs import Inputs, known_inputs
 from .profiled_error import profile
 
 __all__ = ["StandardErrors", "estimate_standard_errors", "why_no_standard_errors"]

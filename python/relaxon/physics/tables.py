@@ -6,15 +6,13 @@ import csv
 import io
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, fields, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..base.text import LINE, quote_cell, show
+from .findings import Findings, Row
 from .numbers import format_measured, format_number
 from .remarks import number_remarks
 from .stability import format_percent
-
-if TYPE_CHECKING:
-    from .explain import Explanation, Row
 
 # Characters of a cell.
 CELL = 100
@@ -22,12 +20,12 @@ CELL = 100
 __all__ = ["align", "format_csv", "format_explanation", "readable_rows"]
 
 
-def format_explanation(explanation: Explanation) -> str:
+def format_explanation(explanation: Findings) -> str:
     """The rows of an explanation, and what stands below them.
 
     Parameters
     ----------
-    explanation : Explanation
+    explanation : Findings
         What to show.
 
     Returns
@@ -56,7 +54,7 @@ def format_explanation(explanation: Explanation) -> str:
     return "\n\n".join(parts)
 
 
-def readable_rows(explanation: Explanation) -> tuple[Row, ...]:
+def readable_rows(explanation: Findings) -> tuple[Row, ...]:
     """Rows of the table, rates per hour or month of the data's step instead of per second."""
     units = {p.name: explanation.readable_unit(p) for p in explanation.processes}
     numbers = ("median", "low", "high", "null_low", "null_high", "standard_error")
@@ -74,8 +72,6 @@ def format_csv(rows: Iterable[Row]) -> str:
 
     A text that a spreadsheet would compute begins with an apostrophe.
     """
-    from .explain import Row
-
     text = io.StringIO()
     names = [field.name for field in fields(Row)]
     writer = csv.DictWriter(text, names, lineterminator="\n")

@@ -12,7 +12,7 @@ import numpy as np
 
 from ..base.durable import write_new
 from ..forecasting.experiment import Experiment, Result
-from ..model.files import save
+from ..model.saving import save
 from ..physics.plots import try_png
 from .figures import depth_figure, loss_figure, prediction_figure
 from .page import render_page

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from .._validate import (
+from ..base.validate import (
     check_choice,
     check_flag,
     check_instance,
@@ -16,10 +16,10 @@ from .._validate import (
     check_memory,
     refuse,
 )
-from ..model.files import pack
+from ..inputs.inputs import MODES
 from ..model.losses import SquaredDistance
 from ..model.relaxation import Relaxation
-from .inputs import MODES
+from ..model.saving import pack
 from .journal import record_bytes
 from .optimizers import LBFGS, Adam, Optimizer, SteepestDescent
 

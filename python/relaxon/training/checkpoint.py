@@ -20,9 +20,11 @@ from typing import TYPE_CHECKING, Any
 from numpy.typing import NDArray
 
 from .. import _core
-from .._validate import check_integer, check_number, refuse
 from ..base import durable
-from ..model import container, files
+from ..base.validate import check_integer, check_number, refuse
+from ..model import container
+from ..model.loading import read
+from ..model.saving import save
 from .journal import Journal
 
 if TYPE_CHECKING:
@@ -126,7 +128,7 @@ class Checkpoint:
             self._read()
 
     def _read(self) -> None:
-        where, extra = os.fspath(self._path), files.read(self._path).extra
+        where, extra = os.fspath(self._path), read(self._path).extra
         if "checkpoint" not in extra:
             refuse("checkpoint", "the file of a fit, or none", f"a model file, {where}")
         try:
@@ -285,7 +287,7 @@ class Checkpoint:
             "descents": self._descents,
         }
         which = "previous" if status == "diverged" else self._best
-        files.save(descent.model(which), self._path, extra={"checkpoint": entry, **arrays})
+        save(descent.model(which), self._path, extra={"checkpoint": entry, **arrays})
         self._written_at = time.perf_counter()
 
     def close(self) -> None:

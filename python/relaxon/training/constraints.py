@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .._validate import read_array, refuse
+from ..base.validate import read_array, refuse
 from ..model.relaxation import Relaxation
 
 __all__ = ["Bound", "Bounds", "check_bounds", "check_trainable"]

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import _core
-from .._validate import (
+from ..base.validate import (
     check_instance,
     check_integer,
     check_memory,
@@ -18,9 +18,9 @@ from .._validate import (
     refuse,
 )
 from ..inputs.input_errors import InputErrors, parameter_scales
-from ..model.files import pack
 from ..model.losses import Distance
 from ..model.relaxation import Relaxation
+from ..model.saving import pack
 from .constraints import Bounds, check_bounds, check_trainable
 from .history import History
 from .journal import Journal

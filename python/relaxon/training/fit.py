@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import dataclasses
+import functools
 import math
 import os
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
-from .._validate import check_choice, check_instance, check_integer, refuse
+from ..base.validate import check_choice, check_instance, check_integer, refuse
 from ..inputs.input_errors import InputErrors
+from ..inputs.inputs import MODES
 from ..model.losses import Distance, SquaredDistance
 from ..model.relaxation import Relaxation
 from .checkpoint import Checkpoint, open_checkpoint
@@ -21,72 +21,17 @@ from .constraints import Bounds
 from .descent import MOST_STEPS, STRETCH_SECONDS, Descent, Validation, start_descent
 from .divergence import DivergenceError, diverge
 from .history import History, State, Status
-from .inputs import MODES, Inputs, fit_inputs
 from .optimizers import LBFGS, Optimizer, SteepestDescent
 from .penalties import Penalty
 from .progress import Progress, make_progress
 from .quasi_newton import run_lbfgs
+from .result import Fit
 from .stall import describe_stall
+from .unknown_inputs import fit_inputs
 
 __all__ = ["CallbackError", "DivergenceError", "Fit", "History", "State", "Status", "fit"]
 
 Array = NDArray[Any]
-
-
-@dataclasses.dataclass(frozen=True, eq=False, repr=False)
-class Fit:
-    """Result of :func:`fit`.
-
-    Two are equal where all but the time is.
-
-    Attributes
-    ----------
-    model : Relaxation
-        The best on the validation data where given, else the last; with estimated inputs the last.
-    history : History
-        Values per step.
-    status : Status
-        How it ended.
-    message : str
-        The same in words; where it has stalled, with the scale of x and y.
-    seconds : float
-        Wall time.
-    inputs : Inputs or None
-        What became of gaps and errors in x.
-    """
-
-    model: Relaxation
-    history: History
-    status: Status
-    message: str
-    seconds: float
-    inputs: Inputs | None = None
-
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, Fit):
-            return NotImplemented
-        return (self.model, self.history, self.status, self.message) == (
-            other.model,
-            other.history,
-            other.status,
-            other.message,
-        )
-
-    __hash__ = None  # type: ignore[assignment]
-
-    def __repr__(self) -> str:
-        history = self.history
-        parts = [f"status={self.status.name}", f"steps={len(history)}"]
-        if len(history):
-            parts.append(f"loss={history.loss[-1]:.6g}")
-            if history.penalty.any():
-                parts.append(f"penalty={history.penalty[-1]:.6g}")
-        if np.isfinite(history.validation_loss).any():
-            has_last = self.inputs is not None and self.inputs.is_estimated
-            own = history.validation_loss[-1] if has_last else np.nanmin(history.validation_loss)
-            parts.append(f"validation_loss={own:.6g}")
-        parts += [f"seconds={self.seconds:.3g}", f"model={self.model!r}"]
-        return f"Fit({', '.join(parts)})"
 
 
 class CallbackError(RuntimeError):
@@ -136,9 +81,8 @@ class _Follower:
         last = self._descent.last_record
         seconds = time.perf_counter() - self._begin
         loss, validation_loss = float(last[0]), float(last[2])
-        return State(
-            self._descent.step, self.n_steps, loss, validation_loss, seconds, self._descent
-        )
+        read = functools.partial(self._descent.model, "parameters")
+        return State(self._descent.step, self.n_steps, loss, validation_loss, seconds, read)
 
     def __call__(self) -> bool:
         """Write, show and call; whether to stop."""

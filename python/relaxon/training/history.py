@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import enum
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
 
-if TYPE_CHECKING:
-    from ..model.relaxation import Relaxation
-    from .descent import Descent
+from ..model.relaxation import Relaxation
 
 __all__ = ["History", "State", "Status"]
 
@@ -88,9 +86,9 @@ class State:
     loss: float
     validation_loss: float
     seconds: float
-    _descent: Descent = dataclasses.field(repr=False)
+    _read: Callable[[], Relaxation] = dataclasses.field(repr=False)
 
     @property
     def model(self) -> Relaxation:
         """The model after the last step."""
-        return self._descent.model("parameters")
+        return self._read()

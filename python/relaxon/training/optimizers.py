@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from .._validate import check_choice, check_integer, check_number, refuse
+from ..base.validate import check_choice, check_integer, check_number, refuse
 from .schedules import Schedule
 
 __all__ = ["LBFGS", "Adam", "Optimizer", "SteepestDescent"]

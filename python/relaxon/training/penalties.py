@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 
-from .._validate import check_number, refuse
+from ..base.validate import check_number, refuse
 
 __all__ = ["L2", "Penalty", "Smoothness"]
 

@@ -8,7 +8,7 @@ from typing import Protocol
 
 import numpy as np
 
-from .._validate import refuse
+from ..base.validate import refuse
 from .history import State
 
 __all__ = ["Progress", "make_progress"]

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .._validate import check_integer, check_number, refuse
+from ..base.validate import check_integer, check_number, refuse
 
 __all__ = ["CosineDecay", "ExponentialDecay", "Schedule"]
 

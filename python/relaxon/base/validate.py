@@ -20,8 +20,8 @@ from typing import Any, NoReturn
 import numpy as np
 from numpy.typing import NDArray
 
-from . import _core
-from .base.text import show
+from .. import _core
+from .text import show
 
 Array = NDArray[Any]
 
