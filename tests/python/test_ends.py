@@ -234,7 +234,7 @@ def test_threads_and_budget_change_no_bit(problem: Problem) -> None:
 def test_shapes_are_those_of_the_core(problem: Problem) -> None:
     model = problem.model()
     own = {name: array.shape for name, array in model.params.items() if name != "omega"}
-    core = [(name, tuple(shape)) for name, shape in model._network.parameter_shapes()]
+    core = [(array.name, tuple(array.shape)) for array in model._network.arrays]
     assert core == [*own.items(), ("omega", model.omega.shape)]
 
 

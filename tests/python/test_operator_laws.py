@@ -43,7 +43,7 @@ def test_parameter_shapes(case: registry.Case) -> None:
         name: value.shape for name, value in case.params.items()
     }
     own = {name: array.shape for name, array in model.params.items() if name != "omega"}
-    core = [(name, tuple(shape)) for name, shape in model._network.parameter_shapes()]
+    core = [(array.name, tuple(array.shape)) for array in model._network.arrays]
     assert core == [*own.items(), ("omega", model.omega.shape)]
 
 

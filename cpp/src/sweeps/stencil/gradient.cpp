@@ -110,6 +110,7 @@ void StencilGradient<T>::pull_back_fields(const Parameters<T>& parameters,
     const bool is_local = model.config.op->is_local();
     const std::int64_t n_sets = shape.n_weight_sets;
     const std::int64_t n_cells = model.config.grid->n_cells();
+    const std::int64_t n_components = model.op->n_components();
     const std::int64_t omega_step = shape.omega_is_local ? 1 : 0;
     if (is_local) {
         std::size_t array = 0;
@@ -130,6 +131,12 @@ void StencilGradient<T>::pull_back_fields(const Parameters<T>& parameters,
         model.op->pullback(block_of(model, parameters, set, cell, work.components),
                            omega_of(model, parameters, set, cell), omega_step, work.weights, n,
                            work.bars, work.omega_bar);
+        // What stands in the mask is not read, and need not be a number.
+        for (std::int64_t i = 0; model.config.grid->has_mask() && i < n; ++i) {
+            if (model.config.grid->exists(cell + i)) continue;
+            for (std::int64_t c = 0; c < n_components; ++c) work.bars[c][i] = T(0);
+            work.omega_bar[i] = T(0);
+        }
         for_each_component(model, set, [&](std::int64_t c, std::int64_t offset, std::size_t array) {
             if (is_local) {
                 T* out = gradients.arrays[array] + offset + cell;
