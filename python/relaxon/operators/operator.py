@@ -93,7 +93,7 @@ class Operator:
 
     @classmethod
     def settings(cls) -> dict[str, Any]:
-        """Kinds of its settings by name, as :func:`setting` takes them."""
+        """Kinds of its settings by name: names to choose from, or a type."""
         return {f.name: f.metadata["kind"] for f in dataclasses.fields(cls) if f.name != "grid"}
 
     def components(self) -> dict[str, tuple[Component, ...]]:
