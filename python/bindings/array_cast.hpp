@@ -14,6 +14,10 @@ namespace relaxon::python {
 
 namespace py = pybind11;
 
+// Finds NumPy's functions. pybind11 does so with the first array that it sees, without the GIL for
+// a moment; in a thread that outlives the interpreter, that would be the end of the process.
+inline void load_numpy() { py::detail::npy_api::get(); }
+
 template <class T>
 void require_array(const py::array& array, std::int64_t n, const char* what) {
     const bool fits = py::isinstance<py::array_t<T, py::array::c_style>>(array) &&

@@ -1,11 +1,13 @@
 #include <pybind11/pybind11.h>
 
+#include "array_cast.hpp"
 #include "bind.hpp"
 #include "relaxon/base/error.hpp"
 
 PYBIND11_MODULE(RELAXON_MODULE_NAME, module, pybind11::mod_gil_not_used()) {
     using namespace relaxon;
     module.doc() = "The core of relaxon at the ISA level " RELAXON_ISA_NAME ".";
+    python::load_numpy();
     pybind11::register_exception<ArgumentError>(module, "ArgumentError", PyExc_ValueError);
     python::bind_grid(module);
     python::bind_operators(module);
