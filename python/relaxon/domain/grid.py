@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 import math
 import numbers
 from typing import Any
@@ -12,6 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .. import _core
+from ..base.cached import cached_property
 from ..base.validate import check_choice, check_integer, check_number, check_text, per_axis, refuse
 
 __all__ = ["Dirichlet", "Grid"]
@@ -210,7 +210,7 @@ class Grid:
         """
         return Grid(**{f.name: getattr(self, f.name) for f in dataclasses.fields(self)} | changes)
 
-    @functools.cached_property
+    @cached_property
     def _core_grid(self) -> _core.Grid:
         return _core.Grid(
             shape=list(self.shape),

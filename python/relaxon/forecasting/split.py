@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..base.cached import cached_property
 from ..base.validate import check_choice, check_integer, check_number, refuse
 from ..datasets.coordinates import Coordinates
 from ..datasets.dates import time_text

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 import math
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -13,6 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .. import _core
+from ..base.cached import cached_property
 from ..base.validate import (
     check_array,
     check_choice,
@@ -184,13 +184,13 @@ class Network:
         """The map from the last state to the output; None where that state is the output."""
         return self._readout
 
-    @functools.cached_property
+    @cached_property
     def input_shape(self) -> tuple[int, ...]:
         """Shape of one input: the grid's, or (n_in,) with a lift."""
         shape: tuple[int, ...] = self.grid.shape
         return shape if self._lift is None else (self._lift.n_in,)
 
-    @functools.cached_property
+    @cached_property
     def output_shape(self) -> tuple[int, ...]:
         """Shape of one output: the grid's, or (n_out,) with a readout."""
         shape: tuple[int, ...] = self.grid.shape
@@ -255,7 +255,7 @@ class Network:
         if wrong.any():
             refuse("omega", "0 <= omega < 2", omega[wrong].flat[0])
 
-    @functools.cached_property
+    @cached_property
     def _network(self) -> _core.Network:
         return self._operator._core_network(
             self._depth,
@@ -278,7 +278,7 @@ class Network:
         per_cell += self._readout.n_out if self._readout else 0
         return useful_threads(batch * self.grid.n_cells * per_cell)
 
-    @functools.cached_property
+    @cached_property
     def _parameters(self) -> dict[str, Parameter]:
         """The table of all arrays of the core: omega last, trained or not."""
         table = make_table(self._network.arrays)

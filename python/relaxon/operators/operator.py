@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
@@ -11,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .. import _core
+from ..base.cached import cached_property
 from ..base.validate import (
     check_choice,
     check_finite,
@@ -131,7 +131,7 @@ class Operator:
         """Whether every layer has its own coefficients."""
         return self.time == "layered"
 
-    @functools.cached_property
+    @cached_property
     def _core_operator(self) -> _core.Operator:
         return self._make_core()
 
