@@ -6,6 +6,9 @@ Types are declared in ``_core.pyi``, which ``tools/make_stubs.py`` generates fro
 import importlib
 import os
 
+# The compiled module asks for it, and would tell of Ctrl-C meanwhile as of a failed import.
+import numpy  # noqa: F401
+
 from . import _isa, _probe
 
 isa_level = _isa.select_level(
