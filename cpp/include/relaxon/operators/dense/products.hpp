@@ -1,4 +1,4 @@
-// Products with a free matrix W. The header is free of Eigen; dense.cpp is the one file with it.
+// Products with a free matrix W. The header is free of Eigen, which products.cpp includes.
 //
 // Matrices of states are (cells, samples) with the cells of a sample contiguous. W is (N, N) in C
 // order. Operands are packed into the order in which the product's kernel reads them: a tile of the
