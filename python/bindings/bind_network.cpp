@@ -193,6 +193,34 @@ void apply(const BoundNetwork& network, const ArrayList& parameters, std::int64_
     });
 }
 
+// Whether W is a full matrix, and otherwise the first entry of every row and the entries' columns.
+py::tuple pattern(const BoundNetwork& network) {
+    const Pattern found = operator_pattern(network.config);
+    std::vector<std::int64_t> row_begin, columns;
+    for (std::int64_t row = 0; !found.is_full() && row <= found.n(); ++row) {
+        row_begin.push_back(found.begin(row));
+    }
+    for (std::int64_t row = 0; !found.is_full() && row < found.n(); ++row) {
+        for (std::int64_t i = found.begin(row); i < found.begin(row + 1); ++i) {
+            columns.push_back(found.column(row, i));
+        }
+    }
+    return py::make_tuple(found.is_full(), row_begin, columns);
+}
+
+void assemble(const BoundNetwork& network, const ArrayList& parameters, std::int64_t layer,
+              const py::array& values, const py::array& shift, int threads) {
+    network.with_scalar([&](auto scalar) {
+        using T = decltype(scalar);
+        const auto views = read_parameters<T>(network, parameters);
+        T* values_view = write_view<T>(values, values.size(), "values");
+        T* shift_view = write_view<T>(shift, network.n_cells(), "shift");
+        run_released(threads, [&](Team& team) {
+            assemble_operator<T>(network.config, views, layer, values_view, shift_view, team);
+        });
+    });
+}
+
 Plan plan(const BoundNetwork& network, std::int64_t batch, std::int64_t memory, int threads,
           const std::vector<std::int64_t>& at, bool wants_omega, bool wants_input) {
     const SweepRequest request =
@@ -265,6 +293,9 @@ void bind_network(py::module_& module) {
              py::arg("x_dot"), py::arg("y_dot"), py::arg("threads"))
         .def("apply", &apply, py::arg("parameters"), py::arg("layer"), py::arg("z"), py::arg("out"),
              py::arg("threads"))
+        .def("pattern", &pattern)
+        .def("assemble", &assemble, py::arg("parameters"), py::arg("layer"), py::arg("values"),
+             py::arg("shift"), py::arg("threads"))
         .def("plan", &plan, py::arg("batch"), py::arg("memory"), py::arg("threads"), py::arg("at"),
              py::arg("wants_omega"), py::arg("wants_input"))
         .def("find_extreme", &find_extreme, py::arg("parameters"), py::arg("x"),

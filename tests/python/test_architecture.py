@@ -28,7 +28,9 @@ CPP_FLOORS = [
     {"base", "checkpoint"},
     {"domain"},
     {"pointwise", "operators"},
-    {"network", "sweeps"},
+    {"solvers"},
+    {"network"},
+    {"sweeps"},
     {"training"},
 ]
 
@@ -63,7 +65,7 @@ OPTIONAL = {"torch", "jax", "sklearn"}
 
 # Headers outside the C++ standard library, and the only files that may include them.
 FOREIGN_HEADERS = {
-    r"Eigen/.*": {"operators/dense/products"},
+    r"Eigen/.*": {"operators/dense/products", "solvers/dense_lu"},
     r"xmmintrin\.h": {"base/parallel", "base/workers"},
     r"pthread\.h|signal\.h": {"base/workers"},
     r"sys/mman\.h|unistd\.h|windows\.h": {"base/array"},

@@ -48,6 +48,18 @@ def test_parameter_shapes(case: registry.Case) -> None:
 
 
 @over_the_registry
+def test_assembled_entries_are_the_matrix(case: registry.Case) -> None:
+    operator = case.operator()
+    for layer in (0, case.network.depth - 1):
+        given_ = arguments(case, layer)
+        matrix, shift = operator._assemble(**given_)
+        assert relative_error(matrix, operator.to_dense(**given_)) <= 10 * case.tolerance
+        nothing = np.zeros(case.network.grid.shape, case.dtype)
+        expected = operator.apply(z=nothing, **given_).ravel()
+        assert np.max(np.abs(shift - expected)) <= case.tolerance
+
+
+@over_the_registry
 def test_matrix_and_apply_agree_with_the_reference(case: registry.Case) -> None:
     operator = case.operator()
     for layer in (0, case.network.depth - 1):

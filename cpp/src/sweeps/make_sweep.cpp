@@ -1,5 +1,6 @@
 #include "relaxon/sweeps/make_sweep.hpp"
 
+#include "relaxon/operators/stencil/assembly.hpp"
 #include "relaxon/sweeps/depth_sweep.hpp"
 #include "relaxon/sweeps/ends.hpp"
 #include "relaxon/sweeps/plain/layers.hpp"
@@ -32,25 +33,51 @@ Plan plan_sweep(const NetworkConfig& config, const SweepRequest& request) {
     return StencilSweep<T>(config, request, false).plan();
 }
 
+namespace {
+
+// f(sweep) with the sweep of the layers alone, forward through all of them.
+template <class T, class F>
+void with_layers(const NetworkConfig& config, std::int64_t batch, int n_threads, const F& f) {
+    SweepRequest request;
+    request.batch = batch;
+    request.n_threads = n_threads;
+    request.at = {config.depth};
+    if (config.op->is_stencil()) {
+        f(StencilSweep<T>(config, request, true));
+    } else {
+        f(PlainSweep<T>(config, request, true));
+    }
+}
+
+}  // namespace
+
 template <class T>
 void apply_operator(const NetworkConfig& config, const Parameters<T>& parameters,
                     std::int64_t layer, std::int64_t batch, const T* z, T* out, Team& team) {
-    SweepRequest request;
-    request.batch = batch;
-    request.n_threads = team.n_threads();
-    request.at = {config.depth};
-    if (!config.op->is_stencil()) {
-        PlainSweep<T>(config, request, true).apply(parameters, layer, z, out, team);
-    } else {
-        StencilSweep<T>(config, request, true).apply(parameters, layer, z, out, team);
-    }
+    with_layers<T>(config, batch, team.n_threads(),
+                   [&](auto&& sweep) { sweep.apply(parameters, layer, z, out, team); });
+}
+
+Pattern operator_pattern(const NetworkConfig& config) {
+    const Grid& grid = *config.grid;
+    if (!config.op->is_stencil()) return config.op->field<double>(grid, config.depth)->pattern();
+    return StencilAssembly(grid, config.op->stencil<double>(grid)->arms()).pattern();
+}
+
+template <class T>
+void assemble_operator(const NetworkConfig& config, const Parameters<T>& parameters,
+                       std::int64_t layer, T* values, T* shift, Team& team) {
+    with_layers<T>(config, 1, team.n_threads(),
+                   [&](auto&& sweep) { sweep.assemble(parameters, layer, values, shift, team); });
 }
 
 #define RELAXON_INSTANTIATE(T)                                                                     \
     template std::unique_ptr<Sweep<T>> make_sweep<T>(const NetworkConfig&, const SweepRequest&);   \
     template Plan plan_sweep<T>(const NetworkConfig&, const SweepRequest&);                        \
     template void apply_operator<T>(const NetworkConfig&, const Parameters<T>&, std::int64_t,      \
-                                    std::int64_t, const T*, T*, Team&);
+                                    std::int64_t, const T*, T*, Team&);                            \
+    template void assemble_operator<T>(const NetworkConfig&, const Parameters<T>&, std::int64_t,   \
+                                       T*, T*, Team&);
 RELAXON_INSTANTIATE(float)
 RELAXON_INSTANTIATE(double)
 #undef RELAXON_INSTANTIATE

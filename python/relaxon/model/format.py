@@ -9,17 +9,32 @@ from ..base.schema import Cases, Either, Later, Nullable
 from ..datasets.coordinates import KINDS
 from ..datasets.time_axis import PERIODS
 from ..domain.grid import CONDITIONS, MASK_CONDITIONS
-from ..operators import OPERATORS
+from ..operators import OPERATORS, Operator
+from ..operators.operator import Data
 from .activations import ACTIVATIONS
 from .container import refuse
 from .network import BIASES
 
-__all__ = ["EXTRA", "FIELDS", "FORMAT", "FORMAT_VERSION", "OPERATOR_CLASSES", "check_configuration"]
+__all__ = [
+    "EXTRA",
+    "FIELDS",
+    "FORMAT",
+    "FORMAT_VERSION",
+    "OPERATOR_CLASSES",
+    "check_configuration",
+    "plain_settings",
+]
 
 FORMAT = "relaxon model"
 FORMAT_VERSION = 1
 # Arrays among the extra values.
 EXTRA = "extra."
+
+
+def plain_settings(kind: type[Operator]) -> dict[str, Any]:
+    """Settings of an operator that are no arrays."""
+    return {name: k for name, k in kind.settings().items() if not isinstance(k, Data)}
+
 
 # By the names of their classes.
 OPERATOR_CLASSES = {kind.__name__: kind for kind in OPERATORS.values()}
@@ -37,7 +52,7 @@ FIELDS: dict[str, Any] = {
     },
     "operator": Cases(
         "type",
-        {name: kind.settings() for name, kind in OPERATOR_CLASSES.items()},
+        {name: plain_settings(kind) for name, kind in OPERATOR_CLASSES.items()},
     ),
     "model": {
         "depth": int,

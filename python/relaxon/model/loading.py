@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from ..base.schema import shown
 from ..datasets.scaling import Scaling
 from ..domain.grid import Condition, Dirichlet, Grid
+from ..operators.operator import Data
 from . import container
 from .container import FileFormatError, refuse
 from .ends import Lift, Readout
@@ -101,6 +102,7 @@ def read(path: str | os.PathLike[str]) -> ModelFile:
     """
     where = os.fsdecode(path)
     found, tensors = container.read(path, FORMAT, FORMAT_VERSION)
+    _check_operator(where, found)
     configuration = check_configuration(where, found, _KEYS)
     del configuration["written_by"]
     extra = configuration.pop("extra")
@@ -111,6 +113,20 @@ def read(path: str | os.PathLike[str]) -> ModelFile:
         elif extra.setdefault(name.removeprefix(EXTRA), array) is not array:
             refuse(where, f"extra {name.removeprefix(EXTRA)!r} stands there twice")
     return ModelFile(unpack(where, configuration, own), extra)
+
+
+def _check_operator(where: str, found: Any) -> None:
+    """Refuse an operator of another version in words of its own."""
+    operator = found.get("operator") if isinstance(found, dict) else None
+    kind = operator.get("type") if isinstance(operator, dict) else None
+    writer = found.get("written_by") if isinstance(found, dict) else None
+    if isinstance(kind, str) and isinstance(writer, str) and kind not in OPERATOR_CLASSES:
+        known = ", ".join(OPERATOR_CLASSES)
+        refuse(
+            where,
+            f"its operator {shown(kind)} is none that this version knows ({known}); the file was "
+            f"written by {shown(writer)}",
+        )
 
 
 def unpack(
@@ -164,7 +180,11 @@ def _build(configuration: dict[str, Any], arrays: dict[str, Array]) -> Relaxatio
         origin=tuple(layout["origin"]),
         unit=tuple(layout["unit"]),
     )
-    operator = OPERATOR_CLASSES[options.pop("type")](grid, **options)
+    operator_class = OPERATOR_CLASSES[options.pop("type")]
+    for name, kind in operator_class.settings().items():
+        if isinstance(kind, Data):
+            options[name] = _take(arrays, f"operator.{name}")
+    operator = operator_class(grid, **options)
     for name, kind in (("lift", Lift), ("readout", Readout)):
         settings[name] = kind(**settings[name]) if name in settings else None
     omega = None if settings["trainable_omega"] else _take(arrays, "omega")

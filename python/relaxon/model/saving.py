@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 from ..base.durable import write_atomic
 from ..base.validate import refuse
 from ..domain.grid import Condition
+from ..operators.operator import Data
 from . import container
-from .format import EXTRA, FORMAT, FORMAT_VERSION, OPERATOR_CLASSES
+from .format import EXTRA, FORMAT, FORMAT_VERSION, OPERATOR_CLASSES, plain_settings
 from .network import Network
 
 __all__ = ["encode", "pack", "save"]
@@ -114,8 +115,8 @@ def pack(model: Network) -> tuple[dict[str, Array], dict[str, Any]]:
     Returns
     -------
     tensors : dict of str to ndarray
-        Its arrays: "param.<name>", "omega" where it is no parameter, "grid.mask" and
-        "scaling.<name>".
+        Its arrays: "param.<name>", "omega" where it is no parameter, "grid.mask", "operator.<name>"
+        and "scaling.<name>".
     configuration : dict
         The rest as JSON values: "grid", "operator", "model" and, if there is one, "scaling".
 
@@ -129,6 +130,9 @@ def pack(model: Network) -> tuple[dict[str, Array], dict[str, Any]]:
         tensors["omega"] = model.omega
     if model.grid.mask is not None:
         tensors["grid.mask"] = model.grid.mask
+    for name, kind in model.operator.settings().items():
+        if isinstance(kind, Data):
+            tensors[f"operator.{name}"] = getattr(model.operator, name)
     configuration = _configuration(model)
     if model.scaling is not None:
         configuration["scaling"], arrays = model.scaling.to_parts()
@@ -154,7 +158,7 @@ def _configuration(model: Network) -> dict[str, Any]:
         },
         "operator": {
             "type": kind,
-            **{name: getattr(operator, name) for name in operator.settings()},
+            **{name: getattr(operator, name) for name in plain_settings(type(operator))},
         },
         "model": {
             "depth": model.depth,

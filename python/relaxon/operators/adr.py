@@ -20,7 +20,7 @@ START_DIFFUSIVITY = 0.1
 Array = NDArray[Any]
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class ADR(Operator):
     """Advection, diffusion and reaction: three kinds of numbers instead of a matrix.
 

@@ -14,7 +14,7 @@ __all__ = ["Banded"]
 MOST_RADIUS = 2**30 - 1
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class Banded(Operator):
     """A free 1-D stencil: the weights of the offsets -radius..radius themselves.
 

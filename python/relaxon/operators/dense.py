@@ -15,7 +15,7 @@ from .parameters import Parameter
 __all__ = ["Dense"]
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class Dense(Operator):
     """A free matrix: every cell sees every other, as in a plain network.
 

@@ -14,7 +14,7 @@ __all__ = ["Moments"]
 MOST_ORDER = 8
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class Moments(Operator):
     """A 1-D stencil in the coordinates of its moments, W_k = sum_j j^k w_j.
 

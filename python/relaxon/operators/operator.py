@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
@@ -12,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from .. import _core
 from ..base.cached import cached_property
 from ..base.validate import (
+    check_array,
     check_choice,
     check_finite,
     check_instance,
@@ -23,7 +25,7 @@ from ..base.validate import (
 from ..domain.grid import Dirichlet, Grid
 from .parameters import Component, Parameter, check_names, check_parameter, make_table
 
-__all__ = ["SPACES", "TIMES", "Operator", "check_depth", "check_line", "setting"]
+__all__ = ["SPACES", "TIMES", "Data", "Operator", "check_depth", "check_line", "setting"]
 
 SPACES = ("homogeneous", "local")
 TIMES = ("constant", "layered")
@@ -37,13 +39,27 @@ def check_depth(value: object) -> int:
     return check_integer("depth", value, 1, MOST_LAYERS)
 
 
+@dataclasses.dataclass(frozen=True)
+class Data:
+    """The kind of a setting that is an array, which the operator keeps read-only.
+
+    Attributes
+    ----------
+    dtype : str
+        Its type.
+    """
+
+    dtype: str
+
+
 def setting(kind: Any, default: Any = dataclasses.MISSING) -> Any:
     """A setting of an operator, a field of its dataclass.
 
     Parameters
     ----------
-    kind : tuple of str, or int
-        The names out of which it is one, or that it is an integer: files keep it as that.
+    kind : tuple of str, int, or Data
+        The names out of which it is one, or that it is an integer or an array: files keep it as
+        that.
     default : object, optional
         Without one it is given by name.
 
@@ -53,11 +69,16 @@ def setting(kind: Any, default: Any = dataclasses.MISSING) -> Any:
         To be assigned in the class.
     """
     is_required = default is dataclasses.MISSING
-    field: Any = dataclasses.field(default=default, kw_only=is_required, metadata={"kind": kind})
+    field: Any = dataclasses.field(
+        default=default,
+        kw_only=is_required,
+        repr=not isinstance(kind, Data),
+        metadata={"kind": kind},
+    )
     return field
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class Operator:
     """What all operators share: a grid, parameter arrays, and W as a function and as a matrix.
 
@@ -78,8 +99,12 @@ class Operator:
     def __post_init__(self) -> None:
         check_instance("grid", self.grid, Grid)
         for name, kind in self.settings().items():
+            value = getattr(self, name)
             if isinstance(kind, tuple):
-                check_choice(name, getattr(self, name), kind)
+                check_choice(name, value, kind)
+            elif isinstance(kind, Data):
+                array = np.array(check_array(name, value, np.dtype(kind.dtype)), order="C")
+                self._keep(name, array)
         if self.grid.ndim > self.most_dimensions:
             refuse("grid", "a 1-D grid for this operator", f"{self.grid.ndim}-D")
         self._check()
@@ -135,12 +160,31 @@ class Operator:
     def _core_operator(self) -> _core.Operator:
         return self._make_core()
 
+    def _keep(self, name: str, value: Any) -> None:
+        if isinstance(value, np.ndarray):
+            value.flags.writeable = False
+        object.__setattr__(self, name, value)
+
+    def _key(self) -> tuple[Any, ...]:
+        values = [getattr(self, name) for name in self.settings()]
+        return (
+            type(self),
+            self.grid,
+            *((v.shape, v.tobytes()) if isinstance(v, np.ndarray) else v for v in values),
+        )
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Operator) and self._key() == other._key()
+
+    def __hash__(self) -> int:
+        return hash(self._key())
+
     def __getstate__(self) -> dict[str, Any]:
         return {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         for name, value in state.items():
-            object.__setattr__(self, name, value)
+            self._keep(name, value)
 
     def _row_length(self) -> int:
         """Entries in a row of W, about: for estimates of work."""
@@ -308,6 +352,30 @@ class Operator:
         columns = linear.apply(params, unit, layer, omega).reshape(n, n)
         matrix: Array = columns.T.copy()
         return matrix
+
+    def _assemble(
+        self,
+        params: Mapping[str, ArrayLike],
+        layer: int = 0,
+        omega: float | Array | None = None,
+    ) -> tuple[Array, Array]:
+        """W as a matrix and what it adds, from its entries: apply(z) = W z + shift."""
+        dtypes = {np.asarray(value).dtype for value in params.values()}
+        dtype = np.dtype(np.float32 if dtypes == {np.dtype(np.float32)} else np.float64)
+        depth, arrays = self._read_params(params, dtype)
+        rate = self._read_omega(omega, dtype)
+        network = self._core_network(depth, "cell" if rate.ndim else "scalar", dtype)
+        is_full, row_begin, columns = network.pattern()
+        n = math.prod(self.grid.shape)
+        values = np.empty(n * n if is_full else len(columns), dtype)
+        shift = np.empty(n, dtype)
+        number = layer if self.is_layered else 0
+        network.assemble([*arrays, rate], number, values, shift, 1)
+        if is_full:
+            return values.reshape(n, n), shift
+        matrix = np.zeros((n, n), dtype)
+        matrix[np.repeat(np.arange(n), np.diff(row_begin)), columns] = values
+        return matrix, shift
 
     def _read_params(
         self, params: Mapping[str, ArrayLike], dtype: np.dtype[Any]

@@ -15,6 +15,7 @@
 #include "relaxon/base/array.hpp"
 #include "relaxon/base/parallel.hpp"
 #include "relaxon/operators/operator.hpp"
+#include "relaxon/operators/pattern.hpp"
 
 namespace relaxon {
 
@@ -43,6 +44,10 @@ template <class T>
 class FieldOperator {
 public:
     virtual ~FieldOperator() = default;
+
+    // Where W of every layer may have entries, and those of one: W z = A z + shift. After prepare.
+    virtual Pattern pattern() const = 0;
+    virtual void assemble(std::int64_t layer, T* values, T* shift) = 0;
 
     // All memory of a sweep.
     virtual void carve(Arena& arena, const FieldRequest& request) = 0;

@@ -25,6 +25,7 @@
 //     void load_tangent(bundle, x_dot, z_dot)                 x_dot may be null: zero
 //     void advance_tangent(bundle, layer, z_dot, out, out_dot)  state and tangent by one layer
 //     void apply(bundle, layer, out)              W z alone
+//     void assemble(layer, values, shift)         the entries of W: see operators/pattern.hpp
 //     bool starts_inside()                        whether the last reversal makes z_end and its
 //                                                 cotangent itself
 //     void start_cotangent(bundle, y_bar)         lambda[0] = y_bar, or zero where that is null
@@ -86,6 +87,13 @@ public:
     Extreme find_extreme(const Parameters<T>& parameters, const T* x, Team& team) override;
     // W z with the coefficients and omega of one layer.
     void apply(const Parameters<T>& parameters, std::int64_t layer, const T* z, T* out, Team& team);
+    // W of one layer in the order of its pattern.
+    void assemble(const Parameters<T>& parameters, std::int64_t layer, T* values, T* shift,
+                  Team& team) {
+        const FlushToZero flush;
+        layers_.prepare(parameters, team);
+        layers_.assemble(layer, values, shift);
+    }
 
 private:
     using Bundle = typename Layers::Bundle;

@@ -5,6 +5,7 @@
 #include <memory>
 
 #include "relaxon/network/sweep.hpp"
+#include "relaxon/operators/pattern.hpp"
 
 namespace relaxon {
 
@@ -20,5 +21,11 @@ Plan plan_sweep(const NetworkConfig& config, const SweepRequest& request);
 template <class T>
 void apply_operator(const NetworkConfig& config, const Parameters<T>& parameters,
                     std::int64_t layer, std::int64_t batch, const T* z, T* out, Team& team);
+
+// Where W may have entries, and W of one layer in their order: W z = A z + shift.
+Pattern operator_pattern(const NetworkConfig& config);
+template <class T>
+void assemble_operator(const NetworkConfig& config, const Parameters<T>& parameters,
+                       std::int64_t layer, T* values, T* shift, Team& team);
 
 }  // namespace relaxon

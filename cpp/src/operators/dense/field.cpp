@@ -66,6 +66,13 @@ void DenseField<T>::take_matrix(std::int64_t layer) {
 }
 
 template <class T>
+void DenseField<T>::assemble(std::int64_t layer, T* values, T* shift) {
+    take_matrix(layer);
+    std::copy(matrix_.w, matrix_.w + n_ * n_, values);
+    std::fill(shift, shift + n_, T(0));
+}
+
+template <class T>
 void DenseField<T>::prepare(const Parameters<T>& parameters, Team& team) {
     w_ = parameters[0];
     clean_set_ = -1;

@@ -1,10 +1,31 @@
-#include "relaxon/operators/stencil/kernels.hpp"
+#include "relaxon/operators/stencil/geometry.hpp"
 
 #include <algorithm>
 
 #include "relaxon/base/error.hpp"
 
 namespace relaxon {
+
+namespace {
+
+using Position = std::array<std::int64_t, 3>;
+
+Position position_of(const Grid& grid, std::int64_t cell) {
+    Position at{};
+    for (int axis = grid.ndim() - 1; axis >= 0; --axis) {
+        const auto a = static_cast<std::size_t>(axis);
+        at[a] = cell % grid.shape()[a];
+        cell /= grid.shape()[a];
+    }
+    return at;
+}
+
+// What lies at the end of an arm, before the mask is asked.
+GhostSource end_of(const Grid& grid, const Position& at, const Arm& arm) {
+    return resolve(grid, {at[0] + arm[0], at[1] + arm[1], at[2] + arm[2]});
+}
+
+}  // namespace
 
 StencilGeometry::StencilGeometry(const Grid& grid, const std::vector<Arm>& arms, int radius,
                                  std::int64_t overlap, std::int64_t n_lanes)
@@ -22,19 +43,13 @@ StencilGeometry::StencilGeometry(const Grid& grid, const std::vector<Arm>& arms,
     for (const Arm& arm : arms) offsets_.push_back(layout_.offset(arm));
     if (!grid.has_mask()) return;
 
-    std::array<std::int64_t, 3> n{1, 1, 1};
+    Position n{1, 1, 1};
     std::copy(grid.shape().begin(), grid.shape().end(), n.begin());
     layout_.for_each_pencil(
         0, layout_.n_rows(), [&](std::int64_t cell, std::int64_t flat, std::int64_t length) {
             for (std::int64_t i = 0; i < length; ++i) {
                 if (!grid.exists(cell + i)) continue;
-                std::array<std::int64_t, 3> at{};
-                std::int64_t rest = cell + i;
-                for (int axis = grid.ndim() - 1; axis >= 0; --axis) {
-                    const auto a = static_cast<std::size_t>(axis);
-                    at[a] = rest % n[a];
-                    rest /= n[a];
-                }
+                const Position at = position_of(grid, cell + i);
                 bool is_inside = true;
                 for (std::size_t a = 0; a < grid.shape().size(); ++a) {
                     is_inside = is_inside && at[a] >= radius && at[a] + radius < n[a];
@@ -45,8 +60,7 @@ StencilGeometry::StencilGeometry(const Grid& grid, const std::vector<Arm>& arms,
                             (arms[k][0] * n[1] + arms[k][1]) * n[2] + arms[k][2];
                         if (grid.exists(cell + i + step)) continue;
                     }
-                    const GhostSource source =
-                        resolve(grid, {at[0] + arms[k][0], at[1] + arms[k][1], at[2] + arms[k][2]});
+                    const GhostSource source = end_of(grid, at, arms[k]);
                     if (!source.is_open && !grid.exists(source.cell)) {
                         const std::int64_t entry = flat + i * n_lanes;
                         for (std::int64_t lane = 0; lane < n_lanes; ++lane) {
@@ -56,6 +70,15 @@ StencilGeometry::StencilGeometry(const Grid& grid, const std::vector<Arm>& arms,
                 }
             }
         });
+}
+
+ArmTarget arm_target(const Grid& grid, std::int64_t cell, const Arm& arm) {
+    const GhostSource source = end_of(grid, position_of(grid, cell), arm);
+    if (source.is_open) return {false, 0, source.value};
+    if (grid.exists(source.cell)) return {true, source.cell, 0.0};
+    const Condition& condition = grid.mask_condition();
+    if (condition.kind == BoundaryKind::neumann) return {true, cell, 0.0};
+    return {false, 0, condition.value};
 }
 
 }  // namespace relaxon

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "relaxon/operators/stencil/assembly.hpp"
+
 namespace relaxon {
 
 namespace {
@@ -199,6 +201,25 @@ void StencilLayers<T>::apply(Bundle& bundle, std::int64_t layer, T* out) const {
         relax(model_.geometry, plain, Activation::identity, T(0), fields(bundle.states.current),
               bundle.n_fields, fields(out), tiling_.own(tile));
     });
+}
+
+template <class T>
+void StencilLayers<T>::assemble(std::int64_t layer, T* values, T* shift) const {
+    const Layout& layout = model_.geometry.layout();
+    const StencilWeights<T> weights = coefficients_->layer(layer).weights;
+    std::vector<std::int64_t> entries(static_cast<std::size_t>(model_.config.grid->n_cells()));
+    layout.for_each_pencil(
+        0, layout.n_rows(), [&](std::int64_t cell, std::int64_t flat, std::int64_t n) {
+            for (std::int64_t i = 0; i < n; ++i) {
+                entries[static_cast<std::size_t>(cell + i)] = flat + i * layout.n_lanes();
+            }
+        });
+    const StencilAssembly assembly(*model_.config.grid, model_.op->arms());
+    assembly.assemble(
+        [&](std::int64_t cell, int arm) {
+            return weights.at(arm, entries[static_cast<std::size_t>(cell)]);
+        },
+        values, shift);
 }
 
 template <class T>

@@ -17,6 +17,8 @@ public:
     DenseField(const Grid& grid, std::int64_t depth, bool is_layered)
         : grid_(grid), n_(grid.n_cells()), depth_(depth), is_layered_(is_layered) {}
 
+    Pattern pattern() const override { return Pattern::full(n_); }
+    void assemble(std::int64_t layer, T* values, T* shift) override;
     void carve(Arena& arena, const FieldRequest& request) override;
     void prepare(const Parameters<T>& parameters, Team& team) override;
     void load(std::int64_t layer, const T* z, Team& team) override;

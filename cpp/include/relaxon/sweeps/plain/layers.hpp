@@ -57,6 +57,7 @@ public:
     void load_tangent(Bundle& bundle, const T* x_dot, T* z_dot) const;
     void advance_tangent(Bundle& bundle, std::int64_t layer, const T* z_dot, T* out, T* out_dot);
     void apply(Bundle& bundle, std::int64_t layer, T* out);
+    void assemble(std::int64_t layer, T* values, T* shift) { op_->assemble(layer, values, shift); }
     bool starts_inside() const { return false; }
     void start_cotangent(Bundle& bundle, const T* y_bar) const;
     double distance(const Bundle& bundle, std::int64_t i, const StateTarget<T>& target, const T* z,

@@ -65,6 +65,7 @@ public:
     void load_tangent(Bundle& bundle, const T* x_dot, T* z_dot) const;
     void advance_tangent(Bundle& bundle, std::int64_t layer, const T* z_dot, T* out, T* out_dot);
     void apply(Bundle& bundle, std::int64_t layer, T* out) const;
+    void assemble(std::int64_t layer, T* values, T* shift) const;
     // Tiles that end at the last target make its cotangent themselves.
     bool starts_inside() const { return tiling_.segment > 1 && !request_.has_state_loss; }
     void start_cotangent(Bundle& bundle, const T* y_bar) const;

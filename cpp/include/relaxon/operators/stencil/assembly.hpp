@@ -1,0 +1,47 @@
+// W of a stencil as a sparse matrix, W z = A z + shift: boundaries, cut arms and Dirichlet values
+// included. Arms that meet in one cell (small periodic axes, mirrored sides) share its entry.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "relaxon/operators/pattern.hpp"
+#include "relaxon/operators/stencil/geometry.hpp"
+
+namespace relaxon {
+
+class StencilAssembly {
+public:
+    StencilAssembly(const Grid& grid, const std::vector<Arm>& arms);
+
+    const Pattern& pattern() const { return pattern_; }
+
+    // weight(cell, arm) to the values of the pattern's entries and the shift of every cell.
+    template <class T, class Weight>
+    void assemble(const Weight& weight, T* values, T* shift) const {
+        std::fill(values, values + pattern_.n_entries(), T(0));
+        std::fill(shift, shift + pattern_.n(), T(0));
+        for (const Term& term : terms_) {
+            const T w = weight(term.cell, term.arm);
+            if (term.entry >= 0) {
+                values[term.entry] += w;
+            } else {
+                shift[term.cell] += w * static_cast<T>(term.value);
+            }
+        }
+    }
+
+private:
+    // What one arm of one cell adds.
+    struct Term {
+        std::int64_t cell;
+        int arm;
+        std::int64_t entry;  // -1: to the shift
+        double value;
+    };
+
+    Pattern pattern_;
+    std::vector<Term> terms_;
+};
+
+}  // namespace relaxon

@@ -1,0 +1,34 @@
+// The contract of a direct solver of A x = b: once init for a pattern, then any number of times
+// factorise for its values, then solves with A and its transpose, for one factorisation by many
+// threads at the same time.
+#pragma once
+
+#include <cstdint>
+#include <stdexcept>
+
+#include "relaxon/operators/pattern.hpp"
+
+namespace relaxon {
+
+// A matrix without an inverse.
+class SingularError : public std::runtime_error {
+public:
+    using std::runtime_error::runtime_error;
+};
+
+template <class T>
+class LinearSolver {
+public:
+    virtual ~LinearSolver() = default;
+
+    // Takes its memory. Entries that the pattern lacks are zero.
+    virtual void init(const Pattern& pattern) = 0;
+    // Values in the order of the pattern's entries. Throws SingularError where a pivot vanishes.
+    virtual void factorise(const T* values) = 0;
+    // x = A^-1 b, or with the transpose, of n_rhs right-hand sides (n_rhs, n) in C order. x may be
+    // b. The bits of one do not depend on the others.
+    virtual void solve(const T* b, T* x, std::int64_t n_rhs) const = 0;
+    virtual void solve_transposed(const T* b, T* x, std::int64_t n_rhs) const = 0;
+};
+
+}  // namespace relaxon

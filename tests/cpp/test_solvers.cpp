@@ -1,0 +1,150 @@
+// The contract of direct solvers, for every one of them: residuals with the matrix and with its
+// transpose, many right-hand sides, new values for one pattern, matrices without an inverse.
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <functional>
+#include <limits>
+#include <random>
+
+#include "relaxon/solvers/dense_lu.hpp"
+
+namespace relaxon {
+namespace {
+
+template <class T>
+struct System {
+    Pattern pattern;
+    std::vector<T> values;
+};
+
+// Diagonally dominant but for rows that want an exchange.
+template <class T>
+System<T> sparse_system(std::int64_t n, unsigned seed) {
+    std::mt19937_64 random(seed);
+    std::uniform_real_distribution<double> uniform(-1.0, 1.0);
+    std::vector<std::int64_t> row_begin{0}, columns;
+    std::vector<T> values;
+    for (std::int64_t row = 0; row < n; ++row) {
+        for (std::int64_t column = 0; column < n; ++column) {
+            const bool is_diagonal = row == column;
+            if (!is_diagonal && (row * 7 + column * 5) % 4 != 0) continue;
+            columns.push_back(column);
+            const double large = is_diagonal && row % 5 != 0 ? 4.0 : 0.0;
+            values.push_back(static_cast<T>(large + uniform(random)));
+        }
+        row_begin.push_back(static_cast<std::int64_t>(columns.size()));
+    }
+    return {Pattern(row_begin, columns), values};
+}
+
+template <class T>
+System<T> full_system(std::int64_t n, unsigned seed) {
+    std::mt19937_64 random(seed);
+    std::uniform_real_distribution<double> uniform(-1.0, 1.0);
+    System<T> system{Pattern::full(n), {}};
+    for (std::int64_t i = 0; i < n * n; ++i)
+        system.values.push_back(static_cast<T>(uniform(random)));
+    return system;
+}
+
+// b - A x, or with the transpose, over the size of its terms.
+template <class T>
+double residual(const System<T>& system, const T* x, const T* b, bool is_transposed) {
+    const std::int64_t n = system.pattern.n();
+    std::vector<double> sums(static_cast<std::size_t>(n)), sizes(static_cast<std::size_t>(n));
+    for (std::int64_t row = 0; row < n; ++row) {
+        for (std::int64_t i = system.pattern.begin(row); i < system.pattern.begin(row + 1); ++i) {
+            const std::int64_t column = system.pattern.column(row, i);
+            const auto to = static_cast<std::size_t>(is_transposed ? column : row);
+            const double term = static_cast<double>(system.values[static_cast<std::size_t>(i)]) *
+                                x[is_transposed ? row : column];
+            sums[to] += term;
+            sizes[to] += std::abs(term);
+        }
+    }
+    double worst = 0.0;
+    for (std::int64_t i = 0; i < n; ++i) {
+        const auto at = static_cast<std::size_t>(i);
+        worst = std::max(worst, std::abs(sums[at] - b[i]) / (sizes[at] + std::abs(b[i])));
+    }
+    return worst;
+}
+
+template <class T>
+class SolverTest : public testing::Test {
+protected:
+    using Make = std::function<std::unique_ptr<LinearSolver<T>>()>;
+    const std::vector<std::pair<const char*, Make>> solvers{{"dense LU", make_dense_lu<T>}};
+};
+using Precisions = testing::Types<float, double>;
+TYPED_TEST_SUITE(SolverTest, Precisions);
+
+TYPED_TEST(SolverTest, SolvesWithTheMatrixAndItsTranspose) {
+    using T = TypeParam;
+    constexpr std::int64_t n = 37, n_rhs = 5;
+    std::mt19937_64 random(9);
+    std::normal_distribution<double> normal;
+    std::vector<T> b(n * n_rhs), x(n * n_rhs), alone(n);
+    for (T& value : b) value = static_cast<T>(normal(random));
+    const double allowed = 64 * n * std::numeric_limits<T>::epsilon();
+    for (const auto& [name, make] : this->solvers) {
+        for (const bool is_full : {false, true}) {
+            const auto solver = make();
+            bool is_first = true;
+            for (const unsigned seed : {1u, 2u}) {
+                const System<T> system =
+                    is_full ? full_system<T>(n, seed) : sparse_system<T>(n, seed);
+                if (is_first) solver->init(system.pattern);
+                is_first = false;
+                solver->factorise(system.values.data());
+                for (const bool is_transposed : {false, true}) {
+                    const auto solve = [&](const T* from, T* to, std::int64_t count) {
+                        if (is_transposed) {
+                            solver->solve_transposed(from, to, count);
+                        } else {
+                            solver->solve(from, to, count);
+                        }
+                    };
+                    solve(b.data(), x.data(), n_rhs);
+                    for (std::int64_t i = 0; i < n_rhs; ++i) {
+                        EXPECT_LE(
+                            residual(system, x.data() + i * n, b.data() + i * n, is_transposed),
+                            allowed)
+                            << name;
+                        // One alone, in its own place.
+                        std::copy_n(b.data() + i * n, n, alone.data());
+                        solve(alone.data(), alone.data(), 1);
+                        EXPECT_TRUE(std::equal(alone.begin(), alone.end(), x.data() + i * n))
+                            << name;
+                    }
+                }
+            }
+        }
+    }
+}
+
+TYPED_TEST(SolverTest, RefusesAMatrixWithoutAnInverse) {
+    using T = TypeParam;
+    for (const auto& [name, make] : this->solvers) {
+        const auto solver = make();
+        // The second row is empty.
+        const Pattern pattern({0, 1, 1, 2}, {0, 2});
+        const std::vector<T> values{T(1), T(2)};
+        solver->init(pattern);
+        EXPECT_THROW(solver->factorise(values.data()), SingularError) << name;
+    }
+}
+
+TEST(Pattern, KnowsItsBand) {
+    const Pattern pattern({0, 2, 2, 4}, {0, 2, 1, 2});
+    EXPECT_EQ(pattern.band(), (std::pair<std::int64_t, std::int64_t>{1, 2}));
+    EXPECT_EQ(pattern.n_entries(), 4);
+    const Pattern full = Pattern::full(3);
+    EXPECT_EQ(full.n_entries(), 9);
+    EXPECT_EQ(full.column(1, 5), 2);
+    EXPECT_EQ(full.band(), (std::pair<std::int64_t, std::int64_t>{2, 2}));
+}
+
+}  // namespace
+}  // namespace relaxon
