@@ -4,6 +4,7 @@
 #include "bind.hpp"
 #include "parse_name.hpp"
 #include "relaxon/operators/dense/dense.hpp"
+#include "relaxon/operators/sparse/csr.hpp"
 #include "relaxon/operators/stencil/adr.hpp"
 #include "relaxon/operators/stencil/banded.hpp"
 #include "relaxon/operators/stencil/moments.hpp"
@@ -73,6 +74,11 @@ void bind_operators(py::module_& module) {
             return held(banded(radius, is_local, is_layered));
         },
         py::arg("radius"), py::arg("is_local"), py::arg("is_layered"));
+    module.def(
+        "csr",
+        [](const std::vector<std::int64_t>& indptr, const std::vector<std::int64_t>& indices,
+           bool is_layered) { return held(csr(indptr, indices, is_layered)); },
+        py::arg("indptr"), py::arg("indices"), py::arg("is_layered"));
     module.def(
         "dense", [](bool is_layered) { return held(dense(is_layered)); }, py::arg("is_layered"));
 }

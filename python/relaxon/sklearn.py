@@ -54,8 +54,8 @@ class RelaxationRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
         Where the fields live.
     boundary : condition or pair, default "neumann"
         Of the 1-D grid; not used with `grid`.
-    operator : {"adr", "moments", "banded", "dense"}, default "adr"
-        W.
+    operator : {"adr", "moments", "banded", "dense"} or callable, default "adr"
+        W by name, with the settings below; or what makes it of the grid.
     order : int, default 2
         Order of the moments; not used by other operators.
     radius : int, default 1
@@ -370,6 +370,8 @@ class RelaxationRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
         return model.with_params({"readout_bias": mean})
 
     def _operator(self, grid: Grid) -> Operator:
+        if callable(self.operator):
+            return self.operator(grid)
         kind = OPERATORS[check_choice("operator", self.operator, tuple(OPERATORS))]
         return kind(grid, **{name: getattr(self, name) for name in kind.settings()})
 
