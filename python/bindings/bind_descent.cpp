@@ -4,6 +4,7 @@
 #include "bound_network.hpp"
 #include "descent_state.hpp"
 #include "interrupt.hpp"
+#include "parse_name.hpp"
 #include "relaxon/training/descent.hpp"
 
 namespace relaxon::python {
@@ -13,11 +14,16 @@ namespace {
 using PyPenalty = std::tuple<std::string, double, std::size_t>;
 
 StepRule step_rule(const std::string& name) {
-    if (name == "adam") return StepRule::adam;
-    if (name == "armijo") return StepRule::armijo;
-    if (name == "barzilai-borwein") return StepRule::barzilai_borwein;
-    if (name == "external") return StepRule::external;
-    return StepRule::fixed;
+    return parse_name<StepRule>(name, {{"fixed", StepRule::fixed},
+                                       {"adam", StepRule::adam},
+                                       {"armijo", StepRule::armijo},
+                                       {"barzilai-borwein", StepRule::barzilai_borwein},
+                                       {"external", StepRule::external}});
+}
+
+PenaltyKind penalty_kind(const std::string& name) {
+    return parse_name<PenaltyKind>(
+        name, {{"l2", PenaltyKind::l2}, {"smoothness", PenaltyKind::smoothness}});
 }
 
 const char* name_of(DescentStatus status) {
@@ -33,7 +39,7 @@ const char* name_of(DescentStatus status) {
     case DescentStatus::diverged:
         return "diverged";
     }
-    return "running";
+    throw py::value_error("unknown status");
 }
 
 // A running descent and the arrays that it reads.
@@ -66,8 +72,7 @@ public:
             read_input_errors(input_errors, objective);
         }
         for (const auto& [kind, strength, array] : penalties) {
-            objective.penalties.push_back(
-                {kind == "l2" ? PenaltyKind::l2 : PenaltyKind::smoothness, strength, array});
+            objective.penalties.push_back({penalty_kind(kind), strength, array});
         }
         objective.batch_size = batch_size;
         objective.seed = seed;

@@ -6,6 +6,7 @@
 #include "array_cast.hpp"
 #include "bind.hpp"
 #include "interrupt.hpp"
+#include "parse_name.hpp"
 #include "relaxon/base/finite.hpp"
 #include "relaxon/domain/grid.hpp"
 #include "relaxon/pointwise/activation.hpp"
@@ -15,10 +16,9 @@ namespace relaxon::python {
 namespace {
 
 BoundaryKind parse_kind(const std::string& kind) {
-    if (kind == "periodic") return BoundaryKind::periodic;
-    if (kind == "neumann") return BoundaryKind::neumann;
-    if (kind == "dirichlet") return BoundaryKind::dirichlet;
-    throw py::value_error("unknown condition " + kind);
+    return parse_name<BoundaryKind>(kind, {{"periodic", BoundaryKind::periodic},
+                                           {"neumann", BoundaryKind::neumann},
+                                           {"dirichlet", BoundaryKind::dirichlet}});
 }
 
 using PyCondition = std::pair<std::string, double>;
@@ -79,6 +79,11 @@ void bind_grid(py::module_& module) {
                                      : find<float>(values, mask, weights);
         },
         py::arg("values"), py::arg("mask"), py::arg("weights"));
+    module.def("activations", [] {
+        std::vector<std::string> names;
+        for (const Activation kind : kActivations) names.emplace_back(name(kind));
+        return names;
+    });
     module.def(
         "slope_at_zero",
         [](const std::string& activation) {

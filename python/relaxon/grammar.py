@@ -13,7 +13,7 @@ from .forecasting.settings import (
     LOCAL_PATIENCE,
     LOCAL_SMOOTHNESS,
     OPERATOR_NAMES,
-    OPTIMIZERS,
+    OPTIMIZER_NAMES,
     Settings,
 )
 
@@ -167,8 +167,8 @@ def make_app() -> "Typer":
         optimizer: Annotated[
             str | None,
             Option(
-                help=f"{', '.join(OPTIMIZERS)}. [default: lbfgs with --inputs fill or estimate, "
-                "else barzilai-borwein]"
+                help=f"{', '.join(OPTIMIZER_NAMES)}. "
+                "[default: lbfgs with --inputs fill or estimate, else barzilai-borwein]"
             ),
         ] = Settings.optimizer,
         rate: Annotated[

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -134,7 +134,7 @@ class RelaxationRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
         grid: Grid | None = None,
         *,
         boundary: Any = "neumann",
-        operator: str = "adr",
+        operator: str | Callable[[Grid], Operator] = "adr",
         order: int = 2,
         radius: int = 1,
         space: str = "local",
@@ -371,7 +371,8 @@ class RelaxationRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
 
     def _operator(self, grid: Grid) -> Operator:
         if callable(self.operator):
-            return self.operator(grid)
+            made: Operator = self.operator(grid)
+            return made
         kind = OPERATORS[check_choice("operator", self.operator, tuple(OPERATORS))]
         return kind(grid, **{name: getattr(self, name) for name in kind.settings()})
 

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "relaxon/base/error.hpp"
+
 namespace relaxon {
 
 namespace {
@@ -69,9 +71,11 @@ void with_distance(const Loss& loss, const F& f) {
     case LossKind::huber:
         return f(Huber<T>(loss.scale));
     case LossKind::squared:
-    case LossKind::cross_entropy:  // not pointwise; never asked for
         return f(Squared<T>(loss.scale));
+    case LossKind::cross_entropy:
+        break;
     }
+    require(false, "loss", "one of single cells", static_cast<int>(loss.kind));
 }
 
 }  // namespace

@@ -72,10 +72,13 @@ double Objective<T>::penalize(const T* parameters, T* gradient) const {
         const T* p = parameters + offsets_[penalty.array];
         T* bar = gradient + offsets_[penalty.array];
         const std::int64_t n_fields = array.size() / (array.is_field() ? grid.n_cells() : 1);
-        if (penalty.kind == PenaltyKind::l2) {
+        switch (penalty.kind) {
+        case PenaltyKind::l2:
             total += l2_penalty(grid, array.is_field(), penalty.strength, p, n_fields, bar);
-        } else {
+            break;
+        case PenaltyKind::smoothness:
             total += smoothness_penalty(grid, penalty.strength, p, n_fields, bar);
+            break;
         }
     }
     return total;

@@ -11,26 +11,16 @@ from ..base.validate import check_choice, check_number, refuse
 from ..domain.grid import CONDITIONS, Dirichlet, Grid
 from ..inputs.inputs import MODES
 from ..operators import OPERATORS, Operator
-from ..training.optimizers import LBFGS, Adam, Optimizer, SteepestDescent
+from ..training.optimizers import OPTIMIZERS, Optimizer
 from .settings import (
     DEFAULTS,
     LOCAL_PATIENCE,
     LOCAL_SMOOTHNESS,
-    OPTIMIZERS,
     WEIGHTS,
     Settings,
 )
 
 __all__ = ["DEFAULTS", "DataTraits", "Options", "parse_boundary", "parse_condition"]
-
-_OPTIMIZERS: dict[str, Callable[[float], Optimizer]] = {
-    "barzilai-borwein": lambda rate: SteepestDescent(rate, line_search="barzilai-borwein"),
-    "armijo": lambda rate: SteepestDescent(rate, line_search="armijo"),
-    "fixed-rate": SteepestDescent,
-    "adam": Adam,
-    # Its steps are as long as its line search makes them.
-    "lbfgs": lambda rate: LBFGS(),
-}
 
 
 @dataclass(frozen=True)
@@ -98,7 +88,7 @@ class Options(Settings):
             or optimizer are misspelt, the optimizer takes no unknown inputs, or errors are none.
         """
         check_choice("operator", self.operator, tuple(OPERATORS))
-        check_choice("optimizer", self.optimizer_used, OPTIMIZERS)
+        check_choice("optimizer", self.optimizer_used, tuple(OPTIMIZERS))
         check_choice("inputs", self.inputs, MODES)
         # In the unit of the data, before anything has another.
         for name in ("input_error", "target_error"):
@@ -141,7 +131,7 @@ class Options(Settings):
 
     def build_optimizer(self) -> Optimizer:
         """The optimizer."""
-        return _OPTIMIZERS[self.optimizer_used](self.value("rate"))
+        return OPTIMIZERS[self.optimizer_used](self.value("rate"))
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ LOCAL_PATIENCE = 100
 HOLDOUT = 0.25
 WEIGHTS = ("area",)
 OPERATOR_NAMES = ("adr", "moments", "banded", "dense")
-OPTIMIZERS = ("barzilai-borwein", "armijo", "fixed-rate", "adam", "lbfgs")
+OPTIMIZER_NAMES = ("barzilai-borwein", "armijo", "fixed-rate", "adam", "lbfgs")
 
 DEFAULTS: Mapping[str, Any] = MappingProxyType(
     {

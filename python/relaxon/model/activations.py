@@ -2,23 +2,12 @@
 
 from __future__ import annotations
 
+from .. import _core
 from ..base.validate import check_choice
 
 __all__ = ["ACTIVATIONS", "check_activation"]
 
-ACTIVATIONS = (
-    "identity",
-    "tanh",
-    "logistic",
-    "relu",
-    "leaky_relu",
-    "softplus",
-    "silu",
-    "gelu",
-    "sin",
-    "square",
-    "hard_tanh",
-)
+ACTIVATIONS: tuple[str, ...] = tuple(_core.activations())
 
 
 def check_activation(value: object) -> str:

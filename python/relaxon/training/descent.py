@@ -24,7 +24,7 @@ from ..model.saving import pack
 from .constraints import Bounds, check_bounds, check_trainable
 from .history import History
 from .journal import Journal
-from .optimizers import LBFGS, Adam, Optimizer, SteepestDescent
+from .optimizers import KINDS, Optimizer
 from .penalties import L2, Penalty, Smoothness
 from .schedules import factors
 
@@ -232,7 +232,7 @@ def start_descent(
     input_errors: InputErrors | None,
 ) -> Descent:
     """Everything checked and handed to the core."""
-    check_instance("optimizer", optimizer, (SteepestDescent, Adam, LBFGS))
+    check_instance("optimizer", optimizer, KINDS)
     states = model._check_input(x)
     target, weights, at = model._check_target("y", y, states, loss)
     _check_reach(model, weights, at)

@@ -10,7 +10,7 @@ from .. import _core
 from ..model.relaxation import Relaxation
 from ..physics.stability import stability_number
 from .descent import Descent
-from .optimizers import LBFGS, Optimizer
+from .optimizers import Optimizer
 
 __all__ = ["DivergenceError", "diverge"]
 
@@ -75,8 +75,4 @@ def _cure(descent: Descent, optimizer: Optimizer, place: _core.Extreme) -> str:
         return (
             "start from smaller parameters (model.with_params), use fewer layers or scale x and y"
         )
-    if isinstance(optimizer, LBFGS):
-        return "bound the parameters (bounds=), use fewer layers or scale x and y"
-    if optimizer._is_line_search:
-        return "lower the rate, bound the parameters (bounds=) or scale x and y"
-    return "lower the rate or use a line search"
+    return optimizer._cure

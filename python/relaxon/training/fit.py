@@ -16,17 +16,18 @@ from ..inputs.input_errors import InputErrors
 from ..inputs.inputs import MODES
 from ..model.losses import Distance, SquaredDistance
 from ..model.relaxation import Relaxation
+from . import quasi_newton  # noqa: F401 (it registers its kind of steps)
 from .checkpoint import Checkpoint, open_checkpoint
 from .constraints import Bounds
 from .descent import MOST_STEPS, STRETCH_SECONDS, Descent, Validation, start_descent
 from .divergence import DivergenceError, diverge
 from .history import History, State, Status
-from .optimizers import LBFGS, Optimizer, SteepestDescent
+from .optimizers import KINDS, Optimizer, SteepestDescent
 from .penalties import Penalty
 from .progress import Progress, make_progress
-from .quasi_newton import run_lbfgs
 from .result import Fit
 from .stall import describe_stall
+from .steps import take_steps
 from .unknown_inputs import fit_inputs
 
 __all__ = ["CallbackError", "DivergenceError", "Fit", "History", "State", "Status", "fit"]
@@ -271,8 +272,8 @@ def fit(
     check_integer("steps", steps, 1, MOST_STEPS)
     follow = _check_callbacks(callbacks)
     mode = check_choice("inputs", inputs, MODES)
-    if mode in ("fill", "estimate") and not isinstance(optimizer, LBFGS):
-        check_instance("optimizer", optimizer, Optimizer)
+    check_instance("optimizer", optimizer, KINDS)
+    if mode in ("fill", "estimate") and not optimizer._takes_unknown_inputs:
         rule = f"LBFGS() with inputs={inputs!r}, which makes inputs unknowns"
         refuse("optimizer", rule, repr(optimizer), TypeError)
     show = make_progress(progress)
@@ -308,7 +309,7 @@ def fit(
             start, x, y, loss=loss, validation=validation, input_errors=errors, **own
         )
         if kept is not None:
-            kept.begin(descent, best, isinstance(optimizer, LBFGS))
+            kept.begin(descent, best, optimizer._has_journal)
         follower = _Follower(descent, steps, begin, follow, show, kept)
 
         def why_stalled(last: Relaxation, names: list[str], n_steps: int) -> str:
@@ -347,10 +348,7 @@ def _run_descent(
 ) -> tuple[Fit, Array]:
     """Steps until the end; the fit, and the inputs that belong to its model."""
     try:
-        if isinstance(optimizer, LBFGS):
-            found = run_lbfgs(descent, optimizer, follower.n_steps, follower)
-        else:
-            found = _run_core(descent, follower)
+        found = take_steps(optimizer, descent, follower)
         follower.finish()
         if follower.error is not None and found != "diverged":
             found = "callback"
@@ -370,17 +368,6 @@ def _run_descent(
             status, message = Status.STALLED, stall
     seconds = time.perf_counter() - begin
     return Fit(descent.model(best), history, status, message, seconds), descent.inputs(best)
-
-
-def _run_core(descent: Descent, follower: _Follower) -> str:
-    """Steps in the core until the end; how it ended."""
-    found = "running"
-    while found == "running":
-        before = descent.step
-        found = descent.advance(follower.stride)
-        if descent.step > before and follower():
-            found = "callback"
-    return found
 
 
 def _check_callbacks(callbacks: object) -> list[Callable[[State], object]]:

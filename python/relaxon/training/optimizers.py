@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any, ClassVar
 
 from ..base.validate import check_choice, check_integer, check_number, refuse
 from .schedules import Schedule
 
-__all__ = ["LBFGS", "Adam", "Optimizer", "SteepestDescent"]
+__all__ = ["LBFGS", "OPTIMIZERS", "Adam", "Optimizer", "SteepestDescent"]
 
 LINE_SEARCHES = ("armijo", "barzilai-borwein")
 MOST_IN_SCIPY = 2**31 - 1  # its C code counts in int
@@ -24,6 +25,17 @@ class Optimizer:
     _n_copies: ClassVar[int]
     # Of these, and of the gradient, the most that a checkpoint holds.
     _n_stored: ClassVar[int]
+    # Whether somebody else chooses the points: what was evaluated is then kept in a journal.
+    _has_journal: ClassVar[bool] = False
+    # Whether it can lower a loss of inputs beside parameters, whose scales differ.
+    _takes_unknown_inputs: ClassVar[bool] = False
+
+    @property
+    def _cure(self) -> str:
+        """What helps where numbers run away."""
+        if self._is_line_search:
+            return "lower the rate, bound the parameters (bounds=) or scale x and y"
+        return "lower the rate or use a line search"
 
     @property
     def _rule(self) -> str:
@@ -279,10 +291,16 @@ class LBFGS(Optimizer):
     max_line_search: int = 20
     _n_copies: ClassVar[int] = 5  # the trial and its gradient
     _n_stored: ClassVar[int] = 0  # it has a journal
+    _has_journal: ClassVar[bool] = True
+    _takes_unknown_inputs: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         check_integer("memory", self.memory, 1, MOST_IN_SCIPY)
         check_integer("max_line_search", self.max_line_search, 1, MOST_IN_SCIPY)
+
+    @property
+    def _cure(self) -> str:
+        return "bound the parameters (bounds=), use fewer layers or scale x and y"
 
     @property
     def _rule(self) -> str:
@@ -298,3 +316,19 @@ class LBFGS(Optimizer):
         n_history = (2 * self.memory + 5) * n_trained + 11 * self.memory**2 + 8 * self.memory
         by_scipy = 8 * (n_history + 18 * n_trained) + 4 * 4 * n_trained
         return super()._state_bytes(n_all, n_trained, item_bytes) + by_scipy
+
+
+# What `fit` takes.
+KINDS = (SteepestDescent, Adam, LBFGS)
+
+# By the names that the command line gives them, of a rate.
+OPTIMIZERS: Mapping[str, Callable[[float], Optimizer]] = MappingProxyType(
+    {
+        "barzilai-borwein": lambda rate: SteepestDescent(rate, line_search="barzilai-borwein"),
+        "armijo": lambda rate: SteepestDescent(rate, line_search="armijo"),
+        "fixed-rate": SteepestDescent,
+        "adam": Adam,
+        # Its steps are as long as its line search makes them.
+        "lbfgs": lambda rate: LBFGS(),
+    }
+)

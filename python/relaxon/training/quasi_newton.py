@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 
 from .descent import Descent
 from .optimizers import LBFGS
+from .steps import Follower, take_steps
 
-__all__ = ["run_lbfgs"]
+__all__: list[str] = []
 
 Vector = NDArray[np.float64]
 
@@ -74,14 +75,15 @@ class _Search:
             raise _Stop(verdict)
 
 
-def run_lbfgs(descent: Descent, optimizer: LBFGS, steps: int, on_step: Callable[[], bool]) -> str:
+@take_steps.register
+def _(optimizer: LBFGS, descent: Descent, follower: Follower) -> str:
     """Steps of L-BFGS-B until the end; how it ended."""
     from scipy.optimize import Bounds, minimize
 
     verdict = descent.judge()
     if verdict != "running":
         return verdict
-    search = _Search(descent, on_step)
+    search = _Search(descent, follower)
     limits: Any = None
     if descent.bounds is not None:
         sides = (side[descent.trained] for side in descent.bounds)
@@ -101,8 +103,8 @@ def run_lbfgs(descent: Descent, optimizer: LBFGS, steps: int, on_step: Callable[
                     # The core judges; SciPy stops where no step lowers the value any more.
                     "ftol": 0.0,
                     "gtol": 0.0,
-                    "maxiter": steps,
-                    "maxfun": (steps + 1) * (optimizer.max_line_search + 1),
+                    "maxiter": follower.n_steps,
+                    "maxfun": (follower.n_steps + 1) * (optimizer.max_line_search + 1),
                 },
             )
     except _Stop as stop:

@@ -11,28 +11,21 @@
 #include <cstddef>
 #include <string_view>
 
-#include "relaxon/base/simd.hpp"
+#include "relaxon/pointwise/activation_table.hpp"
 
 namespace relaxon {
 
 enum class Activation {
-    identity,
-    tanh,
-    logistic,    // 1 / (1 + exp(-x))
-    relu,        // max(x, 0)
-    leaky_relu,  // x, slope 0.01 below 0
-    softplus,    // log(1 + exp(x))
-    silu,        // x logistic(x)
-    gelu,        // x Phi(x), Phi the normal distribution function (not its tanh approximation)
-    sin,
-    square,
-    hard_tanh  // x cut to [-1, 1]
+#define RELAXON_ENTRY(name, Function, slope) name,
+    RELAXON_ACTIVATIONS(RELAXON_ENTRY)
+#undef RELAXON_ENTRY
 };
 
 inline constexpr Activation kActivations[] = {
-    Activation::identity,   Activation::tanh,     Activation::logistic, Activation::relu,
-    Activation::leaky_relu, Activation::softplus, Activation::silu,     Activation::gelu,
-    Activation::sin,        Activation::square,   Activation::hard_tanh};
+#define RELAXON_ENTRY(name, Function, slope) Activation::name,
+    RELAXON_ACTIVATIONS(RELAXON_ENTRY)
+#undef RELAXON_ENTRY
+};
 
 // f[i] = f(pre[i]), i < n.
 template <class T>
