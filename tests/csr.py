@@ -20,7 +20,7 @@ class Csr(Operator):
 
     indptr: NDArray[np.int64] = setting(Data("int64"))
     indices: NDArray[np.int64] = setting(Data("int64"))
-    time: str = setting(TIMES, "constant")  # type: ignore[misc]
+    time: str = setting(TIMES, "constant")
 
     reads_all = True
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import pickle
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -79,15 +80,24 @@ def test_every_stencil_is_a_sparse_matrix(case: registry.Case) -> None:
 
 def small(**options: Any) -> rx.Relaxation:
     matrix = np.eye(6) + np.diag(np.ones(5), 1) + np.diag(np.ones(4), -2)
-    model = rx.Relaxation(Csr(GRID, **pattern_of(matrix)), depth=3, **options)
-    assert model.n_parameters == 15
-    return model
+    return rx.Relaxation(Csr(GRID, **pattern_of(matrix)), depth=3, **options)
 
 
-def test_data_are_part_of_the_operator(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def is_known() -> Iterator[pytest.MonkeyPatch]:
+    """Files know the operator."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(model_format.OPERATOR_CLASSES, "Csr", Csr)
+        kinds = model_format.FIELDS["operator"].fields
+        patch.setitem(kinds, "Csr", model_format.plain_settings(Csr))
+        yield patch
+
+
+def test_data_are_part_of_the_operator(tmp_path: Path, is_known: pytest.MonkeyPatch) -> None:
     model = small()
     op = model.operator
     assert isinstance(op, Csr)
+    assert model.n_parameters == op.n_parameters(3) == 15
     again = pickle.loads(pickle.dumps(model))
     assert again == model
     assert hash(again.operator) == hash(op)
@@ -95,15 +105,11 @@ def test_data_are_part_of_the_operator(tmp_path: Path, monkeypatch: pytest.Monke
     assert other != op
     with pytest.raises(ValueError, match="read-only"):
         again.operator.indices[0] = 3
-    with pytest.raises(TypeError, match="one of relaxon's own operators"):
-        rx.save(model, tmp_path / "model")
-    monkeypatch.setitem(model_format.OPERATOR_CLASSES, "Csr", Csr)
-    monkeypatch.setitem(
-        model_format.FIELDS["operator"].fields, "Csr", model_format.plain_settings(Csr)
-    )
     rx.save(model, tmp_path / "model")
     assert rx.load(tmp_path / "model") == model
-    monkeypatch.undo()
+    is_known.undo()
+    with pytest.raises(TypeError, match="one of relaxon's own operators"):
+        rx.save(model, tmp_path / "other")
     text = r"its operator 'Csr' is none that this version knows \(ADR.*written by 'relaxon"
     with pytest.raises(rx.FileFormatError, match=text):
         rx.load(tmp_path / "model")
@@ -125,6 +131,7 @@ def test_wrong_data_are_named(argument: str, value: Any, error: Any, text: str) 
         rx.Relaxation(Csr(GRID, **{**right, argument: value}), depth=2)
 
 
+@pytest.mark.usefixtures("is_known")
 def test_budgets_and_threads_change_no_bit() -> None:
     model = small(bias="local", activation="gelu", omega=0.3, beta=0.1)
     x = np.random.default_rng(0).standard_normal((5, 6))

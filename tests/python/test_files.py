@@ -211,7 +211,8 @@ def test_configurations_that_make_no_model(path: Path, section: str, key: str, v
         layout["__metadata__"]["configuration"] = json.dumps(configuration)
 
     path.write_bytes(rewritten(path.read_bytes(), change))
-    with pytest.raises(rx.FileFormatError, match="makes no model"):
+    rule = "is none that this version knows" if value == "object" else "makes no model"
+    with pytest.raises(rx.FileFormatError, match=rule):
         rx.load(path)
 
 

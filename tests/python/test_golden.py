@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 
 import pytest
 
 import relaxon as rx
+from golden_models import digests, models
 
 GOLDEN = Path(__file__).resolve().parents[1] / "golden"
 FILES = sorted(GOLDEN.glob("*/*.safetensors"))
-
-sys.path.insert(0, str(GOLDEN))
-
-from write import digests, models  # noqa: E402
 
 
 def test_every_version_has_its_files() -> None:

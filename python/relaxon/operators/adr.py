@@ -65,7 +65,7 @@ class ADR(Operator):
     """
 
     space: str = setting(SPACES, "homogeneous")  # type: ignore[misc]
-    time: str = setting(TIMES, "constant")  # type: ignore[misc]
+    time: str = setting(TIMES, "constant")
     scheme: str = setting(SCHEMES, "central")
 
     has_derivatives = True

@@ -47,7 +47,7 @@ class Banded(Operator):
 
     radius: int = setting(int)
     space: str = setting(SPACES, "homogeneous")  # type: ignore[misc]
-    time: str = setting(TIMES, "constant")  # type: ignore[misc]
+    time: str = setting(TIMES, "constant")
 
     most_dimensions = 1
 

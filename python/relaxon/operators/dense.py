@@ -42,7 +42,7 @@ class Dense(Operator):
     60466176
     """
 
-    time: str = setting(TIMES, "constant")  # type: ignore[misc]
+    time: str = setting(TIMES, "constant")
 
     reads_all = True
 

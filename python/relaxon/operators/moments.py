@@ -53,7 +53,7 @@ class Moments(Operator):
 
     order: int = setting(int)
     space: str = setting(SPACES, "homogeneous")  # type: ignore[misc]
-    time: str = setting(TIMES, "constant")  # type: ignore[misc]
+    time: str = setting(TIMES, "constant")
 
     most_dimensions = 1
 

@@ -89,7 +89,7 @@ class Operator:
 
     # Of those that have no such setting.
     space: ClassVar[str] = "homogeneous"
-    time: ClassVar[str] = "constant"
+    time = "constant"
     most_dimensions: ClassVar[int] = 3
     # Whether each number is the coefficient of a derivative.
     has_derivatives: ClassVar[bool] = False

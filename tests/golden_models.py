@@ -1,6 +1,6 @@
 """Write the model files of a version, to be read by all later ones.
 
-    python tests/golden/write.py FOLDER
+    python tests/golden_models.py tests/golden/COMMIT
 
 Run with the version of the commit that the folder is named after; what is there is never written
 again. 1ef25b8 is 0.1.0; db07b4f came before operators were objects.
