@@ -52,18 +52,24 @@ Loss make_loss(const std::string& kind, double scale) {
             scale};
 }
 
+// Layers up to `end`, all of them where it is negative.
+void sweep_until(std::int64_t end, const BoundNetwork& network, SweepRequest& request) {
+    request.end = end;
+    request.at = {end < 0 ? network.config.depth : end};
+}
+
 void forward(const BoundNetwork& network, const ArrayList& parameters, const py::array& x,
-             const py::array& out, bool all_layers, int threads) {
+             const py::array& out, bool all_layers, std::int64_t end, int threads) {
     network.with_scalar([&](auto scalar) {
         using T = decltype(scalar);
         SweepRequest request;
         request.batch = batch_of(network, x);
         request.n_threads = threads;
-        request.at = {network.config.depth};
+        sweep_until(end, network, request);
         const auto views = read_parameters<T>(network, parameters);
         const T* x_view = read_input<T>(network, x);
-        const std::int64_t size = all_layers ? (network.config.depth + 1) * network.n_cells()
-                                             : network.config.output_size();
+        const std::int64_t size =
+            all_layers ? (request.at[0] + 1) * network.n_cells() : network.config.output_size();
         T* out_view = write_view<T>(out, request.batch * size, "out");
         run_released(threads, [&](Team& team) {
             make_sweep<T>(network.config, request)
@@ -140,10 +146,11 @@ py::tuple value_and_gradient(const BoundNetwork& network, const ArrayList& param
 
 void vjp(const BoundNetwork& network, const ArrayList& parameters, const py::array& x,
          const py::array& y_bar, const std::vector<py::object>& gradients, const py::object& x_bar,
-         std::int64_t memory, int threads) {
+         std::int64_t memory, std::int64_t end, int threads) {
     const std::int64_t batch = batch_of(network, x);
-    const SweepRequest request = gradient_request(batch, threads, memory, {network.config.depth},
-                                                  !gradients.back().is_none(), !x_bar.is_none());
+    SweepRequest request =
+        gradient_request(batch, threads, memory, {}, !gradients.back().is_none(), !x_bar.is_none());
+    sweep_until(end, network, request);
     network.with_scalar([&](auto scalar) {
         using T = decltype(scalar);
         const auto views = read_parameters<T>(network, parameters);
@@ -157,14 +164,15 @@ void vjp(const BoundNetwork& network, const ArrayList& parameters, const py::arr
 }
 
 void jvp(const BoundNetwork& network, const ArrayList& parameters, const ArrayList& parameters_dot,
-         const py::array& x, const py::object& x_dot, const py::array& y_dot, int threads) {
+         const py::array& x, const py::object& x_dot, const py::array& y_dot, std::int64_t end,
+         int threads) {
     network.with_scalar([&](auto scalar) {
         using T = decltype(scalar);
         SweepRequest request;
         request.kind = SweepKind::tangent;
         request.batch = batch_of(network, x);
         request.n_threads = threads;
-        request.at = {network.config.depth};
+        sweep_until(end, network, request);
         const NetworkConfig& config = network.config;
         const auto views = read_parameters<T>(network, parameters);
         const auto views_dot = read_parameters<T>(network, parameters_dot);
@@ -281,16 +289,17 @@ void bind_network(py::module_& module) {
              py::arg("lift"), py::arg("readout"), py::arg("is_double"))
         .def_readonly("arrays", &BoundNetwork::arrays)
         .def("forward", &forward, py::arg("parameters"), py::arg("x"), py::arg("out"),
-             py::arg("all_layers"), py::arg("threads"))
+             py::arg("all_layers"), py::arg("end"), py::arg("threads"))
         .def("loss", &loss, py::arg("parameters"), py::arg("x"), py::arg("loss"), py::arg("y"),
              py::arg("weights"), py::arg("at"), py::arg("threads"))
         .def("value_and_gradient", &value_and_gradient, py::arg("parameters"), py::arg("x"),
              py::arg("loss"), py::arg("y"), py::arg("weights"), py::arg("at"), py::arg("gradients"),
              py::arg("x_bar"), py::arg("memory"), py::arg("threads"))
         .def("vjp", &vjp, py::arg("parameters"), py::arg("x"), py::arg("y_bar"),
-             py::arg("gradients"), py::arg("x_bar"), py::arg("memory"), py::arg("threads"))
+             py::arg("gradients"), py::arg("x_bar"), py::arg("memory"), py::arg("end"),
+             py::arg("threads"))
         .def("jvp", &jvp, py::arg("parameters"), py::arg("parameters_dot"), py::arg("x"),
-             py::arg("x_dot"), py::arg("y_dot"), py::arg("threads"))
+             py::arg("x_dot"), py::arg("y_dot"), py::arg("end"), py::arg("threads"))
         .def("apply", &apply, py::arg("parameters"), py::arg("layer"), py::arg("z"), py::arg("out"),
              py::arg("threads"))
         .def("pattern", &pattern)

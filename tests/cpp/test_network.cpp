@@ -3,6 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <cmath>
 #include <cstring>
 #include <limits>
 
@@ -166,6 +168,67 @@ TYPED_TEST(NetworkTest, GradientOfABundleIsTheMeanOverItsSamples) {
                 ASSERT_NEAR(together.bars[i][k], mean[i][k], bound * (1.0 + std::abs(mean[i][k])))
                     << network.name << ", " << problem.arrays[i].name << ", entry " << k;
             }
+        }
+    }
+}
+
+// Two windows of layers, one after the other, are the whole network, forward and backward; a layer
+// outside of a window has no gradient.
+TYPED_TEST(NetworkTest, WindowsOfLayersMakeUpTheNetwork) {
+    using T = TypeParam;
+    for (const Named& network : networks()) {
+        if (network.config.has_ends()) continue;
+        Problem<T> problem(network.config, network.batch, network.at);
+        Team team(2, {});
+        const std::int64_t depth = network.config.depth, cut = depth / 3;
+        const std::vector<T> whole = problem.forward(false, 2);
+        const std::vector<T> y_bar = random_values<T>(problem.n_outputs(), 201);
+        const GradientResult<T> expected = problem.vjp(y_bar);
+        const auto request_of = [&](SweepKind kind, std::int64_t first, std::int64_t end) {
+            SweepRequest request = problem.request(kind, 2);
+            request.first = first;
+            request.end = end;
+            request.at = {end};
+            return request;
+        };
+        std::vector<T> middle(problem.x.size()), last(problem.x.size());
+        make_sweep<T>(network.config, request_of(SweepKind::forward, 0, cut))
+            ->forward(problem.view(problem.parameters), problem.x.data(), middle.data(), false,
+                      team);
+        make_sweep<T>(network.config, request_of(SweepKind::forward, cut, depth))
+            ->forward(problem.view(problem.parameters), middle.data(), last.data(), false, team);
+        expect_same_bits(last, whole, network.name + ", output");
+
+        GradientResult<T> upper, lower;
+        make_sweep<T>(network.config, request_of(SweepKind::gradient, cut, depth))
+            ->vjp(problem.view(problem.parameters), middle.data(), y_bar.data(),
+                  problem.make_places(upper), team);
+        make_sweep<T>(network.config, request_of(SweepKind::gradient, 0, cut))
+            ->vjp(problem.view(problem.parameters), problem.x.data(), upper.x_bar.data(),
+                  problem.make_places(lower), team);
+        const double bound = 1024 * std::numeric_limits<T>::epsilon();
+        const auto expect_near = [&](const std::vector<T>& found, const std::vector<T>& right,
+                                     const std::vector<T>* added, const std::string& what) {
+            double size = 0.0;
+            for (const T value : right) size = std::max(size, std::abs(static_cast<double>(value)));
+            for (std::size_t i = 0; i < found.size(); ++i) {
+                const double sum = static_cast<double>(found[i]) + (added ? (*added)[i] : T(0));
+                ASSERT_NEAR(sum, right[i], bound * size) << network.name << ", " << what;
+            }
+        };
+        expect_near(lower.x_bar, expected.x_bar, nullptr, "input");
+        for (std::size_t i = 0; i < problem.arrays.size(); ++i) {
+            const ParameterArray& array = problem.arrays[i];
+            expect_near(lower.bars[i], expected.bars[i], &upper.bars[i], array.name);
+            if (!array.has(Axis::layers)) continue;
+            const auto per_layer = static_cast<std::ptrdiff_t>(array.size() / depth);
+            const auto is_zero = [](T value) { return value == T(0); };
+            EXPECT_TRUE(std::all_of(upper.bars[i].begin(), upper.bars[i].begin() + cut * per_layer,
+                                    is_zero))
+                << network.name << ", " << array.name;
+            EXPECT_TRUE(
+                std::all_of(lower.bars[i].begin() + cut * per_layer, lower.bars[i].end(), is_zero))
+                << network.name << ", " << array.name;
         }
     }
 }

@@ -7,18 +7,20 @@
 
 namespace relaxon {
 
-SegmentMap::SegmentMap(std::vector<std::int64_t> at, std::int64_t length) : length_(length) {
+SegmentMap::SegmentMap(std::vector<std::int64_t> at, std::int64_t length, std::int64_t first)
+    : first_(first), end_(first), length_(length) {
     std::sort(at.begin(), at.end());
     for (const std::int64_t end : at) {
-        if (end == n_layers_) continue;
-        pieces_.push_back({n_segments_, n_layers_, end});
-        n_segments_ += (end - n_layers_ + length - 1) / length;
-        n_layers_ = end;
+        require(end >= first, "at", "no target before the first layer", end);
+        if (end == end_) continue;
+        pieces_.push_back({n_segments_, end_, end});
+        n_segments_ += (end - end_ + length - 1) / length;
+        end_ = end;
     }
 }
 
 std::int64_t SegmentMap::begin(std::int64_t i) const {
-    if (i >= n_segments_) return n_layers_;
+    if (i >= n_segments_) return end_;
     const auto next = std::upper_bound(
         pieces_.begin(), pieces_.end(), i,
         [](std::int64_t segment, const Piece& piece) { return segment < piece.first_segment; });

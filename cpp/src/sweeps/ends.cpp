@@ -30,6 +30,8 @@ void multiply_by(T* values, const T* factors, std::int64_t n) {
 template <class T>
 EndsSweep<T>::EndsSweep(const NetworkConfig& config, const SweepRequest& request, bool takes_memory)
     : config_(config), request_(request), n_cells_(config.grid->n_cells()) {
+    require(request.first == 0 && request.end < 0, "layers", "all of them with a lift or readout",
+            request.first);
     const std::vector<ParameterArray> arrays = parameter_arrays(config);
     std::size_t first = arrays.size() - 1 - (config.lift ? 2 : 0) - (config.readout ? 2 : 0);
     for (End* end : {&lift_, &readout_}) {

@@ -22,7 +22,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..base.validate import refuse
-from ..model.lattice import cut_layers, first_layers
 from ..model.losses import Distance
 from ..model.relaxation import Relaxation
 
@@ -137,9 +136,8 @@ def find_target_errors(
     direction = spread * signs
     errors = []
     for k, layer in enumerate(at):
-        part = first_layers(model, layer) if layer else None
-        states = x if part is None else part(x)
-        tangent = direction if part is None else part.jvp(x, {}, direction)
+        part = model._until(layer)
+        states, tangent = part(x), part.jvp(x, {}, direction)
         counted = weights[:, k] > 0.0
         residual = np.where(counted, states.reshape(counted.shape) - target[:, k], 0.0)
         total = float(np.sum(weights[:, k], dtype=np.float64))
@@ -221,15 +219,12 @@ def parameter_scales(
     """
     _, weights, at = layer_terms(model, y, x, loss)
     random = np.random.default_rng(0)
-    parts = {layer: first_layers(model, layer) for layer in at if layer}
 
     def curvature(name: str, direction: Array) -> float:
         total = 0.0
         for k, layer in enumerate(at):
-            if layer:
-                cut = cut_layers(model, name, direction, layer)
-                tangent = parts[layer].jvp(x, {name: cut}).astype(np.float64)
-                total += float(np.sum(weights[:, k] * tangent.reshape(weights[:, k].shape) ** 2))
+            tangent = model._until(layer).jvp(x, {name: direction}).astype(np.float64)
+            total += float(np.sum(weights[:, k] * tangent.reshape(weights[:, k].shape) ** 2))
         return total / (len(weights) * strength)
 
     scales = []

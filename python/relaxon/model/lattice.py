@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,15 +19,12 @@ from .network import Network
 
 __all__ = [
     "Lattice",
-    "cut_layers",
-    "first_layers",
     "line_moments",
     "numerical_diffusion",
     "transport",
 ]
 
 Array = NDArray[Any]
-Model = TypeVar("Model", bound=Network)
 
 
 class Lattice:
@@ -144,35 +141,6 @@ def numerical_diffusion(lattice: Lattice) -> Array | None:
     if scheme == "upwind":
         return np.asarray(np.where(velocity.real < 0.0, -velocity, velocity) / 2.0)
     return np.asarray(lattice.omega * velocity**2 / 2.0)
-
-
-def first_layers(model: Model, n_layers: int) -> Model:
-    """The network of the first layers alone."""
-    # Where omega is trained, the value to start from: it is within the bounds of the constructor.
-    omega = cut_layers(model, "omega", model._omega, n_layers)
-    if model._parameters["omega"].is_field and model.grid.ndim == 1:
-        # As (1, N): a plain (N,) would be read per layer where N is the number of layers.
-        omega = omega.reshape(1, -1)
-    shallow = type(model)(
-        model.operator,
-        depth=n_layers,
-        activation=model.activation,
-        omega=omega,
-        bias=model.bias,
-        beta=model.beta,
-        trainable_omega=model.trainable_omega,
-        dtype=model.dtype,
-    )
-    params = {
-        name: cut_layers(model, name, array, n_layers) for name, array in model.params.items()
-    }
-    return shallow.with_params(params)
-
-
-def cut_layers(model: Network, name: str, array: Array, n_layers: int) -> Array:
-    """The part of a parameter that belongs to the first layers."""
-    is_layered = model._parameters[name].is_layered
-    return np.ascontiguousarray(array[:n_layers]) if is_layered else array
 
 
 def _wide(values: Array) -> Array:

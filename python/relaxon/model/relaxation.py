@@ -100,6 +100,15 @@ class Relaxation(Network):
     (5, 64)
     """
 
+    # Layers that calls and products go through; -1: all.
+    _end = -1
+
+    def _until(self, layer: int) -> Relaxation:
+        """The first layers alone, for states, tangents and adjoints: parameters stay whole."""
+        model = self._copy()
+        model._end = layer
+        return model
+
     def _arrays(self, params: Mapping[str, Array] | None = None) -> list[Array]:
         """Parameter arrays as the core takes them: omega last, trained or not."""
         given = {"omega": self._omega} | dict(self._params if params is None else params)
@@ -158,7 +167,12 @@ class Relaxation(Network):
         states = self._check_input(x)
         out = self._check_out(out, (*self._lead(states), *self.output_shape), states)
         self._network.forward(
-            self._arrays(), states, out, False, self._n_threads(threads, self._batch(states))
+            self._arrays(),
+            states,
+            out,
+            False,
+            self._end,
+            self._n_threads(threads, self._batch(states)),
         )
         return out
 
@@ -193,7 +207,12 @@ class Relaxation(Network):
         shape = (*self._lead(states), self._depth + 1, *self.grid.shape)
         out = self._check_out(out, shape, states)
         self._network.forward(
-            self._arrays(), states, out, True, self._n_threads(threads, self._batch(states))
+            self._arrays(),
+            states,
+            out,
+            True,
+            self._end,
+            self._n_threads(threads, self._batch(states)),
         )
         return out
 
@@ -464,6 +483,7 @@ class Relaxation(Network):
             self._gradient_slots(grads),
             x_bar,
             check_memory(memory),
+            self._end,
             self._n_threads(threads, self._batch(states)),
         )
         return self._named_gradients(grads, x_bar)
@@ -531,6 +551,7 @@ class Relaxation(Network):
             states,
             x_dot,
             y_dot,
+            self._end,
             self._n_threads(threads, self._batch(states)),
         )
         return y_dot

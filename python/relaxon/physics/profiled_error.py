@@ -27,7 +27,6 @@ from numpy.typing import NDArray
 
 from ..base.validate import refuse
 from ..inputs.input_errors import InputErrors, layer_terms
-from ..model.lattice import cut_layers, first_layers
 from ..model.losses import Distance
 from ..model.relaxation import Relaxation
 
@@ -126,46 +125,42 @@ class _Samples:
         self.params = dict(self._model.params)
         self._threads = threads
 
-    def _networks(self, flat: Field) -> list[tuple[int, Relaxation]]:
+    def _networks(self, flat: Field) -> list[Relaxation]:
         params, begin = {}, 0
         for name, array in self.params.items():
             params[name] = flat[begin : begin + array.size].reshape(array.shape)
             begin += array.size
         model = self._model.with_params(params)
-        return [(layer, first_layers(model, layer) if layer else model) for layer in self._at]
+        return [model._until(layer) for layer in self._at]
 
-    def _states(self, networks: list[tuple[int, Relaxation]], x: Field) -> Field:
-        states = [n(x, threads=self._threads) if layer else x for layer, n in networks]
-        return np.stack(states, axis=1)
+    def _states(self, networks: list[Relaxation], x: Field) -> Field:
+        return np.stack([n(x, threads=self._threads) for n in networks], axis=1)
 
-    def _residual(self, networks: list[tuple[int, Relaxation]], x: Field) -> Field:
+    def _residual(self, networks: list[Relaxation], x: Field) -> Field:
         states = self._states(networks, x)
         if not np.isfinite(states).all():
             refuse("data", "inputs that the model answers with finite numbers", "an overflow")
         return np.where(self.weights > 0.0, states - self._target, 0.0)
 
-    def _tangent(self, networks: list[tuple[int, Relaxation]], x: Field, x_dot: Field) -> Field:
-        dots = [n.jvp(x, {}, x_dot, self._threads) if layer else x_dot for layer, n in networks]
-        return np.stack(dots, axis=1)
+    def _tangent(self, networks: list[Relaxation], x: Field, x_dot: Field) -> Field:
+        return np.stack([n.jvp(x, {}, x_dot, self._threads) for n in networks], axis=1)
 
-    def _adjoint(self, networks: list[tuple[int, Relaxation]], x: Field, bars: Field) -> Field:
+    def _adjoint(self, networks: list[Relaxation], x: Field, bars: Field) -> Field:
         total = np.zeros_like(x)
-        for k, (layer, network) in enumerate(networks):
+        for k, network in enumerate(networks):
             bar = np.ascontiguousarray(bars[:, k])
-            total += network.vjp(x, bar, threads=self._threads)["x"] if layer else bar
+            total += network.vjp(x, bar, threads=self._threads)["x"]
         return total
 
-    def _parameter_tangents(self, networks: list[tuple[int, Relaxation]], x: Field) -> list[Field]:
+    def _parameter_tangents(self, networks: list[Relaxation], x: Field) -> list[Field]:
         tangents = []
         for name, array in self.params.items():
             for index in np.ndindex(array.shape):
                 unit = np.zeros(array.shape)
                 unit[index] = 1.0
                 dots = np.zeros(self.weights.shape)
-                for k, (layer, network) in enumerate(networks):
-                    cut = cut_layers(self._model, name, unit, layer) if layer else unit
-                    if layer and cut.any():
-                        dots[:, k] = network.jvp(x, {name: cut}, threads=self._threads)
+                for k, network in enumerate(networks):
+                    dots[:, k] = network.jvp(x, {name: unit}, threads=self._threads)
                 tangents.append(dots)
         return tangents
 

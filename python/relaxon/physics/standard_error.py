@@ -30,7 +30,6 @@ from numpy.typing import NDArray
 from ..base.text import LINE, show
 from ..base.validate import check_instance, check_shape, read_array, refuse
 from ..inputs.inputs import Inputs, known_inputs
-from ..model.lattice import cut_layers, first_layers
 from ..model.losses import Distance, SquaredDistance
 from ..model.relaxation import Relaxation
 from .profiled_error import profile
@@ -425,28 +424,18 @@ def _blocks(
     ]
     n_values = int(np.prod(shape[1:]))
     size = max(1, JACOBIAN_BYTES // (8 * n_values * len(tangents)))
-    parts = {
-        layer: model if layer == model.depth else first_layers(model, layer)
-        for layer in at
-        if layer > 0
-    }
     for begin in range(0, len(x), size):
         part = np.ascontiguousarray(x[begin : begin + size])
         n = len(part)
         jacobian = np.zeros((n, len(at), *cells, len(tangents)))
         states = np.empty((n, len(at), *cells))
         for k, layer in enumerate(at):
-            if layer == 0:
-                states[:, k] = part
-                continue
-            network = parts[layer]
+            network = model._until(layer)
             states[:, k] = network(part, threads=threads)
             for i, (name, index) in enumerate(tangents):
                 direction = np.zeros(model.params[name].shape, model.dtype)
                 direction[index] = 1
-                direction = cut_layers(model, name, direction, layer)
-                if direction.any():
-                    jacobian[:, k, ..., i] = network.jvp(part, {name: direction}, threads=threads)
+                jacobian[:, k, ..., i] = network.jvp(part, {name: direction}, threads=threads)
         chosen = slice(begin, begin + n)
         is_read = weight[chosen] > 0.0
         residual = np.where(is_read, states - target[chosen], 0.0)

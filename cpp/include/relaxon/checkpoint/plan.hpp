@@ -35,13 +35,16 @@ struct Plan {
 class SegmentMap {
 public:
     SegmentMap() = default;
-    // at: layers with targets, the highest of them the last layer that matters.
-    SegmentMap(std::vector<std::int64_t> at, std::int64_t length);
+    // at: layers with targets, the highest of them the last layer that matters; first: the layer
+    // that the states come into.
+    SegmentMap(std::vector<std::int64_t> at, std::int64_t length, std::int64_t first = 0);
 
-    std::int64_t n_layers() const { return n_layers_; }
+    std::int64_t first() const { return first_; }
+    std::int64_t end() const { return end_; }
+    std::int64_t n_layers() const { return end_ - first_; }
     std::int64_t n_segments() const { return n_segments_; }
     std::int64_t length() const { return length_; }
-    // First layer of segment i; n_layers for i = n_segments.
+    // First layer of segment i; end for i = n_segments.
     std::int64_t begin(std::int64_t i) const;
 
 private:
@@ -49,7 +52,7 @@ private:
         std::int64_t first_segment, first_layer, end_layer;
     };
     std::vector<Piece> pieces_;
-    std::int64_t n_layers_ = 0, n_segments_ = 0, length_ = 1;
+    std::int64_t first_ = 0, end_ = 0, n_segments_ = 0, length_ = 1;
 };
 
 // The sizes from which a plan follows.

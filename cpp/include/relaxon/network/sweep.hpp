@@ -19,6 +19,8 @@ struct SweepRequest {
     int n_threads = 1;
     std::int64_t memory_bytes = -1;  // the budget; -1: none, store everything
     std::vector<std::int64_t> at;    // layers with targets, distinct; {depth}: the output alone
+    // Layers [first, end) are swept, x being the state before the first; end < 0: all from there.
+    std::int64_t first = 0, end = -1;
     bool wants_omega = false;
     bool wants_input = false;
     bool has_state_loss = false;

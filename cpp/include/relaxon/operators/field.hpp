@@ -26,7 +26,7 @@ constexpr std::int64_t kFieldRows = 48;
 struct FieldRequest {
     std::int64_t batch = 1;
     int n_workers = 1;
-    std::int64_t n_layers = 0;  // that a reverse sweep reaches, from layer 0
+    std::int64_t first = 0, n_layers = 0;  // that a reverse sweep reaches
     bool has_gradient = false;
     bool has_tangent = false;
     // Memory that may be left out where a budget is tight: it makes sweeps faster, and changes no
@@ -64,8 +64,8 @@ public:
     // out += W^T s, the rows of the block.
     virtual void add_transpose(std::int64_t layer, const FieldBlock& block, T* out) const = 0;
 
-    // A reverse sweep, from the last layer that it reaches to layer 0: clear at its begin; of each
-    // layer collect, block by block, then accumulate.
+    // A reverse sweep, from the last layer that it reaches to the first: clear at its begin; of
+    // each layer collect, block by block, then accumulate.
     virtual void clear(const Gradients<T>& gradients, Team& team) = 0;
     virtual void collect(std::int64_t layer, const FieldBlock& block, const T* z, const T* s) = 0;
     virtual void accumulate(std::int64_t layer, const Gradients<T>& gradients, Team& team) = 0;

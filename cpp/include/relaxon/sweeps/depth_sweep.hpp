@@ -55,7 +55,8 @@ class DepthSweep final : public Sweep<T> {
 public:
     // takes_memory = false: only to be asked for its plan.
     DepthSweep(const NetworkConfig& config, const SweepRequest& request, bool takes_memory)
-        : request_(request), grid_(config.grid), depth_(config.depth), layers_(config, request),
+        : request_(request), grid_(config.grid), first_(request.first),
+          end_(request.end < 0 ? config.depth : request.end), layers_(config, request),
           plan_(layers_.plan(own_bytes())) {
         if (!takes_memory) return;
         Arena measure;
@@ -117,7 +118,7 @@ private:
 
     SweepRequest request_;
     std::shared_ptr<const Grid> grid_;
-    std::int64_t depth_;
+    std::int64_t first_, end_;  // layers
     Layers layers_;
     Plan plan_;
     Block memory_;
@@ -143,15 +144,16 @@ void DepthSweep<T, Layers>::forward(const Parameters<T>& parameters, const T* x,
                                     bool all_layers, Team& team) {
     const FlushToZero flush;
     const std::int64_t length = all_layers ? 1 : layers_.segments().length();
-    const std::int64_t stride = n_cells() * (all_layers ? depth_ + 1 : 1);
+    const std::int64_t stride = n_cells() * (all_layers ? end_ - first_ + 1 : 1);
     layers_.prepare(parameters, team);
     layers_.for_each_bundle(team, [&](Bundle& bundle) {
         layers_.load(bundle, x);
         if (all_layers) layers_.unload(bundle, bundle.states.current, y, stride);
-        for (std::int64_t layer = 0; layer < depth_; layer += length) {
-            step(bundle, layer, std::min(layer + length, depth_));
+        for (std::int64_t layer = first_; layer < end_; layer += length) {
+            step(bundle, layer, std::min(layer + length, end_));
             if (!all_layers) continue;
-            layers_.unload(bundle, bundle.states.current, y + (layer + 1) * n_cells(), stride);
+            T* place = y + (layer + 1 - first_) * n_cells();
+            layers_.unload(bundle, bundle.states.current, place, stride);
         }
         if (!all_layers) layers_.unload(bundle, bundle.states.current, y, stride);
     });
@@ -166,7 +168,7 @@ double DepthSweep<T, Layers>::loss(const Parameters<T>& parameters, const T* x,
     layers_.prepare(parameters, team);
     layers_.for_each_bundle(team, [&](Bundle& bundle) {
         layers_.load(bundle, x);
-        add_loss(bundle, seed, 0, bundle.states.current, false);
+        add_loss(bundle, seed, first_, bundle.states.current, false);
         for (std::int64_t i = 0; i < segments.n_segments(); ++i) {
             step(bundle, segments.begin(i), segments.begin(i + 1));
             add_loss(bundle, seed, segments.begin(i + 1), bundle.states.current, false);
@@ -265,7 +267,7 @@ void DepthSweep<T, Layers>::sweep_back(Bundle& bundle, const T* x, const Seed<T>
     const std::int64_t n_segments = layers_.segments().n_segments();
     if (n_segments == 0) {
         layers_.start_cotangent(bundle, seed.y_bar);
-        add_loss(bundle, seed, 0, bundle.states.current, true);
+        add_loss(bundle, seed, first_, bundle.states.current, true);
         return;
     }
     Schedule schedule(n_segments, plan_.n_snapshots, bundle.schedule);
@@ -312,7 +314,7 @@ void DepthSweep<T, Layers>::jvp(const Parameters<T>& parameters,
         T* next_dot = bundle.tangents[1];
         layers_.load(bundle, x);
         layers_.load_tangent(bundle, x_dot, z_dot);
-        for (std::int64_t layer = 0; layer < depth_; ++layer) {
+        for (std::int64_t layer = first_; layer < end_; ++layer) {
             T* next = bundle.states.free_scratch();
             layers_.advance_tangent(bundle, layer, z_dot, next, next_dot);
             bundle.states.current = next;
@@ -335,9 +337,9 @@ Extreme DepthSweep<T, Layers>::find_extreme(const Parameters<T>& parameters, con
         }
         const auto goes_on = [](const ExtremeSearch& search) { return search.goes_on(); };
         layers_.load(bundle, x);
-        for (std::int64_t layer = 0; layer <= depth_; ++layer) {
+        for (std::int64_t layer = first_; layer <= end_; ++layer) {
             if (!std::any_of(searches.begin(), searches.end(), goes_on)) break;
-            if (layer > 0) step(bundle, layer - 1, layer);
+            if (layer > first_) step(bundle, layer - 1, layer);
             for (std::int64_t i = 0; i < bundle.n_samples; ++i) {
                 ExtremeSearch& search = searches[static_cast<std::size_t>(i)];
                 if (!search.goes_on()) continue;

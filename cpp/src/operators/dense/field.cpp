@@ -118,9 +118,11 @@ void DenseField<T>::add_transpose(std::int64_t, const FieldBlock& block, T* out)
 template <class T>
 void DenseField<T>::clear(const Gradients<T>& gradients, Team& team) {
     const std::int64_t n_sets = is_layered_ ? depth_ : 1;
-    const std::int64_t n_reached = std::min(request_.n_layers, n_sets);
-    team.parallel_for((n_sets - n_reached) * n_, [&](std::int64_t row, int) {
-        T* bar = gradients.arrays[0] + (n_reached * n_ + row) * n_;
+    const std::int64_t first = is_layered_ ? request_.first : 0;
+    const std::int64_t end = first + std::min(request_.n_layers, n_sets);
+    team.parallel_for(n_sets * n_, [&](std::int64_t row, int) {
+        if (row >= first * n_ && row < end * n_) return;
+        T* bar = gradients.arrays[0] + row * n_;
         std::fill(bar, bar + n_, T(0));
     });
     n_collected_samples_ = 0;
@@ -135,14 +137,15 @@ void DenseField<T>::collect(std::int64_t, const FieldBlock& block, const T* z, c
     }
 }
 
-// Groups of layers are counted from layer 0, so a group ends at its lowest layer.
+// Groups of layers are counted from the first, so a group ends at its lowest layer.
 template <class T>
 void DenseField<T>::accumulate(std::int64_t layer, const Gradients<T>& gradients, Team& team) {
     n_collected_samples_ += request_.batch;
-    if (layer % n_collected_ != 0) return;
+    if ((layer - request_.first) % n_collected_ != 0) return;
     T* bar = gradients.arrays[0] + set_of(layer) * n_ * n_;
     const bool adds =
-        !is_layered_ && layer + n_collected_samples_ / request_.batch < request_.n_layers;
+        !is_layered_ &&
+        layer - request_.first + n_collected_samples_ / request_.batch < request_.n_layers;
     for_each_block(n_, team, [&](std::int64_t begin, std::int64_t end, int) {
         outer_product(bar, n_, begin, end, outer_sources_, outer_states_, n_collected_samples_,
                       adds);

@@ -12,7 +12,7 @@ PlainLayers<T>::PlainLayers(const NetworkConfig& config, const SweepRequest& req
       op_(config.op->template field<T>(*config.grid, config.depth)),
       n_own_arrays_(config.op->arrays(*config.grid, config.depth).size()),
       n_(config.grid->n_cells()), n_blocks_((n_ + kFieldRows - 1) / kFieldRows),
-      segments_(request.at, 1) {}
+      segments_(request.at, 1, request.first) {}
 
 // What makes a sweep faster is kept if it fits beside all states.
 template <class T>
@@ -60,6 +60,7 @@ void PlainLayers<T>::carve(Arena& arena, std::int64_t n_snapshots) {
     FieldRequest asked;
     asked.batch = request_.batch;
     asked.n_workers = request_.n_threads;
+    asked.first = segments_.first();
     asked.n_layers = segments_.n_layers();
     asked.has_gradient = is_gradient;
     asked.has_tangent = is_tangent;
@@ -206,8 +207,7 @@ void PlainLayers<T>::advance(Bundle& bundle, std::int64_t layer, std::int64_t, T
                              bool is_reversed) {
     const bool keeps = is_reversed && is_rich_ && !recovers(layer);
     op_->load(layer, bundle.states.current, *bundle.team);
-    relax(layer, bundle.states.current, keeps ? pre_ + layer * state_length() : out, out,
-          *bundle.team);
+    relax(layer, bundle.states.current, keeps ? kept_pre(layer) : out, out, *bundle.team);
 }
 
 template <class T>

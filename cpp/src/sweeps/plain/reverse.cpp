@@ -120,7 +120,7 @@ void PlainLayers<T>::reverse(Bundle& bundle, std::int64_t layer, std::int64_t, c
     Team& team = *bundle.team;
     const T* z = bundle.states.current;
     const Layer view = layer_of(*parameters_, layer);
-    T* pre = recovers(layer) ? nullptr : pre_ + (is_rich_ ? layer * state_length() : 0);
+    T* pre = recovers(layer) ? nullptr : is_rich_ ? kept_pre(layer) : pre_;
     if (pre && !is_rich_) {
         op_->load(layer, z, team);
         for_each_block(team, [&](const FieldBlock& block) { evaluate(layer, view, block, pre); });

@@ -73,7 +73,7 @@ StencilLayers<T>::StencilLayers(const NetworkConfig& config, const SweepRequest&
              choose_lanes<T>(config, request, tiling_)),
       bundle_size_(choose_bundle(model_, request, tiling_)),
       stride_(round_up(model_.geometry.field_length(), kAlignedEntries)),
-      segments_(request.at, tiling_.segment), n_chunks_(1) {
+      segments_(request.at, tiling_.segment, request.first), n_chunks_(1) {
     if (tiling_.is_whole()) {
         const std::int64_t samples = bundle_size_ * model_.geometry.layout().n_lanes();
         n_chunks_ = (request.batch + samples - 1) / samples;

@@ -1,5 +1,5 @@
 // A free matrix as an operator on fields. The outer products of a W that is shared by layers are
-// collected, a fixed number of layers at a time counted from layer 0, into one product.
+// collected, a fixed number of layers at a time counted from the first, into one product.
 #pragma once
 
 #include <vector>

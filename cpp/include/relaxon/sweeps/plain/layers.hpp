@@ -82,6 +82,9 @@ private:
     PlanInput plan_input(std::int64_t own_bytes, bool is_rich);
     void carve(Arena& arena, std::int64_t n_snapshots);
     std::int64_t state_length() const { return n_ * request_.batch; }
+    T* kept_pre(std::int64_t layer) const {
+        return pre_ + (layer - segments_.first()) * state_length();
+    }
     std::int64_t n_omega_sets() const {
         return config_.omega == OmegaKind::layer ? config_.depth : 1;
     }
