@@ -109,13 +109,17 @@ def make_app() -> "Typer":
             ),
         ] = Settings.weights,
         operator: Annotated[
-            str, Option(help=f"{', '.join(OPERATOR_NAMES)}; moments and banded in one dimension.")
+            str,
+            Option(
+                help=f"{', '.join(OPERATOR_NAMES)}. "
+                "Stencils wider than one cell in one dimension only."
+            ),
         ] = Settings.operator,
         order: Annotated[
             int | None, Option(help=f"Highest moment of --operator moments. {default('order')}")
         ] = Settings.order,
         radius: Annotated[
-            int | None, Option(help=f"Stencil radius of --operator banded. {default('radius')}")
+            int | None, Option(help=f"Radius of a free stencil. {default('radius')}")
         ] = Settings.radius,
         space: Annotated[
             str | None,

@@ -54,12 +54,13 @@ class RelaxationRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
         Where the fields live.
     boundary : condition or pair, default "neumann"
         Of the 1-D grid; not used with `grid`.
-    operator : {"adr", "moments", "banded", "dense"} or callable, default "adr"
-        W by name, with the settings below; or what makes it of the grid.
+    operator : str or callable, default "adr"
+        W by the name that the command line knows it by, with the settings below; or what makes it
+        of the grid.
     order : int, default 2
         Order of the moments; not used by other operators.
     radius : int, default 1
-        Of the banded stencil; not used by other operators.
+        Of a free stencil; not used by other operators.
     space : {"local", "homogeneous"}, default "local"
         Coefficients per cell or for all; not used by "dense".
     time : {"constant", "layered"}, default "constant"

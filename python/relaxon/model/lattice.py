@@ -14,12 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..domain.grid import Grid
-from ..operators import ADR, Banded, Dense, Moments, Operator
+from ..operators import ADR, Dense, Operator
 from .network import Network
 
 __all__ = [
     "Lattice",
-    "line_moments",
     "numerical_diffusion",
     "transport",
 ]
@@ -108,28 +107,16 @@ class Lattice:
 @functools.singledispatch
 def transport(operator: Operator, lattice: Lattice) -> tuple[Array, Array] | None:
     """Velocity and diffusion per axis, without those of the scheme; None where there are none."""
-    return None
+    moments = operator.line_moments(lattice.coefficient)
+    if moments is None:
+        return None
+    moments.append(np.zeros(1))
+    return -moments[1][np.newaxis], moments[2][np.newaxis] / 2.0
 
 
 @transport.register
 def _(operator: ADR, lattice: Lattice) -> tuple[Array, Array]:
     return lattice.coefficient("U"), lattice.coefficient("D")[operator.diagonal()]
-
-
-@transport.register(Moments)
-@transport.register(Banded)
-def _(operator: Moments | Banded, lattice: Lattice) -> tuple[Array, Array]:
-    moments = [*line_moments(operator, lattice), np.zeros(1)]
-    return -moments[1][np.newaxis], moments[2][np.newaxis] / 2.0
-
-
-def line_moments(operator: Moments | Banded, lattice: Lattice) -> list[Array]:
-    """Moments W_k of a stencil in one dimension, k = 0, 1, ..."""
-    if isinstance(operator, Moments):
-        return list(lattice.coefficient("moments"))
-    weights = lattice.coefficient("weights")
-    offsets = np.arange(-operator.radius, operator.radius + 1, dtype=np.float64)
-    return [np.tensordot(offsets**k, weights, axes=1) for k in range(len(weights))]
 
 
 def numerical_diffusion(lattice: Lattice) -> Array | None:

@@ -396,7 +396,7 @@ class Network:
         Raises
         ------
         TypeError, ValueError
-            If it is no grid, or of other axes; if the operator is Banded or Dense, whose entries
+            If it is no grid, or of other axes; if it is a free stencil or matrix, whose entries
             belong to no derivative; if the shape is another one and anything differs between cells
             (local coefficients, bias or omega, lift, readout), for which there is no value on the
             new cells; if the model has a scaling, whose climatology is that of the old cells.

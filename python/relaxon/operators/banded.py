@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from .. import _core
 from ..base.validate import check_integer
@@ -67,3 +72,9 @@ class Banded(Operator):
         """One weight per offset, free; initially the identity."""
         offsets = range(-self.radius, self.radius + 1)
         return {"weights": tuple(Component(f"weight {k:+d}", start=float(k == 0)) for k in offsets)}
+
+    def line_moments(self, coefficient: Callable[[str], NDArray[Any]]) -> list[NDArray[Any]]:
+        """W_k = sum_j j^k w_j, as many as there are weights."""
+        weights = coefficient("weights")
+        offsets = np.arange(-self.radius, self.radius + 1, dtype=np.float64)
+        return [np.tensordot(offsets**k, weights, axes=1) for k in range(len(weights))]

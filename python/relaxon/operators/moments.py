@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+from numpy.typing import NDArray
 
 from .. import _core
 from ..base.validate import check_integer
@@ -78,3 +82,7 @@ class Moments(Operator):
                 Component(f"moment {k}", (0,) * k, float(k == 0)) for k in range(self.order + 1)
             )
         }
+
+    def line_moments(self, coefficient: Callable[[str], NDArray[Any]]) -> list[NDArray[Any]]:
+        """They are the parameter."""
+        return list(coefficient("moments"))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
 import numpy as np
@@ -124,6 +124,13 @@ class Operator:
     def components(self) -> dict[str, tuple[Component, ...]]:
         """What the numbers of each parameter mean, by name; empty where they are plain entries."""
         return {}
+
+    def line_moments(self, coefficient: Callable[[str], Array]) -> list[Array] | None:
+        """Moments W_0, W_1, ... of a stencil in one dimension; None where it is none.
+
+        `coefficient` gives the values of a parameter, its components first.
+        """
+        return None
 
     def start(self, parameter: Parameter) -> Array:
         """Initial values of a parameter, but for noise; to be broadcast to its shape."""
@@ -294,8 +301,8 @@ class Operator:
         Examples
         --------
         >>> import numpy as np, relaxon as rx
-        >>> op = rx.Banded(rx.Grid((4,)), radius=1)
-        >>> op.apply({"weights": np.array([0.5, 0.0, 0.25])}, np.array([0.0, 1.0, 0.0, 0.0]))
+        >>> params = rx.ADR.from_paper(A=0.5, C=0.0, B=0.25)
+        >>> rx.ADR(rx.Grid((4,))).apply(params, np.array([0.0, 1.0, 0.0, 0.0]))
         array([0.25, 0.  , 0.5 , 0.  ])
         """
         dtype = np.asarray(z).dtype
@@ -338,8 +345,8 @@ class Operator:
         Examples
         --------
         >>> import numpy as np, relaxon as rx
-        >>> op = rx.Banded(rx.Grid((3,), boundary="neumann"), radius=1)
-        >>> op.to_dense({"weights": np.array([0.25, 0.5, 0.25])})
+        >>> op = rx.ADR(rx.Grid((3,), boundary="neumann"))
+        >>> op.to_dense(rx.ADR.from_paper(A=0.25, C=0.5, B=0.25))
         array([[0.75, 0.25, 0.  ],
                [0.25, 0.5 , 0.25],
                [0.  , 0.25, 0.75]])

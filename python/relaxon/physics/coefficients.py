@@ -20,8 +20,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..model.lattice import Lattice, line_moments, numerical_diffusion
-from ..operators import ADR, Banded, Moments, Operator
+from ..model.lattice import Lattice, numerical_diffusion
+from ..operators import ADR, Operator
 from .matrix_moments import axis_pairs, matrix_moments, shuffle_rows
 
 __all__ = ["Process", "read_processes"]
@@ -160,7 +160,12 @@ class _Reading:
 
 @functools.singledispatch
 def _read(operator: Operator, reading: _Reading) -> list[Process]:
-    """Of an operator without a reading of its own: the moments of its matrix."""
+    """Of an operator without a reading of its own: the moments of its stencil or its matrix."""
+    moments = operator.line_moments(reading.lattice.coefficient)
+    return _read_matrix(reading) if moments is None else _read_line(reading, moments)
+
+
+def _read_matrix(reading: _Reading) -> list[Process]:
     grid = reading.grid
     matrices = reading.lattice.matrices()
     random = np.random.default_rng(0)
@@ -203,10 +208,7 @@ def _(operator: ADR, reading: _Reading) -> list[Process]:
     return processes
 
 
-@_read.register(Moments)
-@_read.register(Banded)
-def _(operator: Moments | Banded, reading: _Reading) -> list[Process]:
-    moments = line_moments(operator, reading.lattice)
+def _read_line(reading: _Reading, moments: list[Array]) -> list[Process]:
     processes = [reading.process("reaction", "R", (), moments[0] - 1.0)]
     for k, moment in enumerate(moments[1:], start=1):
         # Z = sum_k W_k / k! d^k z; advection carries the opposite sign by convention.
