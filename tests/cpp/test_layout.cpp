@@ -103,7 +103,7 @@ TYPED_TEST(LayoutTest, FillGivesEveryGhostItsSource) {
         for_each_position(grid, layout, rows, radius, [&](const auto& position, std::int64_t flat) {
             const GhostSource source = resolve(grid, position);
             T expected = static_cast<T>(source.value);
-            if (!source.is_open) {
+            if (source.reads_cell()) {
                 const auto cell = static_cast<std::size_t>(source.cell);
                 expected = grid.exists(source.cell) ? cells[cell] : T(0);
             }

@@ -39,11 +39,10 @@ GhostSource resolve(const Grid& grid, std::array<std::int64_t, 3> position) {
         if (position[a] >= 0 && position[a] < n) continue;
         const int side = position[a] < 0 ? 0 : 1;
         const Condition& condition = grid.sides(axis)[static_cast<std::size_t>(side)];
-        if (condition.kind == BoundaryKind::dirichlet) {
-            source.is_open = true;
-            source.value = condition.value;
-            return source;
-        }
+        const GhostRule rule = ghost_rule(condition);
+        source.value += source.factor * rule.value;
+        source.factor *= rule.factor;
+        if (!source.reads_cell()) return source;
         const std::int64_t g = side == 0 ? -position[a] : position[a] - n + 1;
         position[a] = ghost_cell(condition.kind, side, g, n);
     }

@@ -5,6 +5,8 @@
 #include <cstdint>
 #include <vector>
 
+#include "relaxon/base/error.hpp"
+
 namespace relaxon {
 
 enum class BoundaryKind { periodic, neumann, dirichlet };
@@ -47,11 +49,32 @@ private:
     std::int64_t n_cells_;
 };
 
-// Where a position of the padded field takes its value from.
+// What ghosts beyond a side hold: factor * cell + value. With factor 0 no cell is read.
+struct GhostRule {
+    double factor, value;
+
+    bool reads_cell() const { return factor != 0.0; }
+    bool is_copy() const { return factor == 1.0 && value == 0.0; }
+};
+
+// The table of conditions.
+inline GhostRule ghost_rule(const Condition& condition) {
+    switch (condition.kind) {
+    case BoundaryKind::periodic:
+    case BoundaryKind::neumann:
+        return {1.0, 0.0};
+    case BoundaryKind::dirichlet:
+        return {0.0, condition.value};
+    }
+    throw ArgumentError("argument 'boundary': one of the table");
+}
+
+// Where a position of the padded field takes its value from: factor * cell + value.
 struct GhostSource {
-    bool is_open = false;   // a Dirichlet side: a constant
-    double value = 0.0;     // that constant
-    std::int64_t cell = 0;  // otherwise a cell of the grid, in C order
+    double factor = 1.0, value = 0.0;
+    std::int64_t cell = 0;  // in C order
+
+    bool reads_cell() const { return factor != 0.0; }
 };
 
 // The cell behind a position (ghosts included): axes are filled in order, so the last axis that

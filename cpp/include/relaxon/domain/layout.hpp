@@ -116,9 +116,11 @@ private:
         std::int64_t n, stride;  // cells along the axis; flat distance of neighbours
         Sides sides;
     };
-    template <class T, class Copy, class Set>
+    template <class T, class Act>
     void visit_ghosts(const InnerAxis& axis, T* field, std::int64_t begin, std::int64_t end,
-                      const Copy& copy, const Set& set) const;
+                      const Act& act) const;
+    template <class T, class Act>
+    void visit_ghost_rows(T* field, int side, std::int64_t n_ghosts, const Act& act) const;
 
     int ndim_;
     bool is_periodic_;
@@ -208,25 +210,20 @@ void Layout::collect(T* field, std::int64_t flat, std::int64_t n) const {
     }
 }
 
-// Walks the ghosts of one inner axis in a flat range of whole rows: copy(ghost, source) or
-// set(ghost, value), each for `stride` neighbouring entries.
-template <class T, class Copy, class Set>
+// Walks the ghosts of one inner axis in a flat range of whole rows: act(ghost, source, rule, n) for
+// each run of `stride` neighbouring entries; the source is null where none is read.
+template <class T, class Act>
 void Layout::visit_ghosts(const InnerAxis& axis, T* field, std::int64_t begin, std::int64_t end,
-                          const Copy& copy, const Set& set) const {
+                          const Act& act) const {
     const std::int64_t length = (axis.n + 2 * radius_) * axis.stride;
     for (int side = 0; side < 2; ++side) {
         const Condition& condition = axis.sides[static_cast<std::size_t>(side)];
+        const GhostRule rule = ghost_rule(condition);
         for (std::int64_t g = 1; g <= radius_; ++g) {
             const std::int64_t at = side == 0 ? radius_ - g : radius_ + axis.n - 1 + g;
             T* ghost = field + begin + at * axis.stride;
-            if (condition.kind == BoundaryKind::dirichlet) {
-                const T value = static_cast<T>(condition.value);
-                for (; ghost < field + end; ghost += length) set(ghost, value, axis.stride);
-                continue;
-            }
             const std::int64_t from = radius_ + ghost_cell(condition.kind, side, g, axis.n);
-            const std::int64_t shift = (from - at) * axis.stride;
-            for (; ghost < field + end; ghost += length) copy(ghost, ghost + shift, axis.stride);
+            act.for_each(rule, ghost, (from - at) * axis.stride, field + end, length, axis.stride);
         }
     }
 }
@@ -243,64 +240,79 @@ void set_entries(T* to, T value, std::int64_t n) {
     for (std::int64_t i = 0; i < n; ++i) to[i] = value;
 }
 
-// The transpose of copy_entries: what was taken is given back.
-template <class T>
-void return_entries(T* ghost, T* source, std::int64_t n) {
-    for (std::int64_t i = 0; i < n; ++i) {
-        source[i] += ghost[i];
-        ghost[i] = T(0);
+// Ghosts from cells by a rule, n entries each, `shift` entries away, every `length` entries.
+struct Fill {
+    template <class T>
+    void for_each(const GhostRule& rule, T* ghost, std::int64_t shift, const T* end,
+                  std::int64_t length, std::int64_t n) const {
+        const T factor = static_cast<T>(rule.factor), value = static_cast<T>(rule.value);
+        if (!rule.reads_cell()) {
+            for (; ghost < end; ghost += length) set_entries(ghost, value, n);
+        } else if (rule.is_copy()) {
+            for (; ghost < end; ghost += length) copy_entries(ghost, ghost + shift, n);
+        } else {
+            for (; ghost < end; ghost += length) {
+                for (std::int64_t i = 0; i < n; ++i) ghost[i] = factor * ghost[i + shift] + value;
+            }
+        }
     }
-}
+};
+
+// Its transpose: what was taken is given back.
+struct Fold {
+    template <class T>
+    void for_each(const GhostRule& rule, T* ghost, std::int64_t shift, const T* end,
+                  std::int64_t length, std::int64_t n) const {
+        const T factor = static_cast<T>(rule.factor);
+        for (; ghost < end; ghost += length) {
+            for (std::int64_t i = 0; rule.reads_cell() && i < n; ++i) {
+                ghost[i + shift] += factor * ghost[i];
+            }
+            set_entries(ghost, T(0), n);
+        }
+    }
+};
 
 }  // namespace detail
 
 template <class T>
 void Layout::fill_inner(T* field, std::int64_t row_begin, std::int64_t row_end) const {
     for (const InnerAxis& axis : inner_axes_) {
-        visit_ghosts(axis, field, begin(row_begin), begin(row_end), detail::copy_entries<T>,
-                     detail::set_entries<T>);
+        visit_ghosts(axis, field, begin(row_begin), begin(row_end), detail::Fill());
     }
 }
 
 template <class T>
 void Layout::fold_inner(T* field, std::int64_t row_begin, std::int64_t row_end) const {
     for (auto axis = inner_axes_.rbegin(); axis != inner_axes_.rend(); ++axis) {
-        visit_ghosts(*axis, field, begin(row_begin), begin(row_end), detail::return_entries<T>,
-                     [](T* ghost, T, std::int64_t n) { detail::set_entries(ghost, T(0), n); });
+        visit_ghosts(*axis, field, begin(row_begin), begin(row_end), detail::Fold());
+    }
+}
+
+// The ghost rows of a side, nearest first.
+template <class T, class Act>
+void Layout::visit_ghost_rows(T* field, int side, std::int64_t n_ghosts, const Act& act) const {
+    const Condition& condition = row_sides_[static_cast<std::size_t>(side)];
+    for (std::int64_t g = 1; g <= n_ghosts; ++g) {
+        T* ghost = field + begin(side == 0 ? -g : n_rows_ - 1 + g);
+        const T* from = field + begin(ghost_cell(condition.kind, side, g, n_rows_));
+        act.for_each(ghost_rule(condition), ghost, from - ghost, ghost + 1, row_length_,
+                     row_length_);
     }
 }
 
 template <class T>
 void Layout::fill_rows(T* field, int side) const {
-    const Condition& condition = row_sides_[static_cast<std::size_t>(side)];
-    const std::int64_t n_ghosts = is_periodic_ ? overlap_ : radius_;
-    for (std::int64_t g = 1; g <= n_ghosts; ++g) {
-        T* ghost = field + begin(side == 0 ? -g : n_rows_ - 1 + g);
-        if (condition.kind == BoundaryKind::dirichlet) {
-            detail::set_entries(ghost, static_cast<T>(condition.value), row_length_);
-        } else {
-            const std::int64_t from = ghost_cell(condition.kind, side, g, n_rows_);
-            detail::copy_entries(ghost, field + begin(from), row_length_);
-        }
-    }
-    // A Dirichlet value of axis 0 gives way to the inner axes in the corners.
-    if (condition.kind == BoundaryKind::dirichlet) {
+    visit_ghost_rows(field, side, is_periodic_ ? overlap_ : radius_, detail::Fill());
+    // What is added on axis 0 gives way to the inner axes in the corners.
+    if (!ghost_rule(row_sides_[static_cast<std::size_t>(side)]).is_copy()) {
         fill_inner(field, side == 0 ? -radius_ : n_rows_, side == 0 ? 0 : n_rows_ + radius_);
     }
 }
 
 template <class T>
 void Layout::fold_rows(T* field, int side) const {
-    const Condition& condition = row_sides_[static_cast<std::size_t>(side)];
-    for (std::int64_t g = 1; g <= radius_; ++g) {
-        T* ghost = field + begin(side == 0 ? -g : n_rows_ - 1 + g);
-        if (condition.kind == BoundaryKind::dirichlet) {
-            detail::set_entries(ghost, T(0), row_length_);
-        } else {
-            const std::int64_t from = ghost_cell(condition.kind, side, g, n_rows_);
-            detail::return_entries(ghost, field + begin(from), row_length_);
-        }
-    }
+    visit_ghost_rows(field, side, radius_, detail::Fold());
 }
 
 template <class T>

@@ -10,11 +10,11 @@ StencilAssembly::StencilAssembly(const Grid& grid, const std::vector<Arm>& arms)
         row.clear();
         const std::size_t first_term = terms_.size();
         for (std::size_t k = 0; grid.exists(cell) && k < arms.size(); ++k) {
-            const ArmTarget target = arm_target(grid, cell, arms[k]);
+            const GhostSource target = arm_target(grid, cell, arms[k]);
             // The entry is the column until the row is known.
-            const std::int64_t column = target.is_cell ? target.cell : -1;
-            terms_.push_back({cell, static_cast<int>(k), column, target.value});
-            if (target.is_cell) row.push_back(target.cell);
+            const std::int64_t column = target.reads_cell() ? target.cell : -1;
+            terms_.push_back({cell, static_cast<int>(k), column, target.factor, target.value});
+            if (target.reads_cell()) row.push_back(target.cell);
         }
         std::sort(row.begin(), row.end());
         row.erase(std::unique(row.begin(), row.end()), row.end());

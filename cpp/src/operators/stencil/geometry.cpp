@@ -61,7 +61,7 @@ StencilGeometry::StencilGeometry(const Grid& grid, const std::vector<Arm>& arms,
                         if (grid.exists(cell + i + step)) continue;
                     }
                     const GhostSource source = end_of(grid, at, arms[k]);
-                    if (!source.is_open && !grid.exists(source.cell)) {
+                    if (source.reads_cell() && !grid.exists(source.cell)) {
                         const std::int64_t entry = flat + i * n_lanes;
                         for (std::int64_t lane = 0; lane < n_lanes; ++lane) {
                             cut_arms_.push_back({entry + lane, static_cast<int>(k)});
@@ -72,13 +72,12 @@ StencilGeometry::StencilGeometry(const Grid& grid, const std::vector<Arm>& arms,
         });
 }
 
-ArmTarget arm_target(const Grid& grid, std::int64_t cell, const Arm& arm) {
+GhostSource arm_target(const Grid& grid, std::int64_t cell, const Arm& arm) {
     const GhostSource source = end_of(grid, position_of(grid, cell), arm);
-    if (source.is_open) return {false, 0, source.value};
-    if (grid.exists(source.cell)) return {true, source.cell, 0.0};
-    const Condition& condition = grid.mask_condition();
-    if (condition.kind == BoundaryKind::neumann) return {true, cell, 0.0};
-    return {false, 0, condition.value};
+    if (!source.reads_cell() || grid.exists(source.cell)) return source;
+    // Cut: the centre stands for what is masked, or a constant.
+    const GhostRule rule = ghost_rule(grid.mask_condition());
+    return {rule.factor, rule.value, cell};
 }
 
 }  // namespace relaxon

@@ -23,11 +23,8 @@ public:
         std::fill(shift, shift + pattern_.n(), T(0));
         for (const Term& term : terms_) {
             const T w = weight(term.cell, term.arm);
-            if (term.entry >= 0) {
-                values[term.entry] += w;
-            } else {
-                shift[term.cell] += w * static_cast<T>(term.value);
-            }
+            if (term.entry >= 0) values[term.entry] += w * static_cast<T>(term.factor);
+            shift[term.cell] += w * static_cast<T>(term.value);
         }
     }
 
@@ -36,8 +33,8 @@ private:
     struct Term {
         std::int64_t cell;
         int arm;
-        std::int64_t entry;  // -1: to the shift
-        double value;
+        std::int64_t entry;  // -1: none
+        double factor, value;
     };
 
     Pattern pattern_;

@@ -71,14 +71,7 @@ private:
     double cut_value_;
 };
 
-// What an arm of a cell sees: another cell, or a constant.
-struct ArmTarget {
-    bool is_cell = false;
-    std::int64_t cell = 0;  // in C order
-    double value = 0.0;     // otherwise
-};
-
-// Boundaries and cuts included; the cell exists.
-ArmTarget arm_target(const Grid& grid, std::int64_t cell, const Arm& arm);
+// What an arm of an existing cell sees, boundaries and cuts included.
+GhostSource arm_target(const Grid& grid, std::int64_t cell, const Arm& arm);
 
 }  // namespace relaxon
