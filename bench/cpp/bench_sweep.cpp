@@ -24,7 +24,7 @@ void sweep(benchmark::State& state, const Task& task, SweepKind kind) {
     NetworkConfig config;
     config.grid = make_grid(task.shape, task.boundary);
     config.op = adr(AdrScheme::central, true, false);
-    config.depth = task.depth;
+    config.dynamics = Explicit{task.depth};
     config.activation = Activation::tanh;
     config.bias = task.bias;
     std::vector<std::vector<T>> values, bars;

@@ -14,27 +14,30 @@ const T* read_input(const BoundNetwork& network, const py::array& x) {
 }
 
 BoundNetwork make_network(std::shared_ptr<Grid> grid, std::shared_ptr<Operator> op,
-                          std::int64_t depth, const std::string& activation,
-                          const std::string& bias, const std::string& omega, double beta,
-                          const EndConfig& lift, const EndConfig& readout, bool is_double) {
+                          const Explicit& dynamics, const std::string& activation,
+                          const std::string& bias, const EndConfig& lift,
+                          const EndConfig& readout, bool is_double) {
     BoundNetwork network;
     NetworkConfig& config = network.config;
     config.grid = std::move(grid);
     config.op = std::move(op);
-    config.depth = depth;
+    config.dynamics = dynamics;
     if (!parse(activation, config.activation)) throw py::value_error("activation " + activation);
     config.bias = parse_name<BiasKind>(bias, {{"none", BiasKind::none},
                                               {"homogeneous", BiasKind::homogeneous},
                                               {"local", BiasKind::local}});
-    config.omega = parse_name<OmegaKind>(
-        omega,
-        {{"scalar", OmegaKind::scalar}, {"layer", OmegaKind::layer}, {"cell", OmegaKind::cell}});
-    config.beta = beta;
     config.lift = lift;
     config.readout = readout;
     network.is_double = is_double;
     network.arrays = parameter_arrays(config);
     return network;
+}
+
+Explicit make_explicit(std::int64_t depth, const std::string& omega, double beta) {
+    const OmegaKind kind = parse_name<OmegaKind>(
+        omega,
+        {{"scalar", OmegaKind::scalar}, {"layer", OmegaKind::layer}, {"cell", OmegaKind::cell}});
+    return {depth, kind, beta};
 }
 
 EndConfig make_end(std::int64_t width, const std::string& activation) {
@@ -55,7 +58,7 @@ Loss make_loss(const std::string& kind, double scale) {
 // Layers up to `end`, all of them where it is negative.
 void sweep_until(std::int64_t end, const BoundNetwork& network, SweepRequest& request) {
     request.end = end;
-    request.at = {end < 0 ? network.config.depth : end};
+    request.at = {end < 0 ? network.config.depth() : end};
 }
 
 void forward(const BoundNetwork& network, const ArrayList& parameters, const py::array& x,
@@ -244,7 +247,7 @@ Extreme find_extreme(const BoundNetwork& network, const ArrayList& parameters, c
         SweepRequest request;
         request.batch = batch_of(network, x);
         request.n_threads = threads;
-        request.at = {network.config.depth};
+        request.at = {network.config.depth()};
         const auto views = read_parameters<T>(network, parameters);
         const T* x_view = read_input<T>(network, x);
         return run_released(threads, [&](Team& team) {
@@ -280,13 +283,14 @@ void bind_network(py::module_& module) {
         .def_readonly("cell", &Extreme::cell)
         .def_readonly("magnitude", &Extreme::magnitude)
         .def_readonly("growth", &Extreme::growth);
+    py::class_<Explicit>(module, "Explicit")
+        .def(py::init(&make_explicit), py::arg("depth"), py::arg("omega"), py::arg("beta"));
     py::class_<EndConfig>(module, "End")
         .def(py::init(&make_end), py::arg("width"), py::arg("activation"));
     py::class_<Loss>(module, "Loss").def(py::init(&make_loss), py::arg("kind"), py::arg("scale"));
     py::class_<BoundNetwork>(module, "Network")
-        .def(py::init(&make_network), py::arg("grid"), py::arg("op"), py::arg("depth"),
-             py::arg("activation"), py::arg("bias"), py::arg("omega"), py::arg("beta"),
-             py::arg("lift"), py::arg("readout"), py::arg("is_double"))
+        .def(py::init(&make_network), py::arg("grid"), py::arg("op"), py::arg("dynamics"),
+             py::arg("activation"), py::arg("bias"), py::arg("lift"), py::arg("readout"), py::arg("is_double"))
         .def_readonly("arrays", &BoundNetwork::arrays)
         .def("forward", &forward, py::arg("parameters"), py::arg("x"), py::arg("out"),
              py::arg("all_layers"), py::arg("end"), py::arg("threads"))

@@ -30,11 +30,9 @@ inline NetworkConfig config_of(const Case& c) {
     NetworkConfig config;
     config.grid = make_grid(c.shape, c.sides, c.mask);
     config.op = adr(c.scheme, c.is_local, c.is_layered);
-    config.depth = 11;
+    config.dynamics = Explicit{11, c.omega, c.beta};
     config.activation = Activation::tanh;
     config.bias = c.is_local ? BiasKind::local : BiasKind::homogeneous;
-    config.omega = c.omega;
-    config.beta = c.beta;
     return config;
 }
 
@@ -107,11 +105,9 @@ inline NetworkConfig dense_config(bool has_mask, bool is_layered) {
     config.grid = make_grid({6, 5}, all_axes({6, 5}, kNeumann, kNeumann),
                             has_mask ? MaskKind::neumann : MaskKind::none);
     config.op = dense(is_layered);
-    config.depth = 11;
+    config.dynamics = Explicit{11, has_mask ? OmegaKind::cell : OmegaKind::layer, 0.05};
     config.activation = Activation::softplus;
     config.bias = BiasKind::local;
-    config.omega = has_mask ? OmegaKind::cell : OmegaKind::layer;
-    config.beta = 0.05;
     return config;
 }
 
@@ -127,7 +123,7 @@ inline NetworkConfig local_plane(const Shape& shape) {
     NetworkConfig plane;
     plane.grid = make_grid(shape, {{kNeumann, kFixed}, {kPeriodic, kPeriodic}}, MaskKind::neumann);
     plane.op = adr(AdrScheme::central, true, false);
-    plane.depth = 11;
+    plane.dynamics = Explicit{11};
     plane.activation = Activation::tanh;
     plane.bias = BiasKind::local;
     return plane;
@@ -138,16 +134,15 @@ inline std::vector<Named> laned_networks() {
     const NetworkConfig plane = local_plane({5, 6});
     NetworkConfig followed = plane;  // local weights of homogeneous coefficients
     followed.op = adr(AdrScheme::lax_wendroff, false, false);
-    followed.omega = OmegaKind::cell;
+    followed.dynamics = Explicit{11, OmegaKind::cell};
     NetworkConfig line = plane;
     line.grid = make_grid({23}, {{kPeriodic, kPeriodic}}, MaskKind::dirichlet);
     NetworkConfig layered;
     layered.grid = make_grid({17}, {{kNeumann, kFixed}});
     layered.op = moments(4, false, true);
-    layered.depth = 11;
+    layered.dynamics = Explicit{11, OmegaKind::layer};
     layered.activation = Activation::silu;
     layered.bias = BiasKind::homogeneous;
-    layered.omega = OmegaKind::layer;
     NetworkConfig solid = plane;
     solid.grid =
         make_grid({3, 4, 3}, {{kPeriodic, kPeriodic}, {kNeumann, kFixed}, {kFixed, kNeumann}},
@@ -165,7 +160,7 @@ inline std::vector<Named> bundled_networks() {
     const NetworkConfig plane = local_plane({9, 14});
     NetworkConfig line = plane;
     line.grid = make_grid({20000}, {{kPeriodic, kPeriodic}}, MaskKind::neumann);
-    line.omega = OmegaKind::cell;
+    line.dynamics = Explicit{11, OmegaKind::cell};
     return {{"bundles of whole fields", plane, 70, {4, 11}},
             {"bundles of cut fields", line, 5, {4, 11}}};
 }
@@ -183,7 +178,7 @@ inline std::vector<Named> ended_networks() {
     const Named bundles = bundled_networks()[0], tiles = bundled_networks()[1];
     const Named dense{"dense, mask", dense_config(true, false), 19, {4, 11}};
     Named segments{"several segments", local_plane({300, 60}), 1, {11}};
-    segments.config.depth = 40;
+    segments.config.dynamics = Explicit{40};
     segments.at = {40};
     return {with_ends(lanes, true, true),     with_ends(bundles, false, true),
             with_ends(tiles, true, true),     with_ends(dense, true, true),
@@ -199,8 +194,7 @@ inline std::vector<Named> networks() {
     }
     NetworkConfig recovered = dense_config(true, false);
     recovered.activation = Activation::tanh;
-    recovered.omega = OmegaKind::scalar;
-    recovered.beta = 0.0;
+    recovered.dynamics = Explicit{11};
     list.push_back({"dense, f recovered", recovered, 3, {4, 11}});
     for (const bool has_mask : {false, true}) {
         for (const bool is_layered : {false, true}) {
@@ -213,14 +207,14 @@ inline std::vector<Named> networks() {
         NetworkConfig config;
         config.grid = make_grid({20000}, {{kNeumann, kFixed}}, MaskKind::neumann);
         config.op = is_banded ? banded(2, false, false) : moments(4, false, false);
-        config.depth = 11;
+        config.dynamics = Explicit{11};
         config.activation = Activation::tanh;
         list.push_back({is_banded ? "banded" : "moments", config, 1, {4, 11}});
     }
     NetworkConfig deep;  // several segments before the first target
     deep.grid = make_grid({9000}, {{kPeriodic, kPeriodic}});
     deep.op = banded(4, true, false);
-    deep.depth = 90;
+    deep.dynamics = Explicit{90};
     deep.activation = Activation::tanh;
     list.push_back({"several segments", deep, 1, {90}});
     return list;

@@ -30,7 +30,7 @@ public:
     Problem(NetworkConfig network, std::int64_t n_samples, std::vector<std::int64_t> layers)
         : config(std::move(network)), batch(n_samples), at(std::move(layers)),
           arrays(parameter_arrays(config)) {
-        if (at.empty()) at = {config.depth};
+        if (at.empty()) at = {config.depth()};
         unsigned seed = 1;
         for (const ParameterArray& array : arrays) parameters.push_back(start(array, ++seed));
         x = random_values<T>(batch * config.input_size(), 101);
@@ -66,7 +66,7 @@ public:
     }
 
     std::vector<T> forward(bool all_layers, int n_threads) const {
-        const std::int64_t n_states = batch * (config.depth + 1) * config.grid->n_cells();
+        const std::int64_t n_states = batch * (config.depth() + 1) * config.grid->n_cells();
         std::vector<T> out(static_cast<std::size_t>(all_layers ? n_states : n_outputs()));
         Team team(n_threads, {});
         make_sweep<T>(config, request(SweepKind::forward, n_threads))
@@ -95,7 +95,7 @@ public:
         GradientResult<T> result;
         Team team(1, {});
         SweepRequest made = request(SweepKind::gradient, 1);
-        made.at = {config.depth};
+        made.at = {config.depth()};
         const auto sweep = make_sweep<T>(config, made);
         sweep->vjp(view(parameters), x.data(), y_bar.data(), make_places(result), team);
         return result;
@@ -105,7 +105,7 @@ public:
         std::vector<T> y_dot(static_cast<std::size_t>(n_outputs()));
         Team team(1, {});
         SweepRequest made = request(SweepKind::tangent, 1);
-        made.at = {config.depth};
+        made.at = {config.depth()};
         make_sweep<T>(config, made)
             ->jvp(view(parameters), view(parameters_dot), x.data(), x_dot.data(), y_dot.data(),
                   team);

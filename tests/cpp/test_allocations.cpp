@@ -70,7 +70,7 @@ NetworkConfig config_of(const Case& c, std::int64_t depth) {
     NetworkConfig config;
     config.grid = make_grid(c.shape, all_axes(c.shape, kNeumann, kNeumann), MaskKind::neumann);
     config.op = c.is_dense ? dense(false) : adr(AdrScheme::central, true, false);
-    config.depth = depth;
+    config.dynamics = Explicit{depth};
     config.activation = Activation::tanh;
     config.bias = BiasKind::local;
     if (c.has_ends) {

@@ -18,7 +18,7 @@ NetworkConfig small_config() {
     NetworkConfig config;
     config.grid = make_grid({24}, {{kPeriodic, kPeriodic}});
     config.op = adr(AdrScheme::central, false, false);
-    config.depth = 3;
+    config.dynamics = Explicit{3};
     config.activation = Activation::tanh;
     config.bias = BiasKind::homogeneous;
     return config;
@@ -173,7 +173,7 @@ TYPED_TEST(DescentTest, ArmijoNeverRises) {
 // One linear layer: the loss is a quadratic form of all parameters but omega.
 TEST(Descent, BarzilaiBorweinSolvesAQuadraticFasterThanAFixedRate) {
     NetworkConfig config = small_config();
-    config.depth = 1;
+    config.dynamics = Explicit{1};
     config.activation = Activation::identity;
     std::int64_t n_steps[2];
     for (const StepRule rule : {StepRule::fixed, StepRule::barzilai_borwein}) {

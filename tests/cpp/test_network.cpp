@@ -70,7 +70,7 @@ TYPED_TEST(NetworkTest, LanesAndSegmentsAreUsedWhereTheNameSaysSo) {
     }
     const Named deep = networks().back();
     EXPECT_GT(plan_of(deep).segment, 1) << deep.name;
-    EXPECT_LT(2 * plan_of(deep).segment, deep.config.depth) << deep.name;
+    EXPECT_LT(2 * plan_of(deep).segment, deep.config.depth()) << deep.name;
 }
 
 // With all_layers each layer is a step of its own; without, tiles run whole segments of layers in
@@ -81,7 +81,7 @@ TYPED_TEST(NetworkTest, SegmentsGiveTheBitsOfSingleLayers) {
         const Problem<TypeParam> problem(network.config, network.batch, network.at);
         const std::vector<TypeParam> states = problem.forward(true, 1);
         const auto n = static_cast<std::ptrdiff_t>(network.config.grid->n_cells());
-        const std::ptrdiff_t depth = network.config.depth;
+        const std::ptrdiff_t depth = network.config.depth();
         std::vector<TypeParam> last;
         for (std::ptrdiff_t sample = 0; sample < network.batch; ++sample) {
             const auto begin = states.begin() + (sample * (depth + 1) + depth) * n;
@@ -172,6 +172,51 @@ TYPED_TEST(NetworkTest, GradientOfABundleIsTheMeanOverItsSamples) {
     }
 }
 
+// A sample's output is its first state that the layer before hardly moved, whatever the others do.
+TYPED_TEST(NetworkTest, SettledSamplesLeaveEarly) {
+    using T = TypeParam;
+    for (const Named& network : networks()) {
+        if (network.config.readout) continue;  // its output is no state
+        const Problem<T> problem(network.config, network.batch, network.at);
+        const std::vector<T> states = problem.forward(true, 1);
+        const std::int64_t n = network.config.grid->n_cells(), depth = network.config.depth();
+        const auto state = [&](std::int64_t sample, std::int64_t layer) {
+            return states.data() + (sample * (depth + 1) + layer) * n;
+        };
+        const auto change = [&](std::int64_t sample, std::int64_t layer) {
+            double largest = 0.0, size = 1.0;
+            for (std::int64_t i = 0; i < n; ++i) {
+                const double now = state(sample, layer)[i];
+                largest = std::max(largest, std::abs(now - state(sample, layer - 1)[i]));
+                size = std::max(size, std::abs(now));
+            }
+            return largest / size;
+        };
+        // Between the samples' changes half way, so that some leave there and others do not.
+        std::vector<double> middle;
+        for (std::int64_t i = 0; i < network.batch; ++i) middle.push_back(change(i, depth / 2));
+        std::sort(middle.begin(), middle.end());
+        const double some = 1.000001 * middle[middle.size() / 2];
+        for (const double tolerance : {0.0, some, 1e9}) {
+            const int n_threads = tolerance > 1.0 ? 1 : 3;
+            std::vector<T> out(static_cast<std::size_t>(network.batch * n));
+            std::vector<std::int64_t> taken(static_cast<std::size_t>(network.batch));
+            Team team(n_threads, {});
+            make_sweep<T>(network.config, problem.request(SweepKind::forward, n_threads))
+                ->settle(problem.view(problem.parameters), problem.x.data(), out.data(), tolerance,
+                         taken.data(), team);
+            for (std::int64_t i = 0; i < network.batch; ++i) {
+                std::int64_t expected = 1;
+                while (expected < depth && change(i, expected) > tolerance) ++expected;
+                ASSERT_EQ(taken[static_cast<std::size_t>(i)], expected) << network.name;
+                ASSERT_TRUE(
+                    std::equal(state(i, expected), state(i, expected) + n, out.data() + i * n))
+                    << network.name << ", sample " << i;
+            }
+        }
+    }
+}
+
 // Two windows of layers, one after the other, are the whole network, forward and backward; a layer
 // outside of a window has no gradient.
 TYPED_TEST(NetworkTest, WindowsOfLayersMakeUpTheNetwork) {
@@ -180,7 +225,7 @@ TYPED_TEST(NetworkTest, WindowsOfLayersMakeUpTheNetwork) {
         if (network.config.has_ends()) continue;
         Problem<T> problem(network.config, network.batch, network.at);
         Team team(2, {});
-        const std::int64_t depth = network.config.depth, cut = depth / 3;
+        const std::int64_t depth = network.config.depth(), cut = depth / 3;
         const std::vector<T> whole = problem.forward(false, 2);
         const std::vector<T> y_bar = random_values<T>(problem.n_outputs(), 201);
         const GradientResult<T> expected = problem.vjp(y_bar);
@@ -302,7 +347,7 @@ TYPED_TEST(NetworkTest, ExtremeFindsTheFirstValueThatIsNoNumber) {
         NetworkConfig config;
         config.grid = make_grid(shape, all_axes(shape, kPeriodic, kPeriodic));
         config.op = adr(AdrScheme::central, false, false);
-        config.depth = 400;
+        config.dynamics = Explicit{400};
         Problem<T> problem(config, 1, {});
         for (std::vector<T>& array : problem.parameters)
             std::fill(array.begin(), array.end(), T(0));

@@ -13,7 +13,7 @@ NetworkConfig small_config() {
     NetworkConfig config;
     config.grid = make_grid({12}, {{kPeriodic, kPeriodic}});
     config.op = adr(AdrScheme::central, true, false);
-    config.depth = 3;
+    config.dynamics = Explicit{3};
     config.activation = Activation::tanh;
     return config;
 }

@@ -12,7 +12,7 @@ NetworkConfig config_of(const Shape& shape, bool is_local = false) {
     NetworkConfig config;
     config.grid = make_grid(shape, all_axes(shape, kNeumann, kNeumann));
     config.op = adr(AdrScheme::central, is_local, false);
-    config.depth = 100;
+    config.dynamics = Explicit{100};
     return config;
 }
 
@@ -63,7 +63,7 @@ TEST(Tiling, SmallFieldsAndManySamplesStayWhole) {
 
 TEST(Tiling, NormalisationCouplesAllCellsSoSegmentsAreSingleLayers) {
     NetworkConfig config = config_of({20000});
-    config.beta = 0.1;
+    config.dynamics = Explicit{100, OmegaKind::scalar, 0.1};
     const Tiling tiling = choose_tiling(config, 1, 3, 1, 4);
     EXPECT_FALSE(tiling.is_whole());
     EXPECT_EQ(tiling.segment, 1);
@@ -71,7 +71,7 @@ TEST(Tiling, NormalisationCouplesAllCellsSoSegmentsAreSingleLayers) {
 
 TEST(Tiling, SegmentsAreNoLongerThanTheNetwork) {
     NetworkConfig config = config_of({20000});
-    config.depth = 3;
+    config.dynamics = Explicit{3};
     EXPECT_LE(choose_tiling(config, 1, 3, 1, 4).segment, 3);
 }
 

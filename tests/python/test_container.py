@@ -38,7 +38,8 @@ def path(tmp_path: Path) -> Path:
 
 
 def test_everything_comes_back(path: Path) -> None:
-    configuration, tensors = container.read(path, FORMAT, VERSION)
+    version, configuration, tensors = container.read(path, FORMAT, VERSION)
+    assert version == VERSION
     assert configuration == CONFIGURATION
     assert tensors.keys() == ARRAYS.keys()
     for name, array in ARRAYS.items():
@@ -101,7 +102,7 @@ def test_long_lists_fit_beside_arrays_that_are_longer(tmp_path: Path) -> None:
     text = json.dumps(list(range(100_000)))
     beside = {"a": np.zeros(2_000_000)}
     (tmp_path / "a").write_bytes(container.encode(FORMAT, VERSION, beside, text))
-    assert container.read(tmp_path / "a", FORMAT, VERSION)[0] == json.loads(text)
+    assert container.read(tmp_path / "a", FORMAT, VERSION)[1] == json.loads(text)
 
 
 def test_other_formats_are_named(path: Path) -> None:

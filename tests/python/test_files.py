@@ -186,7 +186,7 @@ def test_newer_version_is_refused_by_name(path: Path) -> None:
         layout["__metadata__"]["configuration"] = "in words we do not know yet"
 
     path.write_bytes(rewritten(path.read_bytes(), change))
-    with pytest.raises(rx.FileFormatError, match="version 2 is newer than 1"):
+    with pytest.raises(rx.FileFormatError, match="version 3 is newer than 2"):
         rx.load(path)
 
 
@@ -196,8 +196,11 @@ def test_newer_version_is_refused_by_name(path: Path) -> None:
         ("operator", "type", "object"),
         ("operator", "space", "everywhere"),
         ("operator", "surprise", 1),
-        ("model", "depth", 0),
-        ("model", "depth", 4),
+        ("dynamics", "type", "implicit"),
+        ("dynamics", "depth", 0),
+        ("dynamics", "depth", 4),
+        ("dynamics", "beta", -1.0),
+        ("model", "depth", 3),
         ("model", "dtype", "float16"),
         ("grid", "shape", [7, 5]),
         ("grid", "spacing", [0.0, 1.0]),
@@ -213,6 +216,15 @@ def test_configurations_that_make_no_model(path: Path, section: str, key: str, v
     path.write_bytes(rewritten(path.read_bytes(), change))
     rule = "is none that this version knows" if value == "object" else "makes no model"
     with pytest.raises(rx.FileFormatError, match=rule):
+        rx.load(path)
+
+
+def test_an_older_version_has_no_newer_keys(path: Path) -> None:
+    def change(layout: dict[str, Any]) -> None:
+        layout["__metadata__"]["format_version"] = "1"
+
+    path.write_bytes(rewritten(path.read_bytes(), change))
+    with pytest.raises(rx.FileFormatError, match="no 'dynamics' in version 1"):
         rx.load(path)
 
 

@@ -155,10 +155,10 @@ def test_whole_numbers_stand_for_any(tmp_path: Path) -> None:
 
 
 VALUES: dict[str, tuple[str, tuple[Any, ...], Any]] = {
-    "a depth beyond the schedules": ("box", ("model", "depth"), 2**31),
-    "a depth near 2^63": ("box", ("model", "depth"), 2**63 - 1),
-    "no depth": ("banded", ("model", "depth"), 0),
-    "another depth": ("extra", ("model", "depth"), 4),
+    "a depth beyond the schedules": ("box", ("dynamics", "depth"), 2**31),
+    "a depth near 2^63": ("box", ("dynamics", "depth"), 2**63 - 1),
+    "no depth": ("banded", ("dynamics", "depth"), 0),
+    "another depth": ("extra", ("dynamics", "depth"), 4),
     "a negative beta": ("extra", ("model", "beta"), -1.0),
     "no time per layer": ("extra", ("model", "dt"), 0.0),
     "a negative seed": ("extra", ("model", "seed"), -1),
@@ -298,7 +298,7 @@ def test_numbers_that_no_model_has(case: Any, tmp_path: Path) -> None:
 
 GIANTS: dict[str, tuple[str, dict[tuple[Any, ...], Any]]] = {
     "a matrix": ("dense", {("grid", "shape"): [30_000]}),
-    "layers": ("plane, local, layered", {("model", "depth"): 2**31 - 1}),
+    "layers": ("plane, local, layered", {("dynamics", "depth"): 2**31 - 1}),
     "cells": ("moments", {("grid", "shape"): [2**40]}),
     "a stencil": ("banded", {("operator", "radius"): 20_000}),
     "a lift": ("ends", {("model", "lift", "n_in"): 2**31 - 1}),

@@ -5,11 +5,11 @@ namespace relaxon {
 std::vector<ParameterArray> parameter_arrays(const NetworkConfig& config) {
     const Grid& grid = *config.grid;
     const std::int64_t n = grid.n_cells();
-    std::vector<ParameterArray> arrays = config.op->arrays(grid, config.depth);
+    std::vector<ParameterArray> arrays = config.op->arrays(grid, config.depth());
     if (config.bias != BiasKind::none) {
         ParameterArray bias{"bias", {}, {}};
         if (config.op->is_layered()) {
-            bias.shape = {config.depth};
+            bias.shape = {config.depth()};
             bias.axes = {Axis::layers};
         }
         if (config.bias == BiasKind::local) append_grid(bias, grid.shape());
@@ -26,11 +26,11 @@ std::vector<ParameterArray> parameter_arrays(const NetworkConfig& config) {
         arrays.push_back({"readout_bias", {width}, {Axis::components}});
     }
     ParameterArray omega{"omega", {}, {}};
-    if (config.omega == OmegaKind::layer) {
-        omega.shape = {config.depth};
+    if (config.omega() == OmegaKind::layer) {
+        omega.shape = {config.depth()};
         omega.axes = {Axis::layers};
     }
-    if (config.omega == OmegaKind::cell) append_grid(omega, grid.shape());
+    if (config.omega() == OmegaKind::cell) append_grid(omega, grid.shape());
     arrays.push_back(omega);
     return arrays;
 }

@@ -174,18 +174,40 @@ void EndsSweep<T>::read_out_all(Team& team) {
                   [&](std::int64_t begin, std::int64_t end) { read_out(0, begin, end - begin); });
 }
 
+// x to the output; through(z_0, z) are the layers.
+template <class T>
+template <class Through>
+void EndsSweep<T>::map(const Parameters<T>& parameters, const T* x, T* y, const Through& through,
+                       Team& team) {
+    const FlushToZero flush;
+    const T* first = start(parameters, x, team);
+    through(first, readout_.config ? states_ : y);
+    if (!readout_.config) return;
+    read_out_all(team);
+    std::copy(readout_.values, readout_.values + request_.batch * config_.readout.width, y);
+}
+
 template <class T>
 void EndsSweep<T>::forward(const Parameters<T>& parameters, const T* x, T* y, bool all_layers,
                            Team& team) {
-    const FlushToZero flush;
-    const T* first = start(parameters, x, team);
-    if (all_layers || !readout_.config) {
-        layers_->forward(inner_parameters_, first, y, all_layers, team);
+    if (all_layers) {
+        const FlushToZero flush;
+        layers_->forward(inner_parameters_, start(parameters, x, team), y, true, team);
         return;
     }
-    layers_->forward(inner_parameters_, first, states_, false, team);
-    read_out_all(team);
-    std::copy(readout_.values, readout_.values + request_.batch * config_.readout.width, y);
+    const auto through = [&](const T* first, T* last) {
+        layers_->forward(inner_parameters_, first, last, false, team);
+    };
+    map(parameters, x, y, through, team);
+}
+
+template <class T>
+void EndsSweep<T>::settle(const Parameters<T>& parameters, const T* x, T* y, double tolerance,
+                          std::int64_t* n_layers, Team& team) {
+    const auto through = [&](const T* first, T* last) {
+        layers_->settle(inner_parameters_, first, last, tolerance, n_layers, team);
+    };
+    map(parameters, x, y, through, team);
 }
 
 template <class T>

@@ -41,7 +41,7 @@ void with_layers(const NetworkConfig& config, std::int64_t batch, int n_threads,
     SweepRequest request;
     request.batch = batch;
     request.n_threads = n_threads;
-    request.at = {config.depth};
+    request.at = {config.depth()};
     if (config.op->is_stencil()) {
         f(StencilSweep<T>(config, request, true));
     } else {
@@ -60,7 +60,7 @@ void apply_operator(const NetworkConfig& config, const Parameters<T>& parameters
 
 Pattern operator_pattern(const NetworkConfig& config) {
     const Grid& grid = *config.grid;
-    if (!config.op->is_stencil()) return config.op->field<double>(grid, config.depth)->pattern();
+    if (!config.op->is_stencil()) return config.op->field<double>(grid, config.depth())->pattern();
     return StencilAssembly(grid, config.op->stencil<double>(grid)->arms()).pattern();
 }
 

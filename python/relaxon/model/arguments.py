@@ -1,7 +1,8 @@
-"""What a model is called with: inputs, targets, weights and labels, as the core takes them."""
+"""What a model is called with, and the room for its gradients, as the core takes them."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -15,16 +16,21 @@ from ..base.validate import (
     check_states,
     refuse,
 )
+from .copies import CopyableNetwork
 from .losses import CrossEntropy, Distance
-from .network import Network
 
 __all__ = ["CallableNetwork"]
 
 Array = NDArray[Any]
 
 
-class CallableNetwork(Network):
+class CallableNetwork(CopyableNetwork):
     """A network that checks the arguments of its calls."""
+
+    def _arrays(self, params: Mapping[str, Array] | None = None) -> list[Array]:
+        """Parameter arrays as the core takes them: omega last, trained or not."""
+        given = {"omega": self._omega} | dict(self._params if params is None else params)
+        return [given[name] for name in self._parameters]
 
     def _check_input(self, x: ArrayLike) -> Array:
         array = check_states("x", x, self.input_shape, self._dtype)
@@ -59,9 +65,9 @@ class CallableNetwork(Network):
     ) -> tuple[Array, Array | None, list[int]]:
         """y, weights and layers of a loss, as the core takes them."""
         check_instance("loss", loss, Distance)
-        at = [self._depth] if loss.at is None else list(loss.at)
-        if max(at) > self._depth:
-            refuse("at", f"layers from 0 to the depth, {self._depth}", max(at))
+        at = [self.depth] if loss.at is None else list(loss.at)
+        if max(at) > self.depth:
+            refuse("at", f"layers from 0 to the depth, {self.depth}", max(at))
         lead = (*self._lead(states), *((len(at),) if loss.at is not None else ()))
         if isinstance(loss, CrossEntropy):
             labels, weights = self._check_labels(argument, y, lead, loss)
@@ -116,3 +122,15 @@ class CallableNetwork(Network):
         check_shape("x_dot", direction, states.shape)
         check_finite("x_dot", direction, self.grid.mask if self._lift is None else None)
         return direction
+
+    def _gradient_arrays(self) -> list[Array]:
+        """One for each parameter, to be written by the core."""
+        return [np.empty(array.shape, array.dtype) for array in self._params.values()]
+
+    def _gradient_slots(self, grads: list[Array]) -> list[Array | None]:
+        """Gradients as the core takes them: that of omega last, None where it is not trained."""
+        return [*grads] if self._trainable_omega else [*grads, None]
+
+    def _named_gradients(self, grads: list[Array], x_bar: Array | None) -> dict[str, Array]:
+        named = dict(zip(self._params, grads, strict=True))
+        return named if x_bar is None else {**named, "x": x_bar}

@@ -143,7 +143,7 @@ def encode(
 
 def read(
     path: str | os.PathLike[str], format_name: str, newest: int
-) -> tuple[Any, dict[str, NDArray[Any]]]:
+) -> tuple[int, Any, dict[str, NDArray[Any]]]:
     """What a container holds.
 
     Parameters
@@ -157,6 +157,8 @@ def read(
 
     Returns
     -------
+    version : int
+        That of its format.
     configuration : object
         As JSON gives it: what :func:`relaxon.base.schema.check` is for.
     tensors : dict of str to ndarray
@@ -194,10 +196,11 @@ def read(
                 )
             # Popped, so that the text is gone once it is read.
             configuration = strict_json.parse(metadata.pop("configuration"))
+            version = int(metadata["format_version"])
             tensors = _read_arrays(file, entries, metadata["tensors_sha256"])
         except (TypeError, ValueError) as error:
             refuse(where, str(error))
-    return configuration, tensors
+    return version, configuration, tensors
 
 
 def refuse(where: str, reason: str) -> NoReturn:

@@ -13,6 +13,7 @@ from ..operators import OPERATORS, Operator
 from ..operators.operator import Data
 from .activations import ACTIVATIONS
 from .container import refuse
+from .dynamics import DYNAMICS, Explicit
 from .network import BIASES
 
 __all__ = [
@@ -23,10 +24,11 @@ __all__ = [
     "OPERATOR_CLASSES",
     "check_configuration",
     "plain_settings",
+    "renewed",
 ]
 
 FORMAT = "relaxon model"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 # Arrays among the extra values.
 EXTRA = "extra."
 
@@ -54,11 +56,10 @@ FIELDS: dict[str, Any] = {
         "type",
         {name: plain_settings(kind) for name, kind in OPERATOR_CLASSES.items()},
     ),
+    "dynamics": Cases("type", {name: kind.settings for name, kind in DYNAMICS.items()}),
     "model": {
-        "depth": int,
         "activation": ACTIVATIONS,
         "bias": Nullable(BIASES),
-        "beta": float,
         "trainable_omega": bool,
         Later("lift"): {"n_in": int, "activation": ACTIVATIONS},
         Later("readout"): {"n_out": int, "activation": ACTIVATIONS},
@@ -88,6 +89,39 @@ FIELDS: dict[str, Any] = {
         ],
     },
 }
+
+
+def renewed(where: str, found: Any, version: int) -> Any:
+    """A configuration of any version as the newest has it, unchecked.
+
+    Parameters
+    ----------
+    where : str
+        The file, for messages.
+    found : object
+        As :func:`relaxon.model.container.read` gives it.
+    version : int
+        Its version. Before the second, all layers were explicit steps, and what they are told stood
+        under "model".
+
+    Returns
+    -------
+    object
+        The configuration; what is none comes back as it is.
+
+    Raises
+    ------
+    FileFormatError
+        If it has keys that its version had not yet.
+    """
+    model = found.get("model") if isinstance(found, dict) else None
+    if version > 1 or not isinstance(model, dict):
+        return found
+    if "dynamics" in found:
+        refuse(where, "its configuration makes no model (there is no 'dynamics' in version 1)")
+    moved = {name: model[name] for name in Explicit.settings if name in model}
+    rest = {name: value for name, value in model.items() if name not in moved}
+    return {**found, "dynamics": {"type": Explicit.kind, **moved}, "model": rest}
 
 
 def check_configuration(where: str, found: Any, fields: dict[str, Any]) -> dict[str, Any]:

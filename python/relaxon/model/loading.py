@@ -19,6 +19,7 @@ from ..domain.grid import Condition, Dirichlet, Grid
 from ..operators.operator import Data
 from . import container
 from .container import FileFormatError, refuse
+from .dynamics import DYNAMICS
 from .ends import Lift, Readout
 from .format import (
     EXTRA,
@@ -27,6 +28,7 @@ from .format import (
     FORMAT_VERSION,
     OPERATOR_CLASSES,
     check_configuration,
+    renewed,
 )
 from .relaxation import Relaxation
 
@@ -101,7 +103,8 @@ def read(path: str | os.PathLike[str]) -> ModelFile:
         As :func:`load`.
     """
     where = os.fsdecode(path)
-    found, tensors = container.read(path, FORMAT, FORMAT_VERSION)
+    version, found, tensors = container.read(path, FORMAT, FORMAT_VERSION)
+    found = renewed(where, found, version)
     _check_operator(where, found)
     configuration = check_configuration(where, found, _KEYS)
     del configuration["written_by"]
@@ -185,6 +188,8 @@ def _build(configuration: dict[str, Any], arrays: dict[str, Array]) -> Relaxatio
         if isinstance(kind, Data):
             options[name] = _take(arrays, f"operator.{name}")
     operator = operator_class(grid, **options)
+    dynamics = dict(configuration["dynamics"])
+    settings["dynamics"] = DYNAMICS[dynamics.pop("type")](**dynamics)
     for name, kind in (("lift", Lift), ("readout", Readout)):
         settings[name] = kind(**settings[name]) if name in settings else None
     omega = None if settings["trainable_omega"] else _take(arrays, "omega")

@@ -9,10 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .. import _core
-from ..base.validate import (
-    check_flag,
-    check_memory,
-)
+from ..base.validate import check_flag, check_memory
 from .arguments import CallableNetwork
 from .losses import Distance, SquaredDistance
 
@@ -94,20 +91,6 @@ class Relaxation(CallableNetwork):
     (5, 64)
     """
 
-    # Layers that calls and products go through; -1: all.
-    _end = -1
-
-    def _until(self, layer: int) -> Relaxation:
-        """The first layers alone, for states, tangents and adjoints: parameters stay whole."""
-        model = self._copy()
-        model._end = layer
-        return model
-
-    def _arrays(self, params: Mapping[str, Array] | None = None) -> list[Array]:
-        """Parameter arrays as the core takes them: omega last, trained or not."""
-        given = {"omega": self._omega} | dict(self._params if params is None else params)
-        return [given[name] for name in self._parameters]
-
     def __call__(self, x: Array, threads: int | None = None, out: Array | None = None) -> Array:
         """Output of the network.
 
@@ -186,7 +169,7 @@ class Relaxation(CallableNetwork):
         (5, 11, 64)
         """
         states = self._check_input(x)
-        shape = (*self._lead(states), self._depth + 1, *self.grid.shape)
+        shape = (*self._lead(states), self.depth + 1, *self.grid.shape)
         out = self._check_out(out, shape, states)
         self._network.forward(
             self._arrays(),
@@ -335,18 +318,6 @@ class Relaxation(CallableNetwork):
             self._n_threads(threads, self._batch(states)),
         )
         return value, self._named_gradients(grads, x_bar), counts
-
-    def _gradient_arrays(self) -> list[Array]:
-        """One for each parameter, to be written by the core."""
-        return [np.empty(array.shape, array.dtype) for array in self._params.values()]
-
-    def _gradient_slots(self, grads: list[Array]) -> list[Array | None]:
-        """Gradients as the core takes them: that of omega last, None where it is not trained."""
-        return [*grads] if self._trainable_omega else [*grads, None]
-
-    def _named_gradients(self, grads: list[Array], x_bar: Array | None) -> dict[str, Array]:
-        named = dict(zip(self._params, grads, strict=True))
-        return named if x_bar is None else {**named, "x": x_bar}
 
     def vjp(
         self,

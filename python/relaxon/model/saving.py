@@ -118,7 +118,8 @@ def pack(model: Network) -> tuple[dict[str, Array], dict[str, Any]]:
         Its arrays: "param.<name>", "omega" where it is no parameter, "grid.mask", "operator.<name>"
         and "scaling.<name>".
     configuration : dict
-        The rest as JSON values: "grid", "operator", "model" and, if there is one, "scaling".
+        The rest as JSON values: "grid", "operator", "dynamics", "model" and, if there is one,
+        "scaling".
 
     Raises
     ------
@@ -141,7 +142,7 @@ def pack(model: Network) -> tuple[dict[str, Array], dict[str, Any]]:
 
 
 def _configuration(model: Network) -> dict[str, Any]:
-    grid, operator = model.grid, model.operator
+    grid, operator, dynamics = model.grid, model.operator, model._dynamics
     kind = type(operator).__name__
     if OPERATOR_CLASSES.get(kind) is not type(operator):
         known = f"one of relaxon's own operators, {', '.join(OPERATOR_CLASSES)}"
@@ -160,11 +161,13 @@ def _configuration(model: Network) -> dict[str, Any]:
             "type": kind,
             **{name: getattr(operator, name) for name in plain_settings(type(operator))},
         },
+        "dynamics": {
+            "type": dynamics.kind,
+            **{name: getattr(dynamics, name) for name in dynamics.settings},
+        },
         "model": {
-            "depth": model.depth,
             "activation": model.activation,
             "bias": model.bias,
-            "beta": model.beta,
             "trainable_omega": model.trainable_omega,
             # Absent where there is none, as in files from before there were ends.
             **{

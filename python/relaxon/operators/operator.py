@@ -203,19 +203,23 @@ class Operator:
         return make_table(arrays)
 
     def _core_network(
-        self, depth: int, omega: str, dtype: np.dtype[Any], **options: Any
+        self, dynamics: _core.Explicit, dtype: np.dtype[Any], **options: Any
     ) -> _core.Network:
         """The core's network of this operator; without options one that only applies it."""
-        settings: dict[str, Any] = {"activation": "identity", "bias": "none", "beta": 0.0}
+        settings: dict[str, Any] = {"activation": "identity", "bias": "none"}
         settings |= {end: _core.End(0, "identity") for end in ("lift", "readout")} | options
         return _core.Network(
             grid=self.grid._core_grid,
             op=self._core_operator,
-            depth=depth,
-            omega=omega,
+            dynamics=dynamics,
             is_double=dtype == np.float64,
             **settings,
         )
+
+    def _applying_network(self, depth: int, rate: Array, dtype: np.dtype[Any]) -> _core.Network:
+        """One that only applies it; `rate` is the omega that schemes read."""
+        dynamics = _core.Explicit(depth, "cell" if rate.ndim else "scalar", 0.0)
+        return self._core_network(dynamics, dtype)
 
     def parameter_names(self) -> tuple[str, ...]:
         """Names of the trained arrays."""
@@ -313,7 +317,7 @@ class Operator:
         depth, arrays = self._read_params(params, dtype)
         check_integer("layer", layer, 0, depth - 1 if self.is_layered else None)
         rate = self._read_omega(omega, dtype)
-        network = self._core_network(depth, "cell" if rate.ndim else "scalar", dtype)
+        network = self._applying_network(depth, rate, dtype)
         out = np.empty_like(states)
         number = layer if self.is_layered else 0
         n_threads = useful_threads(states.size * self._row_length())
@@ -371,7 +375,7 @@ class Operator:
         dtype = np.dtype(np.float32 if dtypes == {np.dtype(np.float32)} else np.float64)
         depth, arrays = self._read_params(params, dtype)
         rate = self._read_omega(omega, dtype)
-        network = self._core_network(depth, "cell" if rate.ndim else "scalar", dtype)
+        network = self._applying_network(depth, rate, dtype)
         is_full, row_begin, columns = network.pattern()
         n = math.prod(self.grid.shape)
         values = np.empty(n * n if is_full else len(columns), dtype)

@@ -6,13 +6,13 @@
 #include <vector>
 
 #include "relaxon/domain/grid.hpp"
+#include "relaxon/network/dynamics.hpp"
 #include "relaxon/operators/operator.hpp"
 #include "relaxon/pointwise/activation.hpp"
 
 namespace relaxon {
 
 enum class BiasKind { none, homogeneous, local };
-enum class OmegaKind { scalar, layer, cell };
 
 // An affine map with an activation at one end of a network: x to the first state, z_0 = g(A x + a),
 // or the last state to the output, y = g(B z_L + c) (Succi 2025, eqs. 1 and 3).
@@ -26,15 +26,24 @@ struct EndConfig {
 struct NetworkConfig {
     std::shared_ptr<const Grid> grid;
     std::shared_ptr<const Operator> op;  // a layered one makes the bias layered, too
-    std::int64_t depth = 1;
+    Dynamics dynamics;
     Activation activation = Activation::identity;
     BiasKind bias = BiasKind::none;
-    OmegaKind omega = OmegaKind::scalar;
-    double beta = 0.0;
     EndConfig lift, readout;
 
+    // What all kinds of layers have.
+    std::int64_t depth() const {
+        return std::visit([](const auto& layers) { return layers.depth; }, dynamics);
+    }
+    OmegaKind omega() const {
+        return std::visit([](const auto& layers) { return layers.omega; }, dynamics);
+    }
+    double beta() const {
+        return std::visit([](const auto& layers) { return layers.beta; }, dynamics);
+    }
+
     // Sets of coefficients, and that of a layer.
-    std::int64_t n_sets() const { return op->is_layered() ? depth : 1; }
+    std::int64_t n_sets() const { return op->is_layered() ? depth() : 1; }
     std::int64_t set_of(std::int64_t layer) const { return op->is_layered() ? layer : 0; }
     bool has_ends() const { return lift || readout; }
     // Numbers of one sample's x, and of its output.

@@ -51,6 +51,10 @@ public:
     // y: (batch, output_size), or with `all_layers` the states: (batch, depth + 1, cells).
     virtual void forward(const Parameters<T>& parameters, const T* x, T* y, bool all_layers,
                          Team& team) = 0;
+    // The output of samples that leave the layers early, each on its own: after the first layer
+    // that moved no cell by more than tolerance max(1, max |z|). n_layers: how many a sample took.
+    virtual void settle(const Parameters<T>& parameters, const T* x, T* y, double tolerance,
+                        std::int64_t* n_layers, Team& team) = 0;
     virtual double loss(const Parameters<T>& parameters, const T* x, const Target<T>& target,
                         Team& team) = 0;
     virtual double value_and_gradient(const Parameters<T>& parameters, const T* x,

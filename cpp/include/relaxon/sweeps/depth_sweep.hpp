@@ -35,10 +35,12 @@
 //     void reverse(bundle, begin, end, seed, place)   lambda_end to lambda_begin in lambda[0], from
 //                                                 the working state and the later one; with a seed,
 //                                                 of target number `place`, makes those itself
-//     void look(bundle, i, z, search)             cells of sample i
+//     void visit(bundle, i, z, f)                 f(values, step, cell, n) for runs of cells of
+//                                                 sample i: n of them, `step` entries apart
 #pragma once
 
 #include <algorithm>
+#include <cmath>
 #include <vector>
 
 #include "relaxon/base/array.hpp"
@@ -56,7 +58,7 @@ public:
     // takes_memory = false: only to be asked for its plan.
     DepthSweep(const NetworkConfig& config, const SweepRequest& request, bool takes_memory)
         : request_(request), grid_(config.grid), first_(request.first),
-          end_(request.end < 0 ? config.depth : request.end), layers_(config, request),
+          end_(request.end < 0 ? config.depth() : request.end), layers_(config, request),
           plan_(layers_.plan(own_bytes())) {
         if (!takes_memory) return;
         Arena measure;
@@ -72,6 +74,8 @@ public:
 
     void forward(const Parameters<T>& parameters, const T* x, T* y, bool all_layers,
                  Team& team) override;
+    void settle(const Parameters<T>& parameters, const T* x, T* y, double tolerance,
+                std::int64_t* n_layers, Team& team) override;
     double loss(const Parameters<T>& parameters, const T* x, const Target<T>& target,
                 Team& team) override;
     double value_and_gradient(const Parameters<T>& parameters, const T* x, const Target<T>& target,
@@ -109,6 +113,7 @@ private:
     }
     std::int64_t place_of(std::int64_t layer) const;
     void step(Bundle& bundle, std::int64_t begin, std::int64_t end);
+    bool replace(const Bundle& bundle, std::int64_t i, T* cells, double tolerance) const;
     void add_loss(Bundle& bundle, const Seed<T>& seed, std::int64_t layer, const T* z,
                   bool wants_cotangent);
     double total_loss() const;
@@ -156,6 +161,51 @@ void DepthSweep<T, Layers>::forward(const Parameters<T>& parameters, const T* x,
             layers_.unload(bundle, bundle.states.current, place, stride);
         }
         if (!all_layers) layers_.unload(bundle, bundle.states.current, y, stride);
+    });
+}
+
+// The working state of sample i to `cells`, which held the one before; whether it has settled.
+template <class T, class Layers>
+bool DepthSweep<T, Layers>::replace(const Bundle& bundle, std::int64_t i, T* cells,
+                                    double tolerance) const {
+    double change = 0.0, size = 1.0;
+    bool is_finite = true;
+    layers_.visit(bundle, i, bundle.states.current,
+                  [&](const T* z, std::int64_t step, std::int64_t cell, std::int64_t n) {
+                      for (std::int64_t k = 0; k < n; ++k) {
+                          const double now = z[k * step], before = cells[cell + k];
+                          is_finite = is_finite && std::isfinite(now);
+                          change = std::max(change, std::abs(now - before));
+                          size = std::max(size, std::abs(now));
+                          cells[cell + k] = z[k * step];
+                      }
+                  });
+    return is_finite && change <= tolerance * size;
+}
+
+template <class T, class Layers>
+void DepthSweep<T, Layers>::settle(const Parameters<T>& parameters, const T* x, T* y,
+                                   double tolerance, std::int64_t* n_layers, Team& team) {
+    const FlushToZero flush;
+    constexpr std::int64_t kMoving = -1;
+    layers_.prepare(parameters, team);
+    layers_.for_each_bundle(team, [&](Bundle& bundle) {
+        std::int64_t* const taken = n_layers + bundle.first_sample;
+        std::fill(taken, taken + bundle.n_samples, kMoving);
+        layers_.load(bundle, x);
+        layers_.unload(bundle, bundle.states.current, y, n_cells());
+        for (std::int64_t layer = first_; layer < end_; ++layer) {
+            step(bundle, layer, layer + 1);
+            layers_.for_each_part(bundle, [&](std::int64_t first, std::int64_t n) {
+                for (std::int64_t i = first; i < first + n; ++i) {
+                    if (taken[i] != kMoving) continue;
+                    T* cells = y + (bundle.first_sample + i) * n_cells();
+                    if (replace(bundle, i, cells, tolerance)) taken[i] = layer + 1 - first_;
+                }
+            });
+            if (!std::count(taken, taken + bundle.n_samples, kMoving)) return;
+        }
+        std::replace(taken, taken + bundle.n_samples, kMoving, end_ - first_);
     });
 }
 
@@ -344,7 +394,9 @@ Extreme DepthSweep<T, Layers>::find_extreme(const Parameters<T>& parameters, con
                 ExtremeSearch& search = searches[static_cast<std::size_t>(i)];
                 if (!search.goes_on()) continue;
                 search.start_layer(layer);
-                layers_.look(bundle, i, bundle.states.current, search);
+                layers_.visit(bundle, i, bundle.states.current,
+                              [&](const T* z, std::int64_t step, std::int64_t cell,
+                                  std::int64_t n) { search.look(z, step, cell, n); });
             }
         }
         for (const ExtremeSearch& search : searches) search.add_to(worst);

@@ -28,6 +28,8 @@ public:
 
     void forward(const Parameters<T>& parameters, const T* x, T* y, bool all_layers,
                  Team& team) override;
+    void settle(const Parameters<T>& parameters, const T* x, T* y, double tolerance,
+                std::int64_t* n_layers, Team& team) override;
     double loss(const Parameters<T>& parameters, const T* x, const Target<T>& target,
                 Team& team) override;
     double value_and_gradient(const Parameters<T>& parameters, const T* x, const Target<T>& target,
@@ -58,6 +60,8 @@ private:
     void take_inner(const Pointers& all, Pointers& inner) const;
 
     const T* start(const Parameters<T>& parameters, const T* x, Team& team);
+    template <class Through>
+    void map(const Parameters<T>& parameters, const T* x, T* y, const Through& through, Team& team);
     void read_out(std::int64_t place, std::int64_t first, std::int64_t n);
     void read_out_all(Team& team);
     T* states() override { return states_; }

@@ -9,8 +9,8 @@ namespace relaxon {
 template <class T>
 PlainLayers<T>::PlainLayers(const NetworkConfig& config, const SweepRequest& request)
     : config_(config), request_(request), arrays_(parameter_arrays(config)),
-      op_(config.op->template field<T>(*config.grid, config.depth)),
-      n_own_arrays_(config.op->arrays(*config.grid, config.depth).size()),
+      op_(config.op->template field<T>(*config.grid, config.depth())),
+      n_own_arrays_(config.op->arrays(*config.grid, config.depth()).size()),
       n_(config.grid->n_cells()), n_blocks_((n_ + kFieldRows - 1) / kFieldRows),
       segments_(request.at, 1, request.first) {}
 
@@ -105,8 +105,8 @@ typename PlainLayers<T>::Layer PlainLayers<T>::layer_of(const Parameters<T>& par
         view.bias_step = config_.bias == BiasKind::local ? 1 : 0;
         view.bias = parameters[n_own_arrays_] + config_.set_of(layer) * (view.bias_step ? n_ : 1);
     }
-    view.omega_step = config_.omega == OmegaKind::cell ? 1 : 0;
-    view.omega = parameters.back() + (config_.omega == OmegaKind::layer ? layer : 0);
+    view.omega_step = config_.omega() == OmegaKind::cell ? 1 : 0;
+    view.omega = parameters.back() + (config_.omega() == OmegaKind::layer ? layer : 0);
     return view;
 }
 
@@ -114,7 +114,7 @@ template <class T>
 bool PlainLayers<T>::recovers(std::int64_t layer) const {
     const Layer view = layer_of(*parameters_, layer);
     return recovers_activation<T>(config_.activation, {view.omega, view.omega_step != 0},
-                                  config_.beta);
+                                  config_.beta());
 }
 
 // The caller's states where every cell exists, else a copy with zeros in the mask.
@@ -152,7 +152,7 @@ template <class T>
 void PlainLayers<T>::find_growth(const T* z, const T* lambda, Team& team) {
     std::fill(growth_, growth_ + request_.batch, T(0));
     std::fill(pull_, pull_ + request_.batch, T(0));
-    if (config_.beta == 0.0) return;
+    if (config_.beta() == 0.0) return;
     const double volume = config_.grid->cell_volume();
     team.parallel_for(request_.batch, [&](std::int64_t sample, int) {
         OrderedSum squares, overlap;
@@ -161,9 +161,9 @@ void PlainLayers<T>::find_growth(const T* z, const T* lambda, Team& team) {
             if (lambda) overlap.add(static_cast<double>(z[i]) * lambda[i]);
         }
         const double length = std::sqrt(squares.value() * volume);
-        growth_[sample] = static_cast<T>(config_.beta * (length - 1.0));
+        growth_[sample] = static_cast<T>(config_.beta() * (length - 1.0));
         if (length > 0.0) {
-            pull_[sample] = static_cast<T>(config_.beta * overlap.value() * volume / length);
+            pull_[sample] = static_cast<T>(config_.beta() * overlap.value() * volume / length);
         }
     });
 }

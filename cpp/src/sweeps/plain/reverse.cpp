@@ -33,7 +33,7 @@ void PlainLayers<T>::finish(const Parameters<T>&, const Gradients<T>& gradients,
     if (config_.bias == BiasKind::homogeneous) {
         write(bias_sums_, config_.n_sets(), gradients.arrays[n_own_arrays_]);
     }
-    if (gradients.arrays.back() && config_.omega != OmegaKind::cell) {
+    if (gradients.arrays.back() && config_.omega() != OmegaKind::cell) {
         write(omega_sums_, n_omega_sets(), gradients.arrays.back());
     }
 }
@@ -68,7 +68,7 @@ void PlainLayers<T>::pull_elements(const Layer& layer, const T* pre, const T* z,
                                    std::int64_t number) {
     const std::int64_t begin = rows.begin, length = rows.end - rows.begin;
     const std::int64_t bias_set = config_.set_of(number);
-    const std::int64_t omega_set = config_.omega == OmegaKind::layer ? number : 0;
+    const std::int64_t omega_set = config_.omega() == OmegaKind::layer ? number : 0;
     const std::int64_t block = begin / kFieldRows;
     T* bias_bar = config_.bias == BiasKind::none ? nullptr : gradients_.arrays[n_own_arrays_];
     T* omega_bar = gradients_.arrays.back();

@@ -40,17 +40,24 @@ void StencilLayers<T>::poll(Bundle& bundle) const {
     bundle.team->poll(bundle.is_calling_thread);
 }
 
+// scale sum a b dV: what fields measure each other by.
+template <class T>
+double StencilLayers<T>::weighed_product(const Bundle& bundle, double scale, const T* a,
+                                         const T* b) const {
+    const double sum = sum_over_tiles(
+        bundle, [&](Rows rows) { return inner_product(model_.geometry.layout(), a, b, rows); });
+    return scale * sum * model_.config.grid->cell_volume();
+}
+
 template <class T>
 double StencilLayers<T>::norm(const Bundle& bundle, const T* z) const {
-    const double squares = sum_over_tiles(
-        bundle, [&](Rows rows) { return inner_product(model_.geometry.layout(), z, z, rows); });
-    return std::sqrt(squares * model_.config.grid->cell_volume());
+    return std::sqrt(weighed_product(bundle, 1.0, z, z));
 }
 
 template <class T>
 T StencilLayers<T>::growth(const Bundle& bundle, const T* z) const {
-    if (model_.config.beta == 0.0) return T(0);
-    return static_cast<T>(model_.config.beta * (norm(bundle, z) - 1.0));
+    if (model_.config.beta() == 0.0) return T(0);
+    return static_cast<T>(model_.config.beta() * (norm(bundle, z) - 1.0));
 }
 
 // Where the samples of the bundle's field g lie in the caller's array.
@@ -220,16 +227,6 @@ void StencilLayers<T>::assemble(std::int64_t layer, T* values, T* shift) const {
             return weights.at(arm, entries[static_cast<std::size_t>(cell)]);
         },
         values, shift);
-}
-
-template <class T>
-void StencilLayers<T>::look(const Bundle&, std::int64_t i, const T* z,
-                            ExtremeSearch& search) const {
-    const Layout& layout = model_.geometry.layout();
-    layout.for_each_pencil(0, layout.n_rows(),
-                           [&](std::int64_t cell, std::int64_t flat, std::int64_t n) {
-                               search.look(sample(z, i) + flat, layout.n_lanes(), cell, n);
-                           });
 }
 
 template class StencilLayers<float>;

@@ -31,7 +31,7 @@ Tiling tiling_for(const NetworkConfig& config, std::int64_t batch) {
 template <class T>
 std::int64_t choose_lanes(const NetworkConfig& config, const SweepRequest& request,
                           const Tiling& tiling) {
-    if (!tiling.is_whole() || config.beta != 0.0 || request.kind == SweepKind::tangent) return 1;
+    if (!tiling.is_whole() || config.beta() != 0.0 || request.kind == SweepKind::tangent) return 1;
     constexpr std::int64_t n_lanes = kAlignment / static_cast<std::int64_t>(sizeof(T));
     if (request.batch < kMaxChunks * n_lanes) return 1;
     const auto op = config.op->template stencil<T>(*config.grid);
@@ -40,7 +40,7 @@ std::int64_t choose_lanes(const NetworkConfig& config, const SweepRequest& reque
     for (const std::int64_t n : config.grid->shape()) cells *= n + 2 * op->radius();
     const std::int64_t n_weights = shape.weights_are_local ? shape.n_weight_sets * shape.n_arms : 0;
     const std::int64_t n_biases = shape.bias_is_local ? shape.n_bias_sets : 0;
-    const std::int64_t n_fields = 2 * (n_weights + n_biases) + config.depth + 1;
+    const std::int64_t n_fields = 2 * (n_weights + n_biases) + config.depth() + 1;
     return cells * kAlignment * n_fields <= kLaneBytes ? n_lanes : 1;
 }
 
@@ -49,14 +49,14 @@ std::int64_t choose_lanes(const NetworkConfig& config, const SweepRequest& reque
 // leave samples for every chunk and keep all their states close.
 template <class T>
 int choose_bundle(const StencilModel<T>& model, const SweepRequest& request, const Tiling& tiling) {
-    if (!model.shape.weights_are_local || model.config.beta != 0.0) return 1;
+    if (!model.shape.weights_are_local || model.config.beta() != 0.0) return 1;
     if (request.kind == SweepKind::tangent) return 1;
     const std::int64_t field_bytes =
         model.geometry.field_length() * static_cast<std::int64_t>(sizeof(T));
     const auto fits = [&](std::int64_t bundle) {
         if (!tiling.is_whole()) return bundle <= request.batch;
         return bundle * kMaxChunks * model.geometry.layout().n_lanes() <= request.batch &&
-               bundle * model.config.depth * field_bytes <= kBundleBytes;
+               bundle * model.config.depth() * field_bytes <= kBundleBytes;
     };
     int bundle = kMaxBundle;
     while (bundle > 1 && !fits(bundle)) bundle /= 2;

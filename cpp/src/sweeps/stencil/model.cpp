@@ -3,13 +3,13 @@
 namespace relaxon {
 
 StencilShape::StencilShape(const NetworkConfig& config, int arms, bool uses_omega)
-    : weights_are_local(config.op->is_local() || (uses_omega && config.omega == OmegaKind::cell)),
+    : weights_are_local(config.op->is_local() || (uses_omega && config.omega() == OmegaKind::cell)),
       bias_is_local(config.bias == BiasKind::local),
-      omega_is_local(config.omega == OmegaKind::cell), has_bias(config.bias != BiasKind::none),
+      omega_is_local(config.omega() == OmegaKind::cell), has_bias(config.bias != BiasKind::none),
       n_weight_sets(1), n_bias_sets(config.n_sets()),
-      n_omega_sets(config.omega == OmegaKind::layer ? config.depth : 1), n_arms(arms) {
-    if (config.op->is_layered() || (uses_omega && config.omega == OmegaKind::layer)) {
-        n_weight_sets = config.depth;
+      n_omega_sets(config.omega() == OmegaKind::layer ? config.depth() : 1), n_arms(arms) {
+    if (config.op->is_layered() || (uses_omega && config.omega() == OmegaKind::layer)) {
+        n_weight_sets = config.depth();
     }
 }
 

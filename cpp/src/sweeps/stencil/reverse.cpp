@@ -69,15 +69,11 @@ void StencilLayers<T>::reverse(Bundle& bundle, std::int64_t begin, std::int64_t 
         close_state(bundle, bundle.lambda[0]);
     }
     T growth_now = T(0), pull = T(0);
-    if (model_.config.beta != 0.0) {
+    if (model_.config.beta() != 0.0) {
         const double length = norm(bundle, z);
-        const double overlap = sum_over_tiles(
-            bundle, [&](Rows rows) { return inner_product(layout, z, lambda, rows); });
-        growth_now = static_cast<T>(model_.config.beta * (length - 1.0));
-        if (length > 0.0) {
-            pull = static_cast<T>(model_.config.beta * overlap * model_.config.grid->cell_volume() /
-                                  length);
-        }
+        const double overlap = weighed_product(bundle, model_.config.beta(), z, lambda);
+        growth_now = static_cast<T>(model_.config.beta() * (length - 1.0));
+        if (length > 0.0) pull = static_cast<T>(overlap / length);
     }
     for_each_tile(bundle, [&](std::int64_t tile, int worker) {
         reverse_tile(bundle, worker, tile, segment, growth_now);
@@ -136,7 +132,7 @@ void StencilLayers<T>::reverse_tile(const Bundle& bundle, int worker, std::int64
     }
     for (std::int64_t j = n_layers - 1; j >= 0; --j) {
         const Layer<T> layer = coefficients_->layer(segment.begin + j);
-        const bool recovers = recovers_activation(activation, layer.omega, model_.config.beta);
+        const bool recovers = recovers_activation(activation, layer.omega, model_.config.beta());
         const Fields<T> next = j == 0 ? fields(bundle.lambda[1]) : cotangent(j);
         pull_back_tile(
             layer, growth,

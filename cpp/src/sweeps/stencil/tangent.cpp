@@ -22,17 +22,12 @@ void StencilLayers<T>::load_tangent(Bundle& bundle, const T* x_dot, T* z_dot) co
 template <class T>
 void StencilLayers<T>::advance_tangent(Bundle& bundle, std::int64_t layer, const T* z_dot, T* out,
                                        T* out_dot) {
-    const Layout& layout = model_.geometry.layout();
-    const double beta = model_.config.beta;
+    const double beta = model_.config.beta();
     const T* z = bundle.states.current;
     const T g = growth(bundle, z);
     T g_dot = T(0);
     const double length = beta != 0.0 ? norm(bundle, z) : 0.0;
-    if (length > 0.0) {
-        const double change = sum_over_tiles(
-            bundle, [&](Rows rows) { return inner_product(layout, z, z_dot, rows); });
-        g_dot = static_cast<T>(beta * change * model_.config.grid->cell_volume() / length);
-    }
+    if (length > 0.0) g_dot = static_cast<T>(weighed_product(bundle, beta, z, z_dot) / length);
     for_each_tile(bundle, [&](std::int64_t tile, int) {
         const Rows own = tiling_.own(tile);
         relax_tangent(model_.geometry, *linear_geometry_, coefficients_->layer(layer),

@@ -65,9 +65,9 @@ public:
     void add_cotangent(Bundle& bundle, const T* cells, std::int64_t stride) const;
     void reverse(Bundle& bundle, std::int64_t layer, std::int64_t end, const Seed<T>* seed,
                  std::int64_t place);
-    void look(const Bundle& bundle, std::int64_t i, const T* z, ExtremeSearch& search) const {
-        static_cast<void>(bundle);
-        search.look(z + i * n_, 1, 0, n_);
+    template <class F>
+    void visit(const Bundle&, std::int64_t i, const T* z, const F& f) const {
+        f(z + i * n_, 1, 0, n_);
     }
 
 private:
@@ -86,7 +86,7 @@ private:
         return pre_ + (layer - segments_.first()) * state_length();
     }
     std::int64_t n_omega_sets() const {
-        return config_.omega == OmegaKind::layer ? config_.depth : 1;
+        return config_.omega() == OmegaKind::layer ? config_.depth() : 1;
     }
     Layer layer_of(const Parameters<T>& parameters, std::int64_t layer) const;
     bool recovers(std::int64_t layer) const;

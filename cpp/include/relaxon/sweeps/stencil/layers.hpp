@@ -74,7 +74,14 @@ public:
     void add_cotangent(Bundle& bundle, const T* cells, std::int64_t sample_stride) const;
     void reverse(Bundle& bundle, std::int64_t begin, std::int64_t end, const Seed<T>* seed,
                  std::int64_t place);
-    void look(const Bundle& bundle, std::int64_t i, const T* z, ExtremeSearch& search) const;
+    template <class F>
+    void visit(const Bundle&, std::int64_t i, const T* z, const F& f) const {
+        const Layout& layout = model_.geometry.layout();
+        layout.for_each_pencil(0, layout.n_rows(),
+                               [&](std::int64_t cell, std::int64_t flat, std::int64_t n) {
+                                   f(sample(z, i) + flat, layout.n_lanes(), cell, n);
+                               });
+    }
 
 private:
     // Layers to be reversed; the seed, if there is one, is that of the last target.
@@ -112,6 +119,7 @@ private:
     Rows clip(Rows own, std::int64_t extra) const;
     bool ends_at(int side, Rows rows) const;
     void poll(Bundle& bundle) const;
+    double weighed_product(const Bundle& bundle, double scale, const T* a, const T* b) const;
     double norm(const Bundle& bundle, const T* z) const;
     T growth(const Bundle& bundle, const T* z) const;
 
