@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 import relaxon as rx
-from relaxon.datasets.coordinates import EARTH_RADIUS, Coordinates
+from relaxon.datasets.axis import EARTH_RADIUS
+from relaxon.datasets.coordinates import Coordinates
 from relaxon.datasets.time_axis import SECONDS_PER_MONTH, Step, TimeAxis
 
 DEGREE = np.pi * EARTH_RADIUS / 180

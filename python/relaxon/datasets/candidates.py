@@ -10,7 +10,7 @@ import re
 from collections.abc import Container, Mapping
 from typing import TYPE_CHECKING, Any
 
-from .coordinates import kind_of, unit_of
+from .attributes import kind_of, unit_of
 from .decoding import is_since
 from .roles import has_time
 

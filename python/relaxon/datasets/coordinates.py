@@ -7,9 +7,7 @@ h = r cos(phi) dlambda, at the mean latitude phi for the grid, at a row's own fo
 from __future__ import annotations
 
 import dataclasses
-import re
-import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -26,107 +24,12 @@ from ..base.validate import (
     refuse,
 )
 from ..domain.grid import Grid
+from .attributes import DEGREES, kind_of, unit_of
+from .axis import HIGHEST_LATITUDE, JITTER, METRES_PER_DEGREE, Axis, read_axis, read_only
 
-__all__ = [
-    "EARTH_RADIUS",
-    "JITTER",
-    "KINDS",
-    "Axis",
-    "Coordinates",
-    "check_monotone",
-    "kind_of",
-    "read_only",
-    "unit_of",
-]
+__all__ = ["KINDS", "Coordinates"]
 
-EARTH_RADIUS = 6.371e6  # metres; the mean radius
-METRES_PER_DEGREE = float(np.deg2rad(EARTH_RADIUS))
-# Of cells and steps of time: coefficients, with squares of lengths over times, stay numbers.
-SHORTEST, LONGEST = 1e-100, 1e100
-# Largest distance of a coordinate from its even place, in spacings.
-JITTER = 1e-3
-HIGHEST_LATITUDE = 90.0 * (1.0 + JITTER)
 KINDS = ("latitude", "longitude", "")
-
-_DEGREES = re.compile(r"degrees?(_?(north|east|n|e))?", re.IGNORECASE)
-_NORTH = re.compile(r"degrees?_?(north|n)", re.IGNORECASE)
-_EAST = re.compile(r"degrees?_?(east|e)", re.IGNORECASE)
-_GEOGRAPHIC = {"lat": "latitude", "lon": "longitude", "latitude": "latitude"}
-_GEOGRAPHIC |= {"longitude": "longitude"}
-# On a sphere whose poles lie elsewhere.
-_ROTATED = {"rlat": "latitude", "rlon": "longitude"}
-_ROTATED |= {"grid_latitude": "latitude", "grid_longitude": "longitude"}
-# What data write where there is no unit; those of vertical levels are udunits' own.
-_NO_UNIT = re.compile(
-    r"1|-+|#|n\.?/?a\.?|none|no[ _]units?|unit-?less|dimension-?less|index|number|counts?"
-    r"|(grid[ _]?)?(cells?|points?)|levels?|layers?|sigma_levels?",
-    re.IGNORECASE,
-)
-_POLES = {"latitude": "north", "longitude": "east"}
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class Axis:
-    """One axis of space.
-
-    Attributes
-    ----------
-    name : str
-        As in the data.
-    values : ndarray of float64
-        Positions of the cells in `unit`, ascending, read-only.
-    unit : str
-        Unit of the values as the data give it, such as "degrees_north"; "" for none.
-    spacing : float
-        Distance of neighbouring cells in `spacing_unit`; along longitude at the mean latitude.
-    spacing_unit : str
-        "m" where the unit is degrees of latitude or longitude, else `unit`.
-    kind : {"latitude", "longitude", ""}
-        What it is on a sphere.
-    is_flipped : bool
-        Whether the data have it descending.
-    is_periodic : bool
-        Whether it is a longitude that goes all the way round.
-    is_rotated : bool
-        Whether the sphere's poles are not those of the earth: north is the grid's alone then.
-    """
-
-    name: str
-    values: NDArray[np.float64] = dataclasses.field(repr=False)
-    unit: str
-    spacing: float
-    spacing_unit: str
-    kind: str = ""
-    is_flipped: bool = False
-    is_periodic: bool = False
-    is_rotated: bool = False
-
-    @property
-    def is_geographic(self) -> bool:
-        """Whether it leads to the north or the east of the earth."""
-        return bool(self.kind) and not self.is_rotated
-
-    @property
-    def is_latitude(self) -> bool:
-        """Whether it is a latitude whose degrees are known in metres."""
-        return self.kind == "latitude" and self.spacing_unit == "m"
-
-    @property
-    def is_longitude(self) -> bool:
-        """Whether it is a longitude whose degrees are known in metres."""
-        return self.kind == "longitude" and self.spacing_unit == "m"
-
-    @property
-    def step(self) -> float:
-        """Distance of neighbouring cells in `unit`; of a single cell without a length, its size."""
-        if len(self.values) == 1:
-            return self.spacing
-        return (float(self.values[-1]) - float(self.values[0])) / (len(self.values) - 1)
-
-    @property
-    def origin(self) -> float:
-        """Position of the first cell in `spacing_unit`."""
-        return float(self.values[0]) * self.spacing / self.step
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -195,11 +98,11 @@ class Coordinates:
         mean_latitude = 0.0 if latitude is None else latitude
         for (_, values, attributes), (kind, _) in zip(entries, kinds, strict=True):
             is_number = np.asarray(values).dtype.kind in "iuf"
-            if kind == "latitude" and is_number and _DEGREES.fullmatch(unit_of(attributes)):
+            if kind == "latitude" and is_number and DEGREES.fullmatch(unit_of(attributes)):
                 mean_latitude = float(np.mean(values))
         return cls(
             tuple(
-                _read_axis(*entry, *kind, mean_latitude)
+                read_axis(*entry, *kind, mean_latitude)
                 for entry, kind in zip(entries, kinds, strict=True)
             )
         )
@@ -396,44 +299,6 @@ class Coordinates:
             yield line
 
 
-def unit_of(attributes: Mapping[str, Any]) -> str:
-    """The unit among the attributes of a coordinate; "" where there is none, as "1" says, too."""
-    unit = attributes.get("units", "")
-    if not isinstance(unit, str):
-        return repr(unit)
-    return "" if _NO_UNIT.fullmatch(unit.strip()) else unit.strip()
-
-
-def kind_of(name: str, attributes: Mapping[str, Any]) -> tuple[str, bool]:
-    """What a coordinate is on a sphere, by its standard name, its name or its unit.
-
-    Parameters
-    ----------
-    name : str
-        Its name.
-    attributes : mapping
-        "standard_name" and "units" are looked at.
-
-    Returns
-    -------
-    kind : {"latitude", "longitude", ""}
-        "" for neither.
-    is_rotated : bool
-        Whether that sphere's poles are not those of the earth.
-    """
-    standard, unit = str(attributes.get("standard_name", "")), unit_of(attributes)
-    if standard in _GEOGRAPHIC:
-        return _GEOGRAPHIC[standard], False
-    for word in (standard, name.lower()):
-        if word in _ROTATED:
-            return _ROTATED[word], True
-    if _NORTH.fullmatch(unit):
-        return "latitude", False
-    if _EAST.fullmatch(unit):
-        return "longitude", False
-    return _GEOGRAPHIC.get(name.lower(), ""), False
-
-
 def _check_axis(place: str, axis: Axis) -> None:
     for name in ("name", "unit", "spacing_unit"):
         check_text(f"{place}.{name}", getattr(axis, name))
@@ -448,133 +313,3 @@ def _check_axis(place: str, axis: Axis) -> None:
         refuse(f"{place}.values", "ascending positions", "others")
     if axis.is_latitude and np.abs(values).max() > HIGHEST_LATITUDE:
         refuse(f"{place}.values", "latitudes from -90 to 90 degrees", f"{np.abs(values).max():g}")
-
-
-def _read_axis(
-    name: str,
-    values: Any,
-    attributes: Mapping[str, Any],
-    kind: str,
-    is_rotated: bool,
-    latitude: float,
-) -> Axis:
-    numbers = np.asarray(values)
-    unit = unit_of(attributes)
-    doubt = ""
-    if numbers.dtype.kind not in "iuf":
-        doubt = f"its values are of type {numbers.dtype}"
-        numbers = np.arange(float(len(numbers)))
-    elif not isinstance(attributes.get("units", ""), str):
-        doubt = f"its unit is {unit}, no text"
-    elif kind and not _DEGREES.fullmatch(unit):
-        doubt = f"a {kind} in {unit or 'no unit'!r} cannot be converted to metres"
-        doubt += f"; degrees are marked by the attribute units='degrees_{_POLES[kind]}'"
-    rounding = np.finfo(numbers.dtype).eps if numbers.dtype.kind == "f" else 0.0
-    positions = numbers.astype(np.float64)
-    if not np.isfinite(positions).all():
-        i = int(np.argmin(np.isfinite(positions)))
-        refuse(name, "finite coordinates", f"{positions[i]} at index {i}")
-    if not positions.size:
-        refuse(name, "at least one entry", "none")
-    is_flipped = bool(positions[-1] < positions[0])
-    if is_flipped:
-        positions = positions[::-1]
-    check_monotone(name, positions, "longitude" if kind == "longitude" else "")
-    _check_even(name, positions, float(rounding))
-    step = float(np.diff(positions).mean())
-    if not SHORTEST <= step <= LONGEST:
-        refuse(name, f"cells of {SHORTEST:g} to {LONGEST:g}", f"{step:g}")
-    is_degrees = bool(kind and _DEGREES.fullmatch(unit))
-    if is_degrees and kind == "latitude" and np.abs(positions).max() > HIGHEST_LATITUDE:
-        i = int(np.argmax(np.abs(positions)))
-        rule = "latitudes from -90 to 90 degrees"
-        refuse(name, rule, f"{positions[i]:g} at index {i} (in ascending order)")
-    if is_degrees and kind == "longitude":
-        _check_once(name, positions, float(rounding))
-    is_periodic = is_degrees and kind == "longitude" and _closes(positions, float(rounding))
-    if doubt:
-        warnings.warn(f"axis '{name}' keeps lattice units: {doubt}", UserWarning, stacklevel=4)
-        spacing, spacing_unit = 1.0, ""
-    elif is_degrees:
-        narrowing = float(np.cos(np.deg2rad(latitude))) if kind == "longitude" else 1.0
-        spacing, spacing_unit = METRES_PER_DEGREE * narrowing * step, "m"
-    else:
-        spacing, spacing_unit = step, unit
-    return Axis(
-        name,
-        read_only(positions),
-        unit,
-        spacing,
-        spacing_unit,
-        kind,
-        is_flipped,
-        is_periodic,
-        is_rotated,
-    )
-
-
-def check_monotone(
-    name: str,
-    values: NDArray[np.float64],
-    kind: str = "",
-    label: Callable[[int], str] | None = None,
-) -> None:
-    """Refuse an axis that does not ascend; `label` writes the value at an index."""
-    wrong = np.diff(values) <= 0.0
-    if wrong.any():
-        i = int(np.argmax(wrong))
-        label = label or (lambda i: f"{values[i]:g}")
-        fix = "a longitude that jumps can be sorted: da.assign_coords, then da.sortby"
-        refuse(
-            name,
-            "a monotone axis",
-            f"{label(i)} followed by {label(i + 1)} at index {i + 1} (in ascending order)",
-            fix=fix if kind == "longitude" else "sort it with da.sortby, and drop duplicates",
-        )
-
-
-def _check_even(name: str, values: NDArray[np.float64], rounding: float) -> None:
-    """Refuse an axis whose steps differ by more than jitter and the rounding of its type."""
-    even = np.linspace(values[0], values[-1], len(values))
-    step = (values[-1] - values[0]) / max(len(values) - 1, 1)
-    allowed = JITTER * step + rounding * np.abs(values).max()
-    if np.abs(values - even).max() > allowed:
-        steps = np.diff(values)
-        typical = float(np.quantile(steps, 0.5, method="lower"))
-        i = int(np.argmax(np.abs(steps - typical)))
-        refuse(
-            name,
-            "an even axis",
-            f"a step of {steps[i]:g} at index {i + 1} (in ascending order, from {values[i]:g} to "
-            f"{values[i + 1]:g}) where the usual one is {typical:g}",
-            fix="put the data on an even grid with da.interp, or choose one entry with da.sel (on "
-            "the command line with --select)",
-        )
-
-
-def _check_once(name: str, values: NDArray[np.float64], rounding: float) -> None:
-    """Refuse a longitude that goes further than once round."""
-    step = (values[-1] - values[0]) / (len(values) - 1)
-    allowed = 2.0 * (JITTER * step + rounding * np.abs(values).max())
-    n_repeated = int(np.sum(values - values[0] > 360.0 - allowed))
-    if n_repeated:
-        entries = "entry" if n_repeated == 1 else f"{n_repeated} entries"
-        refuse(
-            name,
-            "a longitude that meets each place once",
-            f"{values[0]:g} to {values[-1]:g} degrees",
-            fix=f"leave out the last {entries}, as da.isel({name}=slice(None, -{n_repeated})) does",
-        )
-
-
-def _closes(values: NDArray[np.float64], rounding: float) -> bool:
-    step = (values[-1] - values[0]) / (len(values) - 1)
-    gap = 360.0 - (values[-1] - values[0])
-    return bool(abs(gap - step) <= 2.0 * (JITTER * step + rounding * np.abs(values).max()))
-
-
-def read_only(values: NDArray[Any]) -> NDArray[Any]:
-    """A copy that nobody changes."""
-    copy = np.array(values)
-    copy.flags.writeable = False
-    return copy

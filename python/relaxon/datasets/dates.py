@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..base.validate import refuse
-from .coordinates import JITTER
+from .axis import JITTER
 
 __all__ = [
     "elapsed",

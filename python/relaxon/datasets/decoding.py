@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..base.validate import refuse
-from .coordinates import JITTER, unit_of
+from .attributes import unit_of
+from .axis import JITTER
 from .dates import months_later
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..base.validate import refuse
-from .coordinates import kind_of, unit_of
+from .attributes import kind_of, unit_of
 from .decoding import is_since
 
 if TYPE_CHECKING:

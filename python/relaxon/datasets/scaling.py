@@ -24,7 +24,9 @@ from ..base.validate import (
     check_text,
     refuse,
 )
-from .coordinates import JITTER, Axis, Coordinates, unit_of
+from .attributes import unit_of
+from .axis import JITTER, Axis
+from .coordinates import Coordinates
 from .dates import time_text
 from .time_axis import MOST_STEPS, PERIODS, Step, slot_text, slots_of
 from .units import is_same_unit

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..base.validate import refuse
-from .coordinates import JITTER
+from .axis import JITTER
 from .roles import entry_as_text
 
 if TYPE_CHECKING:

@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..base.validate import check_flag, check_integer, check_number, check_text, refuse
-from .coordinates import JITTER, check_monotone, read_only, unit_of
+from .attributes import unit_of
+from .axis import JITTER, check_monotone, read_only
 from .dates import elapsed, has_cftime, later, months, months_later, time_text
 
 __all__ = [

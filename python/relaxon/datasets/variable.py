@@ -9,8 +9,8 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from ..base.validate import check_file, refuse
+from .attributes import unit_of
 from .candidates import candidates_of, with_positions
-from .coordinates import unit_of
 from .decoding import decode_times, is_since
 from .missing import mask_invalid
 from .selection import select_entries

@@ -13,9 +13,10 @@ import numpy as np
 
 from ..base.text import LINE, show
 from ..datasets.archive import Archive
+from ..datasets.attributes import kind_of
 from ..datasets.candidates import candidates_of
 from ..datasets.collection import expand_names
-from ..datasets.coordinates import Coordinates, kind_of
+from ..datasets.coordinates import Coordinates
 from ..datasets.dates import has_cftime, time_text
 from ..datasets.missing import LIMITS, find_stand_ins, mask_values
 from ..datasets.roles import entry_as_text, positions_of, read_roles

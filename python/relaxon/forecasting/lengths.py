@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from ..base.validate import refuse
-from ..datasets.coordinates import LONGEST, SHORTEST
+from ..datasets.axis import LONGEST, SHORTEST
 
 __all__ = ["parse_spacing", "parse_time_step"]
 

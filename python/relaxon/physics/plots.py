@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 
 from ..base import signals
 from ..base.text import show
-from ..datasets.coordinates import Axis, Coordinates
+from ..datasets.axis import Axis
+from ..datasets.coordinates import Coordinates
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
