@@ -14,77 +14,21 @@ import numpy as np
 import pytest
 
 import relaxon as rx
+from checkpointed import (
+    Killed,
+    arguments,
+    kill_at,
+    model_of,
+    over_optimizers,
+    over_types,
+    stop_at,
+    train,
+)
 from measures import bits
 from relaxon.base import durable
 from relaxon.model import loading
 from relaxon.training import checkpoint as checkpoints
-from relaxon.training.journal import HEADER, record_bytes
-
-Fields = Any
-
-OPTIMIZERS: dict[str, dict[str, Any]] = {
-    "fixed": {"optimizer": rx.SteepestDescent(rate=0.1)},
-    "momentum": {
-        "optimizer": rx.SteepestDescent(0.05, momentum=0.7, schedule=rx.CosineDecay(12)),
-        "batch_size": 4,
-        "seed": 5,
-    },
-    "adam": {"optimizer": rx.Adam({"R": 1e-2, "U": 2e-2, "D": 0.0}), "batch_size": 3},
-    "armijo": {"optimizer": rx.SteepestDescent(10.0, line_search="armijo")},
-    "barzilai-borwein": {"optimizer": rx.SteepestDescent(1.0, line_search="barzilai-borwein")},
-    "lbfgs": {"optimizer": rx.LBFGS(memory=3)},
-}
-over_optimizers = pytest.mark.parametrize("kind", OPTIMIZERS)
-over_types = pytest.mark.parametrize("dtype", ["float32", "float64"])
-
-
-def model_of(dtype: str = "float64", **options: Any) -> rx.Relaxation:
-    mask = np.ones((5, 7), bool)
-    mask[2, 3] = False
-    op = rx.ADR(rx.Grid((5, 7), mask=mask), space="local")
-    return rx.Relaxation(op, **{"depth": 3, "seed": 1, "dtype": dtype, **options})
-
-
-def data(n: int = 11, dtype: str = "float64") -> tuple[Fields, Fields]:
-    teacher = model_of(seed=9, omega=0.4)
-    x = np.random.default_rng(0).standard_normal((n, 5, 7))
-    return x.astype(dtype), teacher(x).astype(dtype)
-
-
-def arguments(kind: str, dtype: str = "float64") -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """Of a fit that uses everything."""
-    x, y = data(14, dtype)
-    settings: dict[str, Any] = {
-        "steps": 12,
-        "patience": 11,
-        "tolerance": 0.0,
-        "validation": (x[11:], y[11:]),
-        "penalties": [rx.Smoothness(1e-3), rx.L2(1e-3)],
-        "bounds": {"U": (-0.05, 0.05)},
-        **OPTIMIZERS[kind],
-    }
-    return (model_of(dtype), x[:11], y[:11]), settings
-
-
-def train(args: Any, settings: Any, **more: Any) -> rx.Fit:
-    model, x, y = args
-    return rx.fit(model, x, y, **settings, **more)
-
-
-def stop_at(*steps: int) -> Any:
-    return lambda state: state.step in steps
-
-
-class Killed(BaseException):
-    """Ends a fit as nothing that it knows."""
-
-
-def kill_at(step: int) -> Any:
-    def callback(state: rx.State) -> None:
-        if state.step == step:
-            raise Killed
-
-    return callback
+from relaxon.training.journal import record_bytes
 
 
 @over_types
@@ -304,105 +248,6 @@ def test_times_with_units() -> None:
     assert [checkpoints.check_interval(text) for text in texts] == [90.0, 600.0, 5400.0, 172800.0]
 
 
-# -- journals of L-BFGS -----------------------------------------------------------------------
-
-
-def test_a_torn_journal_loses_no_more_than_its_last_record(tmp_path: Path) -> None:
-    args, settings = arguments("lbfgs")
-    whole = train(
-        args,
-        settings,
-    )
-    path, journal = tmp_path / "fit", tmp_path / "fit.journal"
-    train(args, settings, checkpoint=path, callbacks=[stop_at(5)])
-    content = journal.read_bytes()
-    rng = np.random.default_rng(1)
-    lengths = [0, 5, len(HEADER), len(HEADER) + 1, len(content) - 1, len(content)]
-    for length in [*lengths, *rng.integers(len(content), size=6).tolist()]:
-        journal.write_bytes(content[:length])
-        assert train(args, settings, checkpoint=path) == whole
-    # Of a damaged one, what stands before the damage is used.
-    damaged = bytearray(content)
-    damaged[len(content) // 2] ^= 1
-    journal.write_bytes(damaged)
-    assert train(args, settings, checkpoint=path) == whole
-
-
-def test_a_journal_repeats_what_was_evaluated_and_nothing_else(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    args, settings = arguments("lbfgs")
-    path = tmp_path / "fit"
-    whole = train(args, settings, checkpoint=path)
-    from relaxon.training import descent
-
-    evaluated = []
-    start = descent.start_descent
-
-    def watch(*args: Any, **kwargs: Any) -> Any:
-        found = start(*args, **kwargs)
-        core = found._core
-
-        class Watched:
-            def __getattr__(self, name: str) -> Any:
-                if name == "evaluate":
-                    evaluated.append(name)
-                return getattr(core, name)
-
-        found._core = Watched()
-        return found
-
-    from relaxon.training import fit as training
-
-    monkeypatch.setattr(training, "start_descent", watch)
-    assert train(args, settings, checkpoint=path) == whole
-    assert evaluated == []
-
-
-def test_a_missing_journal_is_said(tmp_path: Path) -> None:
-    args, settings = arguments("lbfgs")
-    whole = train(
-        args,
-        settings,
-    )
-    path = tmp_path / "fit"
-    train(args, settings, checkpoint=path, callbacks=[stop_at(5)])
-    (tmp_path / "fit.journal").unlink()
-    with pytest.warns(UserWarning, match="is missing: the fit begins anew"):
-        assert train(args, settings, checkpoint=path) == whole
-
-
-def test_journals_of_others_are_refused(tmp_path: Path) -> None:
-    args, settings = arguments("lbfgs")
-    path, journal = tmp_path / "fit", tmp_path / "fit.journal"
-    journal.write_bytes(b"no journal at all, certainly")
-    with pytest.raises(rx.FileFormatError, match="no journal"):
-        train(args, settings, checkpoint=path)
-    journal.unlink()
-    train(args, settings, checkpoint=path, callbacks=[stop_at(2)])
-    path.unlink()
-    with pytest.raises(ValueError, match="the journal of this fit, or none"):
-        train(args, {**settings, "steps": 13}, checkpoint=path)
-
-
-def test_a_journal_with_other_points_is_refused(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    args, settings = arguments("lbfgs")
-    path = tmp_path / "fit"
-    train(args, settings, checkpoint=path, callbacks=[stop_at(5)])
-    from relaxon.training import journal
-
-    hash_of = journal._hash
-
-    def other(*parts: Any) -> bytes:
-        return hash_of(*parts) if len(parts) > 1 else hash_of(b"other", *parts)
-
-    monkeypatch.setattr(journal, "_hash", other)
-    with pytest.raises(rx.FileFormatError, match="another point"):
-        train(args, settings, checkpoint=path)
-
-
 def test_training_goes_on_where_files_cannot_be_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -432,48 +277,6 @@ def test_training_goes_on_where_files_cannot_be_written(
                 )
             assert len(w) == 1
         assert train(args, settings, checkpoint=path) == whole
-
-
-def test_evaluations_that_could_not_be_written_are_made_again(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    args, settings = arguments("lbfgs")
-    whole = train(
-        args,
-        settings,
-    )
-    path = tmp_path / "fit"
-    from relaxon.training.journal import Journal
-
-    append, n_calls = Journal._append, [0]
-
-    class Full:
-        """A disk that is full for a while."""
-
-        def __init__(self, file: Any) -> None:
-            self.file = file
-
-        def __getattr__(self, name: str) -> Any:
-            n_calls[0] += name == "write"
-            if name == "write" and 6 < n_calls[0] < 12:
-                raise OSError(28, "No space left on device")
-            return getattr(self.file, name)
-
-    def watched(self: Any, kind: bytes, content: bytes) -> None:
-        file = self._file
-        self._file = Full(file)
-        append(self, kind, content)
-        self._file = file
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Journal, "_append", watched)
-        with pytest.warns(UserWarning, match="evaluates again what is missing"):
-            part = train(args, settings, checkpoint=path, callbacks=[stop_at(9)])
-    assert len(part.history) == 9
-    assert train(args, settings, checkpoint=path) == whole
-
-
-# -- sizes, locks, processes ------------------------------------------------------------------
 
 
 @over_types
