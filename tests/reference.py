@@ -3,9 +3,10 @@
     Z_l     = W_l z_l - b_l
     z_{l+1} = (1 - omega_l) z_l + omega_l f(Z_l) - beta (|z_l| - 1) z_l
 
-Written to be read, not to be fast, and independent of the package it judges. The forward pass runs
-in any floating type, complex ones included, so that every derivative can be checked by the complex
-step Im F(p + i h q) / h, which has no subtraction and therefore no step size to choose.
+Written to be read, not to be fast, and independent of the package it judges. What W is stands in
+the folder ``operators``, one file for each; nothing here names one. The forward pass runs in any
+floating type, complex ones included, so that every derivative can be checked by the complex step
+Im F(p + i h q) / h, which has no subtraction and therefore no step size to choose.
 
 Notation: ``z`` state, ``pre`` = Z, ``s`` = omega f'(Z) lambda, ``_bar`` cotangent of what precedes.
 Arrays of states are (batch, *grid.shape), trajectories (batch, depth + 1, *grid.shape).
@@ -22,18 +23,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import erf
 
-from reference_grid import (
-    Grid,
-    Stencil,
-    difference,
-    difference_adjoint,
-    first_difference,
-    mixed_difference,
-    moment_stencils,
-    second_difference,
-    sum_of,
-    upper_triangle,
-)
+from reference_grid import Grid, existing_pairs
+from reference_operator import Operator
 
 Array = NDArray[Any]
 
@@ -112,14 +103,11 @@ class Network:
     """Configuration of a network; ``omega`` is used where the parameters hold none."""
 
     grid: Grid
-    operator: str  # "adr", "moments", "banded", "dense"
+    operator: Operator
     depth: int
     activation: str
     omega: Array
     time: str = "constant"
-    scheme: str = "central"
-    order: int = 0
-    radius: int = 0
     beta: float = 0.0
 
     @property
@@ -134,12 +122,10 @@ class Network:
             return omega[layer]  # type: ignore[no-any-return]
         return omega.reshape(self.grid.shape)
 
-
-class Term(NamedTuple):
-    """coefficient(cell) * (constant difference operator): operators are sums of these."""
-
-    coefficient: Array
-    stencil: Stencil
+    def is_field(self, name: str, value: Array) -> bool:
+        """Whether a parameter has one entry per cell."""
+        ends_like_cells = value.shape[-self.grid.ndim :] == self.grid.shape
+        return ends_like_cells and name not in self.operator.matrices
 
 
 def slice_of_layer(network: Network, params: Mapping[str, Array], layer: int) -> dict[str, Array]:
@@ -151,78 +137,17 @@ def slice_of_layer(network: Network, params: Mapping[str, Array], layer: int) ->
     }
 
 
-def terms(network: Network, coefficients: Mapping[str, Array], omega: Array) -> list[Term]:
-    """W z = sum of coefficient * difference(z), for every operator but the dense one."""
-    ndim = network.grid.ndim
-    if network.operator == "banded":
-        offsets = range(-network.radius, network.radius + 1)
-        weights = coefficients["weights"]
-        return [Term(w, {(j,): 1.0}) for w, j in zip(weights, offsets, strict=True)]
-    if network.operator == "moments":
-        stencils = moment_stencils(network.order)
-        return [Term(m, t) for m, t in zip(coefficients["moments"], stencils, strict=True)]
-
-    reaction, advection, diffusion = (coefficients[name] for name in "RUD")
-    result = [Term(1 + reaction, {(0,) * ndim: 1.0})]
-    result += [Term(-advection[a], first_difference(ndim, a)) for a in range(ndim)]
-    for entry, (a, b) in zip(diffusion, upper_triangle(ndim), strict=True):
-        if a != b:
-            result.append(Term(2 * entry, mixed_difference(ndim, a, b)))
-        elif network.scheme == "upwind":
-            result.append(Term(entry + absolute(advection[a]) / 2, second_difference(ndim, a)))
-        elif network.scheme == "lax-wendroff":
-            extra = omega * advection[a] ** 2 / 2
-            result.append(Term(entry + extra, second_difference(ndim, a)))
-        else:
-            result.append(Term(entry, second_difference(ndim, a)))
-    return result
-
-
-def terms_adjoint(
-    network: Network, coefficients: Mapping[str, Array], omega: Array, bars: Sequence[Array]
-) -> tuple[dict[str, Array], Array]:
-    """Cotangents of one layer's coefficients and of omega from those of the terms (fields)."""
-    if network.operator in ("banded", "moments"):
-        name = "weights" if network.operator == "banded" else "moments"
-        return {name: np.stack(bars)}, np.zeros_like(bars[0])
-
-    ndim = network.grid.ndim
-    advection = coefficients["U"]
-    advection_bar = [-bar for bar in bars[1 : 1 + ndim]]
-    diffusion_bar = []
-    omega_bar = np.zeros_like(bars[0])
-    for bar, (a, b) in zip(bars[1 + ndim :], upper_triangle(ndim), strict=True):
-        diffusion_bar.append(bar if a == b else 2 * bar)
-        if a == b and network.scheme == "upwind":
-            advection_bar[a] = advection_bar[a] + bar * sign(advection[a]) / 2
-        elif a == b and network.scheme == "lax-wendroff":
-            advection_bar[a] = advection_bar[a] + bar * omega * advection[a]
-            omega_bar = omega_bar + bar * advection[a] ** 2 / 2
-    result = {"R": bars[0], "U": np.stack(advection_bar), "D": np.stack(diffusion_bar)}
-    return result, omega_bar
-
-
-def existing_part(network: Network, matrix: Array) -> Array:
-    exists = network.grid.exists.ravel()
-    return np.where(exists[:, None] & exists[None, :], matrix, 0)
-
-
 def apply(
     network: Network, params: Mapping[str, Array], z: Array, layer: int = 0, omega: Any = None
 ) -> Array:
     """W z of one layer: affine in z where a Dirichlet condition has a value."""
-    coefficients = slice_of_layer(network, params, layer)
-    z = np.where(network.grid.exists, z, 0)
-    if network.operator == "dense":
-        matrix = existing_part(network, coefficients["W"])
-        result: Array = (z.reshape(len(z), -1) @ matrix.T).reshape(z.shape)
-        return result
     if omega is None:
         omega = params.get("omega", network.omega)
-    rate = network.rate(np.asarray(omega), layer)
-    value = sum_of(
-        coefficient * difference(network.grid, stencil, z)
-        for coefficient, stencil in terms(network, coefficients, rate)
+    value = network.operator.apply(
+        network.grid,
+        slice_of_layer(network, params, layer),
+        network.rate(np.asarray(omega), layer),
+        np.where(network.grid.exists, z, 0),
     )
     return np.where(network.grid.exists, value, 0)
 
@@ -237,7 +162,7 @@ def to_dense(
     images = apply(network, params, columns, layer, omega) - apply(
         network, params, zero, layer, omega
     )
-    return existing_part(network, images.reshape(n, n).T)
+    return existing_pairs(network.grid, images.reshape(n, n).T)
 
 
 def norm(network: Network, z: Array) -> Array:
@@ -297,7 +222,7 @@ def vjp(
         activation = ACTIVATIONS[network.activation]
         s = np.where(exists, rate * activation.slope(pre) * cotangent, 0)
 
-        bars, rate_bar, z_bar = operator_adjoint(network, coefficients, rate, z, s)
+        bars, rate_bar, z_bar = network.operator.adjoint(network.grid, coefficients, rate, z, s)
         rate_bar = rate_bar + np.where(exists, (activation.f(pre) - z) * cotangent, 0).sum(axis=0)
         bars["bias"] = -s.sum(axis=0)
         for name, value in coefficients.items():
@@ -315,21 +240,6 @@ def vjp(
         cotangent = np.where(exists, z_bar, 0) + incoming(layer)
     grads["x"] = cotangent
     return grads
-
-
-def operator_adjoint(
-    network: Network, coefficients: Mapping[str, Array], rate: Array, z: Array, s: Array
-) -> tuple[dict[str, Array], Array, Array]:
-    """Cotangents of the coefficients (as fields), of omega (a field), and W^T s."""
-    grid = network.grid
-    if network.operator == "dense":
-        rows, z_rows = s.reshape(len(s), -1), z.reshape(len(z), -1)
-        matrix = existing_part(network, coefficients["W"])
-        return {"W": rows.T @ z_rows}, np.zeros_like(z[0]), (rows @ matrix).reshape(z.shape)
-    parts = terms(network, coefficients, rate)
-    bars = [(s * difference(grid, stencil, z)).sum(axis=0) for _, stencil in parts]
-    z_bar = sum_of(difference_adjoint(grid, stencil, c * s) for c, stencil in parts)
-    return (*terms_adjoint(network, coefficients, rate, bars), z_bar)
 
 
 def normalisation_adjoint(network: Network, z: Array, cotangent: Array) -> Array:
@@ -424,9 +334,9 @@ def l2(
     grads = {}
     for name in named(params, of):
         p = params[name]
-        if name == "W":
-            p = existing_part(network, p)
-        elif p.shape[-network.grid.ndim :] == network.grid.shape:
+        if name in network.operator.matrices:
+            p = existing_pairs(network.grid, p)
+        elif network.is_field(name, p):
             p = np.where(network.grid.exists, p, 0)
         value = value + strength * np.sum(p * p)
         grads[name] = 2 * strength * p
@@ -448,7 +358,7 @@ def smoothness(
     grads = {}
     for name in named(params, of):
         p = params[name]
-        if p.shape[-grid.ndim :] != grid.shape:
+        if not network.is_field(name, p):
             continue
         bar = np.zeros_like(p)
         for axis, (_, high) in zip(axes, grid.boundary, strict=True):

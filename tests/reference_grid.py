@@ -131,6 +131,12 @@ def difference_adjoint(grid: Grid, stencil: Stencil, s: Array) -> Array:
     return sum_of(weight * see_adjoint(grid, offset, s) for offset, weight in stencil.items())
 
 
+def existing_pairs(grid: Grid, matrix: Array) -> Array:
+    """A matrix between cells, with 0 in rows and columns of those that do not exist."""
+    exists = grid.exists.ravel()
+    return np.where(exists[:, None] & exists[None, :], matrix, 0)
+
+
 def sum_of(arrays: Iterable[Array]) -> Array:
     first, *others = arrays
     for other in others:

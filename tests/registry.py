@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import cache
 from itertools import product
 from pathlib import Path
@@ -21,6 +21,8 @@ from numpy.typing import NDArray
 
 import reference
 import reference_grid
+from operators import ENTRIES, OPERATORS
+from reference_operator import Operator
 
 Array = NDArray[Any]
 
@@ -88,17 +90,7 @@ class Case:
         )
 
     def operator(self) -> Any:
-        import relaxon as rx
-
-        network = self.network
-        if network.operator == "dense":
-            return rx.Dense(self.grid(), time=network.time)
-        options = {"space": self.space, "time": network.time}
-        if network.operator == "moments":
-            return rx.Moments(self.grid(), order=network.order, **options)
-        if network.operator == "banded":
-            return rx.Banded(self.grid(), radius=network.radius, **options)
-        return rx.ADR(self.grid(), scheme=network.scheme, **options)
+        return self.network.operator.build(self.grid(), self.space, self.network.time)
 
     def model(self) -> Any:
         import relaxon as rx
@@ -166,14 +158,6 @@ SIDES: tuple[tuple[reference_grid.Condition, reference_grid.Condition], ...] = (
     (-0.2, 0.5),
 )
 SHAPES = {1: (11,), 2: (5, 6), 3: (4, 3, 5)}
-OPERATORS: dict[str, dict[str, Any]] = {
-    "adr-central": {"operator": "adr", "scheme": "central"},
-    "adr-upwind": {"operator": "adr", "scheme": "upwind"},
-    "adr-lax-wendroff": {"operator": "adr", "scheme": "lax-wendroff"},
-    **{f"moments-{p}": {"operator": "moments", "order": p} for p in range(1, 9)},
-    **{f"banded-{r}": {"operator": "banded", "radius": r} for r in range(1, 5)},
-    "dense": {"operator": "dense"},
-}
 AXES: dict[str, tuple[Any, ...]] = {
     "mask": ("none", "neumann", "dirichlet"),
     "space": ("homogeneous", "local"),
@@ -189,20 +173,18 @@ FLOOR = 30_000_000  # combinations that the product must never fall below
 SAMPLE_FLOOR = 400  # combinations that every run must test
 
 
+def axes_of(operator: Operator, ndim: int) -> dict[str, tuple[Any, ...]]:
+    return {"sides": tuple(product(SIDES, repeat=ndim)), **AXES, **operator.axes(ndim)}
+
+
 @cache
 def families() -> list[tuple[str, int, dict[str, tuple[Any, ...]]]]:
     """(operator, ndim, axes) of each rectangular part of the product."""
-    parts = []
-    for operator, options in OPERATORS.items():
-        for ndim in SHAPES:
-            axes = {"sides": tuple(product(SIDES, repeat=ndim)), **AXES}
-            if options["operator"] in ("moments", "banded") and ndim > 1:
-                continue
-            if options["operator"] == "dense":  # knows no sides, and no choice of space
-                sides = tuple((side,) * ndim for side in SIDES[:2])
-                axes |= {"sides": sides, "space": ("local",)}
-            parts.append((operator, ndim, axes))
-    return parts
+    return [
+        (name, ndim, axes_of(operator, ndim))
+        for name, operator in OPERATORS.items()
+        for ndim in operator.dimensions
+    ]
 
 
 def n_combinations() -> int:
@@ -247,12 +229,12 @@ def combination(index: int) -> Case:
     omega = rng.uniform(0.2, 0.8, {"scalar": (), "layer": (depth,), "cell": shape}[form])
     network = reference.Network(
         grid,
+        OPERATORS[chosen["operator"]],
         depth=depth,
         activation=chosen["activation"],
         omega=np.asarray(omega),
         time=chosen["time"],
         beta=chosen["beta"],
-        **OPERATORS[chosen["operator"]],
     )
     params = draw_params(rng, network, chosen["space"], chosen["bias"])
     if chosen["omega"].startswith("trained"):
@@ -289,45 +271,32 @@ def combination(index: int) -> Case:
 def parameter_shapes(
     network: reference.Network, space: str, bias: str | None
 ) -> dict[str, tuple[int, ...]]:
-    grid = network.grid
+    shape = network.grid.shape
     lead = (network.depth,) if network.is_layered else ()
-    cells = grid.shape if space == "local" else ()
-    n_cells = math.prod(grid.shape)
-    shapes: dict[str, tuple[int, ...]]
-    if network.operator == "dense":
-        shapes = {"W": (*lead, n_cells, n_cells)}
-    elif network.operator == "moments":
-        shapes = {"moments": (*lead, network.order + 1, *cells)}
-    elif network.operator == "banded":
-        shapes = {"weights": (*lead, 2 * network.radius + 1, *cells)}
-    else:
-        n_entries = grid.ndim * (grid.ndim + 1) // 2
-        shapes = {
-            "R": (*lead, *cells),
-            "U": (*lead, grid.ndim, *cells),
-            "D": (*lead, n_entries, *cells),
-        }
+    own = network.operator.shapes(network.grid, shape if space == "local" else ())
+    shapes = {name: (*lead, *own_shape) for name, own_shape in own.items()}
     if bias is not None:
-        shapes["bias"] = (*lead, *(grid.shape if bias == "local" else ()))
+        shapes["bias"] = (*lead, *(shape if bias == "local" else ()))
     return shapes
 
 
 def draw_params(
     rng: np.random.Generator, network: reference.Network, space: str, bias: str | None
 ) -> dict[str, Array]:
-    """Random parameters, scaled so that W is of the order of the identity."""
-    scale = {"W": 1 / math.sqrt(math.prod(network.grid.shape)), "weights": 0.4}
-    return {
-        name: np.asarray(scale.get(name, 0.2) * rng.standard_normal(shape))
-        for name, shape in parameter_shapes(network, space, bias).items()
-    }
+    """Random parameters; those of the operator are drawn first."""
+    shapes = parameter_shapes(network, space, bias)
+    bias_shape = shapes.pop("bias", None)
+    params = {name: network.operator.draw(rng, name, shape) for name, shape in shapes.items()}
+    if bias_shape is not None:
+        params["bias"] = np.asarray(0.2 * rng.standard_normal(bias_shape))
+    return params
 
 
 def pairs(chosen: Mapping[str, Any]) -> set[tuple[Any, ...]]:
     """Pairs of values on two axes that a combination meets.
 
-    A side pairs by itself, and with its place in the grid. All orders of Moments count as one
-    operator here, and so do all radii of Banded.
+    A side pairs by itself, and with its place in the grid. Variants of an operator that differ in a
+    number count as one here.
     """
     values = {name: str(value) for name, value in chosen.items() if name != "sides"}
     values["operator"] = values["operator"].rstrip("-0123456789")
@@ -397,16 +366,14 @@ def conformance_case(
         own.get("mask"),
         "neumann" if entry["mask_boundary"] is None else entry["mask_boundary"],
     )
+    kind: Any = ENTRIES[entry["operator"]].kind
     network = reference.Network(
         grid,
-        operator=entry["operator"],
+        operator=kind(**{setting.name: entry[setting.name] for setting in fields(kind)}),
         depth=entry["depth"],
         activation=entry["activation"],
         omega=np.asarray(entry["omega"]),
         time=entry["time"],
-        scheme=entry["scheme"],
-        order=entry["order"] or 0,
-        radius=entry["radius"] or 0,
         beta=entry["beta"],
     )
     case = Case(

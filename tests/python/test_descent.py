@@ -12,15 +12,14 @@ import registry
 import relaxon as rx
 from interruption import run_interrupted
 from measures import assert_all_close, bits
+from operators import OPERATORS
 
 
-def problem(seed: int = 0, **options: Any) -> registry.Case:
+def problem(seed: int = 0) -> registry.Case:
     """A student with random parameters, taught by another network: the least loss is 0."""
     rng = np.random.default_rng(seed)
     grid = reference_grid.Grid((5, 7), (("neumann", "neumann"), ("periodic", "periodic")), (1, 1))
-    network = reference.Network(
-        grid, "adr", depth=4, activation="tanh", omega=np.asarray(0.5), **options
-    )
+    network = reference.Network(grid, OPERATORS["adr-central"], 4, "tanh", np.asarray(0.5))
     space = "homogeneous"
     teacher = registry.draw_params(rng, network, space, bias="homogeneous")
     student = {name: 0.3 * value for name, value in teacher.items()}

@@ -12,6 +12,7 @@ import reference_grid
 import registry
 import relaxon as rx
 from measures import assert_all_close, relative_error, taylor_order
+from operators import OPERATORS
 
 over_the_registry = pytest.mark.parametrize("case", registry.sample(), ids=lambda case: case.name)
 
@@ -83,7 +84,7 @@ def larger_networks() -> list[registry.Case]:
     rng = np.random.default_rng(11)
     mask = rng.random((12, 15)) > 0.2
     omega = np.asarray(0.3)
-    adr: dict[str, Any] = {"operator": "adr", "omega": omega}
+    central = OPERATORS["adr-central"]
     sides = registry.SIDES
     sea = reference_grid.Grid((12, 15), (sides[1], sides[0]), (0.3, 0.2), mask)
     box = reference_grid.Grid((6, 7, 8), (sides[3], sides[0], sides[5]), (1.0, 1.0, 1.0))
@@ -91,22 +92,16 @@ def larger_networks() -> list[registry.Case]:
     line = reference_grid.Grid((40,), (sides[4],), (1.0,))
     networks = {
         "masked-layered-beta": (
-            reference.Network(sea, **adr, depth=12, activation="silu", time="layered", beta=0.05),
+            reference.Network(sea, central, 12, "silu", omega, time="layered", beta=0.05),
             "local",
         ),
         "deep-ring": (
-            reference.Network(ring, **adr, depth=40, activation="tanh", scheme="lax-wendroff"),
+            reference.Network(ring, OPERATORS["adr-lax-wendroff"], 40, "tanh", omega),
             "homogeneous",
         ),
-        "box": (reference.Network(box, **adr, depth=6, activation="gelu"), "local"),
-        "dense": (
-            reference.Network(line, "dense", depth=20, activation="softplus", omega=omega),
-            "local",
-        ),
-        "moments": (
-            reference.Network(line, "moments", order=5, depth=9, activation="sin", omega=omega),
-            "local",
-        ),
+        "box": (reference.Network(box, central, 6, "gelu", omega), "local"),
+        "dense": (reference.Network(line, OPERATORS["dense"], 20, "softplus", omega), "local"),
+        "moments": (reference.Network(line, OPERATORS["moments-5"], 9, "sin", omega), "local"),
     }
     cases = []
     for name, (network, space) in networks.items():

@@ -12,6 +12,7 @@ import reference_grid
 import registry
 import relaxon as rx
 from measures import assert_all_close
+from operators import OPERATORS
 
 GRID_SHAPE = (4, 5)
 
@@ -143,9 +144,8 @@ def penalised_case() -> registry.Case:
     grid = reference_grid.Grid(
         (6, 5), (("neumann", "neumann"), ("periodic", "periodic")), (1.0, 1.0), mask
     )
-    network = reference.Network(
-        grid, "adr", 3, "tanh", np.asarray(0.5), time="layered", scheme="central"
-    )
+    central = OPERATORS["adr-central"]
+    network = reference.Network(grid, central, 3, "tanh", np.asarray(0.5), time="layered")
     params = registry.draw_params(rng, network, "local", bias=None)
     x, y = rng.standard_normal((2, 4, 6, 5))
     return registry.Case("penalised", network, params, x, y, space="local")

@@ -12,6 +12,8 @@ import reference_grid
 import registry
 import relaxon as rx
 from measures import relative_error
+from operators import ENTRIES
+from reference_operator import Operator
 
 over_the_registry = pytest.mark.parametrize("case", registry.sample(), ids=lambda case: case.name)
 
@@ -87,10 +89,8 @@ def test_transpose(case: registry.Case) -> None:
         given_ = arguments(case, layer)
         operator = case.operator()
         z, g = states(case, 2, seed=8), states(case, 2, seed=9)
-        rate = np.asarray(given_["omega"])
-        if case.network.scheme == "lax-wendroff" and not np.all(rate == 1):
-            # its matrix contains omega, which must be 1 here for the layer to be W alone
-            given_["omega"] = np.ones_like(rate)
+        # a matrix may contain omega, which must be 1 here for the layer to be W alone
+        given_["omega"] = np.ones_like(given_["omega"])
         time = {"layer": 0} if case.network.is_layered else {}
         params = {
             name: value[layer : layer + 1] if time else value
@@ -240,40 +240,38 @@ sides = st.one_of(
 
 
 @st.composite
-def grids(draw: Any, ndim: int, smallest: int) -> reference_grid.Grid:
+def grids(draw: Any, operator: Operator, ndim: int) -> reference_grid.Grid:
     largest = {1: 40, 2: 8, 3: 5}[ndim]
-    shape = tuple(draw(st.integers(smallest, largest)) for _ in range(ndim))
+    shape = tuple(draw(st.integers(operator.fewest_cells, largest)) for _ in range(ndim))
     n_cells = int(np.prod(shape))
+    of_mask = draw(st.sampled_from(registry.axes_of(operator, ndim)["mask"]))
     mask = None
-    if draw(st.booleans()):
+    if of_mask != "none":
         cells = draw(st.lists(st.booleans(), min_size=n_cells, max_size=n_cells))
         cells[draw(st.integers(0, n_cells - 1))] = True
         mask = np.array(cells).reshape(shape)
-    boundary = tuple(draw(sides) for _ in range(ndim))
-    mask_boundary = draw(st.one_of(st.just("neumann"), st.floats(-2, 2, width=32)))
+    mask_boundary = draw(st.floats(-2, 2, width=32)) if of_mask == "dirichlet" else "neumann"
+    restricted = operator.axes(ndim).get("sides")
+    boundary = draw(st.sampled_from(restricted) if restricted else st.tuples(*ndim * [sides]))
     return reference_grid.Grid(shape, boundary, (0.5,) * ndim, mask, mask_boundary)
 
 
 @st.composite
 def networks(draw: Any) -> tuple[reference.Network, str, int]:
-    kind = draw(st.sampled_from(["adr", "banded", "moments", "dense"]))
-    radius = draw(st.integers(1, 4))
-    ndim = draw(st.integers(1, 3)) if kind in ("adr", "dense") else 1
-    grid = draw(grids(ndim, smallest=1 if kind in ("adr", "dense") else radius))
+    variants = draw(st.sampled_from([entry.variants for entry in ENTRIES.values()]))
+    operator = draw(st.sampled_from(list(variants.values())))
+    ndim = draw(st.sampled_from(operator.dimensions))
+    axes = registry.axes_of(operator, ndim)
     network = reference.Network(
-        grid,
-        operator=kind,
+        draw(grids(operator, ndim)),
+        operator,
         depth=draw(st.integers(1, 4)),
         activation=draw(st.sampled_from(["identity", "tanh", "silu", "hard_tanh"])),
         omega=np.asarray(0.5),
-        time=draw(st.sampled_from(["constant", "layered"])),
-        scheme=draw(st.sampled_from(["central", "upwind", "lax-wendroff"])),
-        radius=radius,
-        order=2 * radius - draw(st.integers(0, 1)),
+        time=draw(st.sampled_from(axes["time"])),
         beta=draw(st.sampled_from([0.0, 0.1])),
     )
-    space = "local" if kind == "dense" else draw(st.sampled_from(["homogeneous", "local"]))
-    return network, space, draw(st.integers(0, 2**31))
+    return network, draw(st.sampled_from(axes["space"])), draw(st.integers(0, 2**31))
 
 
 @settings(max_examples=250, deadline=None, derandomize=True, database=None)
