@@ -74,6 +74,7 @@ void add_all(const std::string& dtype) {
                 ->Unit(benchmark::kMillisecond);
         }
     };
+    add("walk", {{64}, 20, 1});  // so little per layer that what goes from layer to layer counts
     add("P2", {{1024}, 100, 64});
     add("P5", {{33, 49}, 8, 546, BoundaryKind::neumann, BiasKind::local});
     add("P6", {{8, 8}, 16, 1797, BoundaryKind::neumann});

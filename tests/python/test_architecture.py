@@ -75,6 +75,17 @@ FOREIGN_HEADERS = {
 BINDING_HEADERS = {"probe.cpp": {"Python.h", "cpuid.h"}, "interrupt.hpp": {"cxxabi.h"}}
 
 
+def describe(graph: dict[str, set[str]], floors: list[set[str]]) -> str:
+    """The folders by floor, and the folders that each looks into; `pytest -s` shows it."""
+    lines = []
+    for number, folders in enumerate(floors):
+        for folder in sorted(folders):
+            files = {name for name in graph if name.split("/")[0] == folder}
+            seen = {other.split("/")[0] for name in files for other in graph[name]} - {folder}
+            lines.append(f"{number:2} {folder} ({len(files)}): {', '.join(sorted(seen)) or '-'}")
+    return "\n".join(lines)
+
+
 def without_comments(source: str) -> str:
     return re.sub(r"//[^\n]*|/\*.*?\*/", "", source, flags=re.DOTALL)
 
@@ -140,6 +151,7 @@ def test_core_file_includes_only_what_it_may(path: Path) -> None:
 def test_core_headers_have_no_circles() -> None:
     graph = {cpp_name(path): set(own_includes(path)) for path in HEADERS.rglob("*.hpp")}
     assert len(list(TopologicalSorter(graph).static_order())) == len(graph)
+    print(describe(graph, CPP_FLOORS))
 
 
 @pytest.mark.parametrize("path", CORE_FILES, ids=relative)
@@ -267,6 +279,7 @@ def test_modules_have_no_circles() -> None:
     graph = {module_name(path): imported_modules(path) for path in MODULES}
     del graph["__init__"]
     TopologicalSorter(graph).prepare()
+    print(describe(graph, PYTHON_FLOORS))
 
 
 @pytest.mark.parametrize("path", MODULES, ids=relative)
@@ -300,4 +313,5 @@ def test_files_stay_readable() -> None:
         for path in (ROOT / folder).rglob("*")
         if path.suffix in {".py", ".hpp", ".cpp"}
     }
+    print(*sorted((n, name) for name, n in sizes.items())[-5:], sep="\n")
     assert {name: n for name, n in sizes.items() if n > MAX_LINES} == {}
