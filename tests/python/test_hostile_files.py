@@ -36,14 +36,13 @@ WRITTEN = {
 }
 
 
-@pytest.mark.parametrize("path", sorted(GOLDEN.iterdir()), ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", sorted(GOLDEN.glob("*.safetensors")), ids=lambda path: path.stem)
 def test_files_of_older_versions_are_read(path: Path) -> None:
     name = WRITTEN[path.stem.rsplit("-", 1)[0]]
     found = loading.read(path)
     assert found.model == models()[name if name != "extra" else "plane, local, layered"]
     assert found.extra.keys() == (EXTRA.keys() if name == "extra" else set())
-    assert told(path.read_bytes()) == told(corpus()[name])
-    assert told(saving.encode(found.model, found.extra)) == told(path.read_bytes())
+    assert told(saving.encode(found.model, found.extra)) == told(corpus()[name])
 
 
 @pytest.mark.parametrize("name", corpus())
