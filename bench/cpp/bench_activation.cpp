@@ -9,10 +9,6 @@
 namespace relaxon::bench {
 namespace {
 
-constexpr const char* kNames[] = {"identity",   "tanh",     "logistic", "relu",
-                                  "leaky_relu", "softplus", "silu",     "gelu",
-                                  "sin",        "square",   "hard_tanh"};
-
 template <class T>
 void activation(benchmark::State& state, Activation kind, bool with_derivative) {
     alignas(64) T pre[kBlock], f[kBlock], derivative[kBlock];
@@ -36,9 +32,9 @@ template <class T>
 void add_all(const std::string& dtype) {
     for (const Activation kind : kActivations) {
         for (const bool with_derivative : {false, true}) {
-            const std::string name = "activation/" + std::string(kNames[static_cast<int>(kind)]) +
-                                     (with_derivative ? "+derivative/" : "/") + dtype;
-            benchmark::RegisterBenchmark(name.c_str(), activation<T>, kind, with_derivative);
+            const std::string label = "activation/" + std::string(name(kind)) +
+                                      (with_derivative ? "+derivative/" : "/") + dtype;
+            benchmark::RegisterBenchmark(label.c_str(), activation<T>, kind, with_derivative);
         }
     }
 }

@@ -11,6 +11,7 @@ import reference
 import registry
 import relaxon as rx
 from measures import relative_error
+from relaxon.model.activations import ACTIVATIONS
 
 SOME = registry.sample()[::4]
 over_some = pytest.mark.parametrize("case", SOME, ids=lambda case: case.name)
@@ -62,6 +63,10 @@ def test_omega_one_is_a_feed_forward_layer(case: registry.Case) -> None:
         expected = np.where(case.network.grid.exists, f(case.wide(pre)), 0)
         tolerance = 8 * np.finfo(case.dtype).eps
         assert relative_error(states[:, layer + 1], expected) <= tolerance
+
+
+def test_the_reference_knows_every_activation() -> None:
+    assert tuple(reference.ACTIVATIONS) == ACTIVATIONS
 
 
 @pytest.mark.parametrize("activation", list(reference.ACTIVATIONS))

@@ -35,8 +35,8 @@ class Relaxation(CallableNetwork):
     depth : int
         Number of layers L, at least 1.
     activation : str, default "tanh"
-        f: identity, tanh, logistic, relu, leaky_relu (slope 0.01), softplus, silu, gelu (exact),
-        sin, square or hard_tanh.
+        f by its name, such as identity, tanh, logistic, relu, leaky_relu (slope 0.01), softplus,
+        silu, gelu (exact), sin, square or hard_tanh; any other word is answered with all names.
     omega : float or array, default 0.5
         Relaxation rate, 0 <= omega < 2: a number, shape (L,) per layer, or grid.shape per cell (in
         one dimension (1, N) where N = L). 1 is a feed-forward layer, 0 the identity (but that
