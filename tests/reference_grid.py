@@ -1,6 +1,7 @@
 """Grids of the reference: what each cell sees along an arm, and difference operators with it.
 
-An arm is a table: for each cell the index of the cell it finds at an offset, or -1 and a constant.
+An arm is a table: for each cell the index of the cell it finds at an offset and its factor, or -1,
+and a constant.
 The table is filled by the rules for sides and masks once; values are then gathered through it, and
 the transpose scatters through the same table, so that it cannot disagree with the forward pass.
 """
@@ -10,14 +11,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[Any]
 Offset = tuple[int, ...]
-Condition = str | float  # "periodic", "neumann", or the value of a Dirichlet condition
+Condition = str | float  # one of CONDITIONS, or the value of a Dirichlet condition
 Stencil = Mapping[Offset, float]
 
 
@@ -30,7 +31,7 @@ class Grid:
     spacing: tuple[float, ...]
     mask: NDArray[np.bool_] | None = None
     mask_boundary: Condition = "neumann"
-    _arms: dict[Offset, tuple[Array, Array]] = field(
+    _arms: dict[Offset, tuple[Array, Array, Array]] = field(
         default_factory=dict, repr=False, compare=False
     )
 
@@ -46,28 +47,49 @@ class Grid:
     def cell_volume(self) -> float:
         return float(np.prod(self.spacing))
 
-    def arm(self, offset: Offset) -> tuple[Array, Array]:
-        """What each cell sees at ``offset``: the flat index of a cell, or -1 and a constant."""
+    def arm(self, offset: Offset) -> tuple[Array, Array, Array]:
+        """What each cell sees at ``offset``: factor times a cell, by its flat index, or a constant.
+
+        Where there is no cell the index is -1, where there is one the constant is 0.
+        """
         if offset not in self._arms:
             self._arms[offset] = self._find_arm(offset)
         return self._arms[offset]
 
-    def _find_arm(self, offset: Offset) -> tuple[Array, Array]:
+    def _find_arm(self, offset: Offset) -> tuple[Array, Array, Array]:
         width = max(map(abs, offset))
         centre = np.arange(np.prod(self.shape)).reshape(self.shape)
         window = tuple(
             slice(width + o, width + o + n) for o, n in zip(offset, self.shape, strict=True)
         )
-        source = fill_ghosts(centre, self.boundary, width, lambda value: -1)[window]
+        source = fill_ghosts(centre, self.boundary, width, lambda value: -1, False)[window]
+        factor = fill_ghosts(np.ones(self.shape), self.boundary, width, lambda value: 0)[window]
         constant = fill_ghosts(np.zeros(self.shape), self.boundary, width, float)[window]
 
         into_mask = (source >= 0) & ~self.exists.ravel()[source]
         if self.mask_boundary == "neumann":
             source = np.where(into_mask, centre, source)
+            factor = np.where(into_mask, 1, factor)
         else:
             source = np.where(into_mask, -1, source)
             constant = np.where(into_mask, self.mask_boundary, constant)
-        return source, constant
+        return source, factor, constant
+
+
+class Rule(NamedTuple):
+    """A condition with a name: the cell behind a ghost at ``position`` of n, and its factor."""
+
+    cell: Callable[[int, int], int]
+    factor: int
+
+
+def mirror(position: int, n: int) -> int:
+    return -1 - position if position < 0 else 2 * n - 1 - position
+
+
+CONDITIONS = {"periodic": Rule(lambda position, n: position % n, 1), "neumann": Rule(mirror, 1)}
+# Those of single sides.
+ONE_SIDED = tuple(name for name in CONDITIONS if name != "periodic")
 
 
 def fill_ghosts(
@@ -75,16 +97,18 @@ def fill_ghosts(
     boundary: Sequence[tuple[Condition, Condition]],
     width: int,
     dirichlet: Callable[[float], float],
+    with_factors: bool = True,
 ) -> Array:
-    """Pad ``cells`` by ``width`` ghosts on every side.
+    """Pad ``cells`` by ``width`` ghosts on every side; as indices, without factors.
 
     Axis 0 is filled first and later axes run over the ghosts already there: so corners follow, and
     where two Dirichlet sides meet the last axis wins.
     """
     for axis, (low, high) in enumerate(boundary):
         n = cells.shape[axis]
-        below = [ghost(cells, axis, at, low, dirichlet) for at in range(-width, 0)]
-        above = [ghost(cells, axis, at, high, dirichlet) for at in range(n, n + width)]
+        act = (dirichlet, with_factors)
+        below = [ghost(cells, axis, at, low, *act) for at in range(-width, 0)]
+        above = [ghost(cells, axis, at, high, *act) for at in range(n, n + width)]
         cells = np.concatenate([*below, cells, *above], axis=axis)
     return cells
 
@@ -95,29 +119,31 @@ def ghost(
     position: int,
     condition: Condition,
     dirichlet: Callable[[float], float],
+    with_factors: bool,
 ) -> Array:
     """The slab of ghosts at ``position`` < 0 or >= n along ``axis``."""
-    n = cells.shape[axis]
-    if condition == "periodic":
-        return np.take(cells, [position % n], axis=axis)
-    if condition == "neumann":
-        return np.take(cells, [-1 - position if position < 0 else 2 * n - 1 - position], axis=axis)
+    if isinstance(condition, str):
+        rule = CONDITIONS[condition]
+        found = np.take(cells, [rule.cell(position, cells.shape[axis])], axis=axis)
+        return found * rule.factor if with_factors else found
     return np.full_like(np.take(cells, [0], axis=axis), dirichlet(float(condition)))
 
 
 def see(grid: Grid, offset: Offset, z: Array) -> Array:
     """Value that each cell finds along one arm, for a batch of states."""
-    source, constant = grid.arm(offset)
-    return np.where(source >= 0, z.reshape(len(z), -1)[:, source], constant.astype(z.dtype))
+    source, factor, constant = grid.arm(offset)
+    return np.where(
+        source >= 0, factor * z.reshape(len(z), -1)[:, source], constant.astype(z.dtype)
+    )
 
 
 def see_adjoint(grid: Grid, offset: Offset, s: Array) -> Array:
     """Transpose of the linear part of :func:`see`: each cell returns ``s`` to what it saw."""
-    source, _ = grid.arm(offset)
+    source, factor, _ = grid.arm(offset)
     z_bar = np.zeros((len(s), s[0].size), s.dtype)
     is_cell = source >= 0
     for sample, contribution in zip(z_bar, s, strict=True):
-        np.add.at(sample, source[is_cell], contribution[is_cell])
+        np.add.at(sample, source[is_cell], (factor * contribution)[is_cell])
     return z_bar.reshape(s.shape)
 
 

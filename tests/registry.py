@@ -156,6 +156,12 @@ SIDES: tuple[tuple[reference_grid.Condition, reference_grid.Condition], ...] = (
     ("neumann", -0.4),
     (0.3, "neumann"),
     (-0.2, 0.5),
+    # every further condition beside itself, a value and another side
+    *(
+        pair
+        for name in reference_grid.ONE_SIDED[1:]
+        for pair in ((name, name), (name, 0.4), ("neumann", name))
+    ),
 )
 SHAPES = {1: (11,), 2: (5, 6), 3: (4, 3, 5)}
 AXES: dict[str, tuple[Any, ...]] = {

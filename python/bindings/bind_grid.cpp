@@ -6,7 +6,6 @@
 #include "array_cast.hpp"
 #include "bind.hpp"
 #include "interrupt.hpp"
-#include "parse_name.hpp"
 #include "relaxon/base/finite.hpp"
 #include "relaxon/domain/grid.hpp"
 #include "relaxon/pointwise/activation.hpp"
@@ -15,16 +14,14 @@ namespace relaxon::python {
 
 namespace {
 
-BoundaryKind parse_kind(const std::string& kind) {
-    return parse_name<BoundaryKind>(kind, {{"periodic", BoundaryKind::periodic},
-                                           {"neumann", BoundaryKind::neumann},
-                                           {"dirichlet", BoundaryKind::dirichlet}});
-}
-
 using PyCondition = std::pair<std::string, double>;
 
 Condition to_condition(const PyCondition& condition) {
-    return {parse_kind(condition.first), condition.second};
+    Condition found{BoundaryKind::periodic, condition.second};
+    if (!parse(condition.first, found.kind)) {
+        throw py::value_error("unknown name " + condition.first);
+    }
+    return found;
 }
 
 std::vector<std::uint8_t> to_mask(const std::optional<py::array_t<bool>>& mask) {
@@ -79,6 +76,14 @@ void bind_grid(py::module_& module) {
                                      : find<float>(values, mask, weights);
         },
         py::arg("values"), py::arg("mask"), py::arg("weights"));
+    // The names of those that hold no value of their own.
+    module.def("conditions", [] {
+        std::vector<std::string> names;
+        for (const BoundaryKind kind : kBoundaryKinds) {
+            if (!has_value(kind)) names.emplace_back(name(kind));
+        }
+        return names;
+    });
     module.def("activations", [] {
         std::vector<std::string> names;
         for (const Activation kind : kActivations) names.emplace_back(name(kind));

@@ -4,7 +4,7 @@ import collections.abc
 import numpy
 import numpy.typing
 import typing
-__all__: list[str] = ['isa_level', 'ArgumentError', 'DescentFloat32', 'DescentFloat64', 'DescentOptions', 'End', 'Evaluations', 'Explicit', 'Extreme', 'Grid', 'Loss', 'Network', 'Operator', 'ParameterArray', 'Plan', 'activations', 'adr', 'banded', 'csr', 'dense', 'first_non_finite', 'moments', 'slope_at_zero']
+__all__: list[str] = ['isa_level', 'ArgumentError', 'DescentFloat32', 'DescentFloat64', 'DescentOptions', 'End', 'Evaluations', 'Explicit', 'Extreme', 'Grid', 'Loss', 'Network', 'Operator', 'ParameterArray', 'Plan', 'activations', 'adr', 'banded', 'conditions', 'csr', 'dense', 'first_non_finite', 'moments', 'slope_at_zero']
 class ArgumentError(ValueError):
     pass
 class Grid:
@@ -211,6 +211,8 @@ def activations() -> list[str]:
 def adr(scheme: str, is_local: bool, is_layered: bool) -> Operator:
     ...
 def banded(radius: typing.SupportsInt | typing.SupportsIndex, is_local: bool, is_layered: bool) -> Operator:
+    ...
+def conditions() -> list[str]:
     ...
 def csr(indptr: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex], indices: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex], is_layered: bool) -> Operator:
     ...

@@ -67,14 +67,16 @@ inline std::shared_ptr<const Grid> make_grid(const Shape& shape, const std::vect
     return std::make_shared<const Grid>(shape, sides, cells, condition, 1.0);
 }
 
-// Periodic, and all four pairs of the other two, on each axis.
+// Periodic, and all pairs of the others, on each axis.
 inline std::vector<std::vector<Sides>> all_boundaries(int ndim) {
-    const Condition fixed = dirichlet(-0.75);
-    const std::vector<Sides> pairs{{kPeriodic, kPeriodic},
-                                   {kNeumann, kNeumann},
-                                   {kNeumann, fixed},
-                                   {fixed, kNeumann},
-                                   {dirichlet(0.5), fixed}};
+    std::vector<Sides> pairs{{kPeriodic, kPeriodic}};
+    for (const BoundaryKind low : kBoundaryKinds) {
+        for (const BoundaryKind high : kBoundaryKinds) {
+            if (low == BoundaryKind::periodic || high == BoundaryKind::periodic) continue;
+            pairs.push_back({Condition{low, has_value(low) ? 0.5 : 0.0},
+                             Condition{high, has_value(high) ? -0.75 : 0.0}});
+        }
+    }
     std::vector<std::vector<Sides>> boundaries{{}};
     for (int axis = 0; axis < ndim; ++axis) {
         std::vector<std::vector<Sides>> longer;
@@ -90,12 +92,11 @@ inline std::vector<std::vector<Sides>> all_boundaries(int ndim) {
 }
 
 inline std::string describe(const Grid& grid, MaskKind mask) {
-    const char* const names[] = {"periodic", "neumann", "dirichlet"};
     std::string text = "shape";
     for (int axis = 0; axis < grid.ndim(); ++axis) {
         text += ' ' + std::to_string(grid.shape()[static_cast<std::size_t>(axis)]);
         for (const Condition& side : grid.sides(axis)) {
-            text += std::string(" ") + names[static_cast<int>(side.kind)];
+            text += std::string(" ") + name(side.kind);
         }
     }
     const char* const masks[] = {"no mask", "Neumann mask", "Dirichlet mask"};

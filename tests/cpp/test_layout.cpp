@@ -102,12 +102,11 @@ TYPED_TEST(LayoutTest, FillGivesEveryGhostItsSource) {
         const std::int64_t rows = grid.is_periodic(0) ? overlap : radius;
         for_each_position(grid, layout, rows, radius, [&](const auto& position, std::int64_t flat) {
             const GhostSource source = resolve(grid, position);
-            T expected = static_cast<T>(source.value);
-            if (source.reads_cell()) {
-                const auto cell = static_cast<std::size_t>(source.cell);
-                expected = grid.exists(source.cell) ? cells[cell] : T(0);
+            double expected = source.value;
+            if (source.reads_cell() && grid.exists(source.cell)) {
+                expected += source.factor * cells[static_cast<std::size_t>(source.cell)];
             }
-            ASSERT_EQ(field[static_cast<std::size_t>(flat)], expected)
+            ASSERT_EQ(field[static_cast<std::size_t>(flat)], static_cast<T>(expected))
                 << what << ", position " << position[0] << ' ' << position[1] << ' ' << position[2];
         });
     });

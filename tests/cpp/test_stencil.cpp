@@ -112,7 +112,9 @@ double seen(const Grid& grid, const std::vector<T>& z, std::array<std::int64_t, 
             const Arm& arm, std::int64_t cell) {
     const GhostSource source = resolve(grid, {at[0] + arm[0], at[1] + arm[1], at[2] + arm[2]});
     if (!source.reads_cell()) return static_cast<T>(source.value);
-    if (grid.exists(source.cell)) return z[static_cast<std::size_t>(source.cell)];
+    if (grid.exists(source.cell)) {
+        return source.factor * z[static_cast<std::size_t>(source.cell)] + source.value;
+    }
     if (grid.mask_condition().kind == BoundaryKind::neumann)
         return z[static_cast<std::size_t>(cell)];
     return static_cast<T>(grid.mask_condition().value);

@@ -235,7 +235,9 @@ def test_rows_of_the_moment_operator_have_its_moments() -> None:
 
 sides = st.one_of(
     st.just(("periodic", "periodic")),
-    st.tuples(*2 * [st.one_of(st.just("neumann"), st.floats(-2, 2, width=32))]),
+    st.tuples(
+        *2 * [st.one_of(*map(st.just, reference_grid.ONE_SIDED), st.floats(-2, 2, width=32))]
+    ),
 )
 
 

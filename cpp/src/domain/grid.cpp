@@ -1,10 +1,55 @@
 #include "relaxon/domain/grid.hpp"
 
+#include <iterator>
 #include <utility>
 
 #include "relaxon/base/error.hpp"
 
 namespace relaxon {
+
+namespace {
+
+struct Entry {
+    const char* name;
+    GhostCell cell;
+    double cell_factor, value_factor;
+};
+
+const Entry& entry_of(BoundaryKind kind) {
+    static constexpr Entry kTable[] = {
+#define RELAXON_ENTRY(name, Cell, cell_factor, value_factor)                                       \
+    {#name, Cell, cell_factor, value_factor},
+        RELAXON_CONDITIONS(RELAXON_ENTRY)
+#undef RELAXON_ENTRY
+    };
+    const auto at = static_cast<std::size_t>(kind);
+    require(at < std::size(kTable), "boundary", "one of the table", at);
+    return kTable[at];
+}
+
+}  // namespace
+
+const char* name(BoundaryKind kind) { return entry_of(kind).name; }
+
+bool parse(std::string_view text, BoundaryKind& kind) {
+    for (const BoundaryKind candidate : kBoundaryKinds) {
+        if (name(candidate) == text) {
+            kind = candidate;
+            return true;
+        }
+    }
+    return false;
+}
+
+GhostCell ghost_cell_of(BoundaryKind kind) { return entry_of(kind).cell; }
+
+bool has_value(BoundaryKind kind) { return entry_of(kind).value_factor != 0.0; }
+
+GhostRule ghost_rule(const Condition& condition) {
+    const Entry& entry = entry_of(condition.kind);
+    const bool is_held = entry.value_factor != 0.0;
+    return {entry.cell_factor, is_held ? entry.value_factor * condition.value : 0.0};
+}
 
 Grid::Grid(std::vector<std::int64_t> shape, std::vector<Sides> boundary,
            std::vector<std::uint8_t> mask, Condition mask_condition, double cell_volume)

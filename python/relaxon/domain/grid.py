@@ -46,7 +46,7 @@ class Dirichlet:
 
 
 Condition = str | Dirichlet
-CONDITIONS = ("periodic", "neumann")
+CONDITIONS: tuple[str, ...] = tuple(_core.conditions())
 MASK_CONDITIONS = ("neumann",)
 MOST_CELLS = 2**40
 

@@ -425,5 +425,7 @@ def _with_zero_values(grid: Grid) -> Grid:
 
 def check_line(grid: Grid, radius: int) -> None:
     """Sides that a stencil of one dimension can look beyond."""
-    if "neumann" in grid.boundary[0] and grid.shape[0] < radius:
+    # All conditions with a name but this one mirror cells.
+    is_mirrored = any(isinstance(side, str) and side != "periodic" for side in grid.boundary[0])
+    if is_mirrored and grid.shape[0] < radius:
         refuse("grid", f"at least {radius} cells, the stencil radius", f"{grid.shape[0]}")

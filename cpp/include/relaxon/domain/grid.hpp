@@ -3,18 +3,48 @@
 
 #include <array>
 #include <cstdint>
+#include <string_view>
 #include <vector>
 
 #include "relaxon/base/error.hpp"
 
+// The table of conditions: name, which cell a ghost reads, and its factors of that cell and of the
+// condition's value: ghost = cell factor * cell + value factor * value.
+#define RELAXON_CONDITIONS(X)                                                                      \
+    X(periodic, GhostCell::around, 1.0, 0.0)                                                       \
+    X(neumann, GhostCell::mirrored, 1.0, 0.0)                                                      \
+    X(dirichlet, GhostCell::none, 0.0, 1.0)
+
 namespace relaxon {
 
-enum class BoundaryKind { periodic, neumann, dirichlet };
+enum class GhostCell { around, mirrored, none };
+
+enum class BoundaryKind {
+#define RELAXON_ENTRY(name, Cell, cell_factor, value_factor) name,
+    RELAXON_CONDITIONS(RELAXON_ENTRY)
+#undef RELAXON_ENTRY
+};
+
+inline constexpr BoundaryKind kBoundaryKinds[] = {
+#define RELAXON_ENTRY(name, Cell, cell_factor, value_factor) BoundaryKind::name,
+    RELAXON_CONDITIONS(RELAXON_ENTRY)
+#undef RELAXON_ENTRY
+};
 
 struct Condition {
     BoundaryKind kind = BoundaryKind::periodic;
-    double value = 0.0;  // of the ghost cells, dirichlet only
+    double value = 0.0;  // of the ghost cells, where the table has a factor for it
 };
+
+const char* name(BoundaryKind kind);
+
+// The condition of that name; false, and kind untouched, where there is none.
+bool parse(std::string_view name, BoundaryKind& kind);
+
+GhostCell ghost_cell_of(BoundaryKind kind);
+
+// Whether it holds a value of its own.
+bool has_value(BoundaryKind kind);
 
 using Sides = std::array<Condition, 2>;  // low, high
 
@@ -57,17 +87,7 @@ struct GhostRule {
     bool is_copy() const { return factor == 1.0 && value == 0.0; }
 };
 
-// The table of conditions.
-inline GhostRule ghost_rule(const Condition& condition) {
-    switch (condition.kind) {
-    case BoundaryKind::periodic:
-    case BoundaryKind::neumann:
-        return {1.0, 0.0};
-    case BoundaryKind::dirichlet:
-        return {0.0, condition.value};
-    }
-    throw ArgumentError("argument 'boundary': one of the table");
-}
+GhostRule ghost_rule(const Condition& condition);
 
 // Where a position of the padded field takes its value from: factor * cell + value.
 struct GhostSource {
@@ -83,7 +103,7 @@ GhostSource resolve(const Grid& grid, std::array<std::int64_t, 3> position);
 
 // Index of the ghost at distance g >= 1 beyond a side, as a cell index along the axis.
 inline std::int64_t ghost_cell(BoundaryKind kind, int side, std::int64_t g, std::int64_t n) {
-    if (kind == BoundaryKind::neumann) return side == 0 ? g - 1 : n - g;
+    if (ghost_cell_of(kind) == GhostCell::mirrored) return side == 0 ? g - 1 : n - g;
     const std::int64_t past = side == 0 ? -g : n - 1 + g;
     return ((past % n) + n) % n;
 }

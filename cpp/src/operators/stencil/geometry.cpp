@@ -34,7 +34,7 @@ StencilGeometry::StencilGeometry(const Grid& grid, const std::vector<Arm>& arms,
       cut_value_(grid.mask_condition().value) {
     for (int axis = 0; axis < grid.ndim(); ++axis) {
         for (const Condition& side : grid.sides(axis)) {
-            require(side.kind != BoundaryKind::neumann ||
+            require(ghost_cell_of(side.kind) != GhostCell::mirrored ||
                         grid.shape()[static_cast<std::size_t>(axis)] >= radius,
                     "boundary", "a Neumann axis holds at least as many cells as the stencil radius",
                     grid.shape()[static_cast<std::size_t>(axis)]);
