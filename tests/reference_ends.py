@@ -7,9 +7,9 @@ Everything runs on complex numbers, so that derivatives are those of the complex
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -72,17 +72,32 @@ def outputs(
     return found[:, 0] if at is None else found
 
 
+def huber(r: Array, scale: float) -> Array:
+    size = reference.absolute(r)
+    return np.where(size.real <= scale, r * r / 2, scale * (size - scale / 2))
+
+
+class Distance(NamedTuple):
+    """A loss of single cells: its public name, scales to test (none: it has none), and d(r)."""
+
+    constructor: str
+    scales: tuple[float, ...]
+    terms: Callable[[Array, float], Array]
+
+
+DISTANCES = {
+    "squared": Distance("SquaredDistance", (), lambda r, scale: r * r),
+    "absolute": Distance(
+        "AbsoluteDistance", (0.1, 0.2), lambda r, scale: np.sqrt(r * r + scale**2) - scale
+    ),
+    "huber": Distance("Huber", (0.5, 1.0), huber),
+}
+
+
 def distance(kind: str, scale: float, z: Array, y: Array, weights: Array) -> Any:
     """1/batch sum of w d(z - y); y is not read where w is 0."""
     r = np.where(weights != 0, z - y, 0)
-    size = reference.absolute(r)
-    root = np.sqrt(r * r + scale**2)
-    terms = {
-        "squared": r * r,
-        "absolute": root - scale,
-        "huber": np.where(size.real <= scale, r * r / 2, scale * (size - scale / 2)),
-    }[kind]
-    return np.sum(weights * terms) / len(z)
+    return np.sum(weights * DISTANCES[kind].terms(r, scale)) / len(z)
 
 
 def cross_entropy(z: Array, labels: Array, weights: Array) -> Any:

@@ -15,8 +15,8 @@ const T* read_input(const BoundNetwork& network, const py::array& x) {
 
 BoundNetwork make_network(std::shared_ptr<Grid> grid, std::shared_ptr<Operator> op,
                           const Explicit& dynamics, const std::string& activation,
-                          const std::string& bias, const EndConfig& lift,
-                          const EndConfig& readout, bool is_double) {
+                          const std::string& bias, const EndConfig& lift, const EndConfig& readout,
+                          bool is_double) {
     BoundNetwork network;
     NetworkConfig& config = network.config;
     config.grid = std::move(grid);
@@ -48,11 +48,10 @@ EndConfig make_end(std::int64_t width, const std::string& activation) {
 }
 
 Loss make_loss(const std::string& kind, double scale) {
-    return {parse_name<LossKind>(kind, {{"squared", LossKind::squared},
-                                        {"absolute", LossKind::absolute},
-                                        {"huber", LossKind::huber},
-                                        {"cross-entropy", LossKind::cross_entropy}}),
-            scale};
+    Loss loss;
+    if (!parse(kind, loss.kind)) throw py::value_error("unknown name " + kind);
+    loss.scale = scale;
+    return loss;
 }
 
 // Layers up to `end`, all of them where it is negative.
@@ -290,7 +289,8 @@ void bind_network(py::module_& module) {
     py::class_<Loss>(module, "Loss").def(py::init(&make_loss), py::arg("kind"), py::arg("scale"));
     py::class_<BoundNetwork>(module, "Network")
         .def(py::init(&make_network), py::arg("grid"), py::arg("op"), py::arg("dynamics"),
-             py::arg("activation"), py::arg("bias"), py::arg("lift"), py::arg("readout"), py::arg("is_double"))
+             py::arg("activation"), py::arg("bias"), py::arg("lift"), py::arg("readout"),
+             py::arg("is_double"))
         .def_readonly("arrays", &BoundNetwork::arrays)
         .def("forward", &forward, py::arg("parameters"), py::arg("x"), py::arg("out"),
              py::arg("all_layers"), py::arg("end"), py::arg("threads"))

@@ -9,6 +9,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ._catalogue import *  # noqa: F403
     from ._catalogue import __all__ as __all__
+    from .model.losses import *  # noqa: F403
 
     __version__: str
 

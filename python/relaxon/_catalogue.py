@@ -5,10 +5,11 @@ from ._config import show_config
 from .domain.grid import Dirichlet, Grid
 from .forecasting.checks import check_leads
 from .forecasting.comparison import Comparison
+from .model import losses
 from .model.ends import Lift, Readout
 from .model.gradient_check import GradientCheck, check_gradient
 from .model.loading import FileFormatError, load
-from .model.losses import AbsoluteDistance, CrossEntropy, Huber, SquaredDistance
+from .model.losses import *  # noqa: F403
 from .model.relaxation import Relaxation
 from .model.saving import save
 from .operators import ADR, Banded, Dense, Moments
@@ -23,13 +24,11 @@ __all__ = [
     "ADR",
     "L2",
     "LBFGS",
-    "AbsoluteDistance",
     "Adam",
     "Banded",
     "CallbackError",
     "Comparison",
     "CosineDecay",
-    "CrossEntropy",
     "Dense",
     "Dirichlet",
     "DivergenceError",
@@ -40,14 +39,12 @@ __all__ = [
     "GradientCheck",
     "Grid",
     "History",
-    "Huber",
     "Lift",
     "Moments",
     "Plan",
     "Readout",
     "Relaxation",
     "Smoothness",
-    "SquaredDistance",
     "State",
     "Status",
     "SteepestDescent",
@@ -61,3 +58,4 @@ __all__ = [
     "save",
     "show_config",
 ]
+__all__ += losses.__all__

@@ -75,6 +75,26 @@ TYPED_TEST(LossTest, AbsoluteAndHuberDistanceFollowTheirFormulas) {
     }
 }
 
+// By central differences, away from the places where a formula changes.
+TEST(LossTable, SlopesAreThoseOfTheValues) {
+    const double step = 1e-5, weight = 3.0, y = 0.0;
+    for (const LossKind kind : kDistances) {
+        const StateTarget<double> target{&y, &weight, nullptr, Loss{kind, 0.5}};
+        const auto value = [&](double z) {
+            return distance(target, &z, 1.0, static_cast<double*>(nullptr), 1).value();
+        };
+        EXPECT_EQ(value(0.0), 0.0) << static_cast<int>(kind);
+        for (const double z : {-4.0, -0.7, -0.2, -0.01, 0.0, 0.02, 0.3, 0.9, 6.0}) {
+            double lambda = 1.0;
+            distance(target, &z, 0.25, &lambda, 1);
+            EXPECT_GE(value(z), 0.0) << static_cast<int>(kind);
+            EXPECT_NEAR((lambda - 1.0) / 0.25, (value(z + step) - value(z - step)) / (2 * step),
+                        1e-7)
+                << static_cast<int>(kind) << " at " << z;
+        }
+    }
+}
+
 TYPED_TEST(LossTest, CrossEntropyIsThatOfTheSoftmaxAndDoesNotOverflow) {
     using T = TypeParam;
     const std::vector<std::vector<T>> outputs{

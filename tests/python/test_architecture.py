@@ -263,7 +263,8 @@ def test_module_imports_only_lower_floors(path: Path) -> None:
     name = module_name(path)
     inner = imported_modules(path)
     if name == "__init__":
-        assert inner == {"_catalogue"}
+        # And what the catalogue takes over as a whole, for type checkers.
+        assert inner == {"_catalogue", "model/losses"}
         return
     if path.name == "__init__.py" and name not in CATALOGUES:
         assert not inner

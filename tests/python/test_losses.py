@@ -13,6 +13,8 @@ import registry
 import relaxon as rx
 from measures import assert_all_close
 from operators import OPERATORS
+from reference_ends import DISTANCES
+from relaxon.model import losses
 
 GRID_SHAPE = (4, 5)
 
@@ -248,20 +250,24 @@ def test_ragged_weights_are_named() -> None:
         rx.SquaredDistance(weights=[[1.0], [1.0, 2.0]])
 
 
-@pytest.mark.parametrize(
-    ("loss", "formula"),
-    [
-        (rx.AbsoluteDistance(0.2), lambda r: np.sqrt(r**2 + 0.04) - 0.2),
-        (rx.Huber(0.5), lambda r: np.where(abs(r) <= 0.5, r**2 / 2, 0.5 * (abs(r) - 0.25))),
-    ],
-)
-def test_robust_distances_follow_their_formulas(loss: Any, formula: Any) -> None:
+@pytest.mark.parametrize("distance", DISTANCES.values(), ids=list(DISTANCES))
+def test_distances_follow_their_formulas(distance: Any) -> None:
     network = model()
     x, y = data()
     weights = np.random.default_rng(1).uniform(0, 3, GRID_SHAPE)
-    expected = np.sum(weights * formula(network(x) - y)) / 3
-    found = network.loss(x, y, loss=loss.with_weights(weights))
-    assert found == pytest.approx(expected, rel=1e-13)
+    for scale in distance.scales or (1.0,):
+        loss = getattr(rx, distance.constructor)(*([scale] if distance.scales else []))
+        residual = network(x) - y
+        expected = np.sum(weights * distance.terms(residual, scale)) / 3
+        found = network.loss(x, y, loss=loss.with_weights(weights))
+        assert found == pytest.approx(expected, rel=1e-13)
+        terms = distance.terms(residual, scale)
+        np.testing.assert_allclose(loss._terms(residual), terms, rtol=1e-12, atol=1e-13)
+
+
+def test_the_reference_knows_every_loss() -> None:
+    names = {distance.constructor for distance in DISTANCES.values()}
+    assert names | {"CrossEntropy"} == set(losses.__all__)
 
 
 def test_absolute_distance_keeps_its_digits_near_zero() -> None:
@@ -277,22 +283,19 @@ def test_absolute_distance_keeps_its_digits_near_zero() -> None:
 
 def test_losses_are_plain_objects() -> None:
     weights = np.arange(3.0)
-    losses = [
+    made = [
+        *(getattr(rx, d.constructor)(s, weights) for d in DISTANCES.values() for s in d.scales),
+        *(getattr(rx, name)(at=[1, 2]) for name in losses.__all__),
         rx.SquaredDistance(weights),
-        rx.SquaredDistance(at=[1, 2]),
-        rx.AbsoluteDistance(0.5, weights),
-        rx.AbsoluteDistance(0.25, weights),
-        rx.Huber(0.5, weights),
-        rx.CrossEntropy(weights),
     ]
-    assert len(set(losses)) == len(losses)
-    for loss in losses:
+    assert len(set(made)) == len(made)
+    for loss in made:
         assert pickle.loads(pickle.dumps(loss)) == loss == copy.deepcopy(loss)
-    assert repr(losses[2]) == "AbsoluteDistance(epsilon=0.5, weights=<(3,)>)"
+    absolute = rx.AbsoluteDistance(0.5, weights)
+    assert repr(absolute) == "AbsoluteDistance(epsilon=0.5, weights=<(3,)>)"
     assert repr(rx.Huber(at=[3])) == "Huber(delta=1, at=(3,))"
-    changed = losses[3].with_weights(None)
-    assert changed == rx.AbsoluteDistance(0.25)
-    assert losses[3].weights is not None
+    assert absolute.with_weights(None) == rx.AbsoluteDistance(0.5)
+    assert absolute.weights is not None
 
 
 @pytest.mark.parametrize(

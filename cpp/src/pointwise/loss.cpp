@@ -12,37 +12,6 @@ namespace {
 // Cells summed in plain order before they enter the compensated sum.
 constexpr std::int64_t kRun = 512;
 
-// d(r), and d'(r) / kFactor, which spares the squared distance a product per cell.
-template <class T>
-struct Squared {
-    static constexpr double kFactor = 2.0;
-    explicit Squared(double) {}
-    T value(T r) const { return r * r; }
-    T slope(T r) const { return r; }
-};
-
-template <class T>
-struct Absolute {
-    static constexpr double kFactor = 1.0;
-    T epsilon;
-    explicit Absolute(double scale) : epsilon(static_cast<T>(scale)) {}
-    // Without the difference of two nearly equal numbers.
-    T value(T r) const { return r * r / (std::sqrt(r * r + epsilon * epsilon) + epsilon); }
-    T slope(T r) const { return r / std::sqrt(r * r + epsilon * epsilon); }
-};
-
-template <class T>
-struct Huber {
-    static constexpr double kFactor = 1.0;
-    T delta;
-    explicit Huber(double scale) : delta(static_cast<T>(scale)) {}
-    T value(T r) const {
-        const T size = std::abs(r);
-        return size <= delta ? r * r / T(2) : delta * (size - delta / T(2));
-    }
-    T slope(T r) const { return std::abs(r) <= delta ? r : std::copysign(delta, r); }
-};
-
 // n cells, `step` entries apart in z and lambda.
 template <class T, class Distance>
 void add_run(const StateTarget<T>& target, std::int64_t cell, const T* z, double scale, T* lambda,
@@ -66,12 +35,11 @@ void add_run(const StateTarget<T>& target, std::int64_t cell, const T* z, double
 template <class T, class F>
 void with_distance(const Loss& loss, const F& f) {
     switch (loss.kind) {
-    case LossKind::absolute:
-        return f(Absolute<T>(loss.scale));
-    case LossKind::huber:
-        return f(Huber<T>(loss.scale));
-    case LossKind::squared:
-        return f(Squared<T>(loss.scale));
+#define RELAXON_ENTRY(kind, text, Distance)                                                        \
+    case LossKind::kind:                                                                           \
+        return f(distances::Distance(loss.scale));
+        RELAXON_DISTANCES(RELAXON_ENTRY)
+#undef RELAXON_ENTRY
     case LossKind::cross_entropy:
         break;
     }
@@ -79,6 +47,19 @@ void with_distance(const Loss& loss, const F& f) {
 }
 
 }  // namespace
+
+bool parse(std::string_view text, LossKind& kind) {
+#define RELAXON_ENTRY(entry, name, Distance)                                                       \
+    if (text == name) {                                                                            \
+        kind = LossKind::entry;                                                                    \
+        return true;                                                                               \
+    }
+    RELAXON_DISTANCES(RELAXON_ENTRY)
+#undef RELAXON_ENTRY
+    if (text != "cross-entropy") return false;
+    kind = LossKind::cross_entropy;
+    return true;
+}
 
 template <class T>
 OrderedSum distance(const Layout& layout, const StateTarget<T>& target, const T* z, double scale,

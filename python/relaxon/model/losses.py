@@ -16,13 +16,8 @@ from ..base.validate import check_integer, check_number, read_array, refuse
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-__all__ = [
-    "AbsoluteDistance",
-    "CrossEntropy",
-    "Distance",
-    "Huber",
-    "SquaredDistance",
-]
+# Public names, which the catalogue takes over.
+__all__ = ["AbsoluteDistance", "CrossEntropy", "Huber", "SquaredDistance"]
 
 
 class Distance:
@@ -45,6 +40,10 @@ class Distance:
     @property
     def _core_loss(self) -> _core.Loss:
         return _core.Loss(self._kind, self._scale)
+
+    def _terms(self, residual: NDArray[Any]) -> NDArray[Any]:
+        """The loss of single residuals, without weights."""
+        raise NotImplementedError
 
     def with_weights(self, weights: ArrayLike | None) -> Self:
         """The same loss with other weights.
@@ -138,6 +137,9 @@ class SquaredDistance(Distance):
     def __init__(self, weights: ArrayLike | None = None, at: Sequence[int] | None = None) -> None:
         super().__init__(weights, at)
 
+    def _terms(self, residual: NDArray[Any]) -> NDArray[Any]:
+        return np.asarray(residual**2)
+
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class AbsoluteDistance(Distance):
@@ -191,6 +193,9 @@ class AbsoluteDistance(Distance):
     def _own_settings(self) -> dict[str, float]:
         return {"epsilon": self.epsilon}
 
+    def _terms(self, residual: NDArray[Any]) -> NDArray[Any]:
+        return np.asarray(np.hypot(residual, self.epsilon) - self.epsilon)
+
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class Huber(Distance):
@@ -241,6 +246,11 @@ class Huber(Distance):
 
     def _own_settings(self) -> dict[str, float]:
         return {"delta": self.delta}
+
+    def _terms(self, residual: NDArray[Any]) -> NDArray[Any]:
+        size = np.abs(residual)
+        far = self.delta * (size - self.delta / 2.0)
+        return np.where(size <= self.delta, residual**2 / 2.0, far)
 
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)

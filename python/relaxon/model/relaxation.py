@@ -197,8 +197,8 @@ class Relaxation(CallableNetwork):
         y : array of the model's type
             Targets, as the output; with ``loss.at`` an axis of layers behind the batch. Not read on
             masked cells and where the weight is 0. For CrossEntropy, integers of shape (batch,).
-        loss : SquaredDistance, AbsoluteDistance, Huber or CrossEntropy
-            The distance.
+        loss : Distance
+            The distance, such as SquaredDistance, Huber or CrossEntropy.
         threads : int, optional
             As for a call.
 

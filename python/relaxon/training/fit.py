@@ -146,8 +146,8 @@ def fit(
         Where to start; it is not changed.
     x, y : array of the model's type
         Inputs and targets, as in :meth:`Relaxation.loss`. NaN in x marks a gap, see `inputs`.
-    loss : SquaredDistance, AbsoluteDistance, Huber or CrossEntropy
-        What to lower.
+    loss : Distance
+        What to lower, such as SquaredDistance, AbsoluteDistance, Huber or CrossEntropy.
     optimizer : SteepestDescent, Adam or LBFGS
         How; default steepest descent at a fixed rate of 1e-3.
     steps : int, default 1000

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..model.losses import AbsoluteDistance, CrossEntropy, Distance, Huber
+from ..model.losses import CrossEntropy, Distance
 from ..model.relaxation import Relaxation
 
 __all__ = ["describe_stall"]
@@ -69,7 +69,7 @@ def describe_stall(
     shares = weights[weights > 0.0]
     mean = float(np.sum(shares * values) / np.sum(shares))
     n_samples = model._batch(x)
-    loss_of_mean = float(np.sum(shares * _distance(loss, mean - values))) / n_samples
+    loss_of_mean = float(np.sum(shares * loss._terms(mean - values))) / n_samples
     if not model.loss(x, y, loss, threads) > loss_of_mean:
         return ""
     random = np.random.default_rng(0)
@@ -89,17 +89,6 @@ def describe_stall(
         f"forecast; x is about {_scale(read)} and y {_scale(values)}: scale both to numbers of "
         f"about 1"
     )
-
-
-def _distance(loss: Distance, residual: Array) -> Array:
-    """The loss of single residuals."""
-    if isinstance(loss, AbsoluteDistance):
-        return np.asarray(np.hypot(residual, loss.epsilon) - loss.epsilon)
-    if isinstance(loss, Huber):
-        size = np.abs(residual)
-        far = loss.delta * (size - loss.delta / 2.0)
-        return np.where(size <= loss.delta, residual**2 / 2.0, far)
-    return residual**2
 
 
 def _weights(model: Relaxation, y: Array, loss: Distance) -> Array:

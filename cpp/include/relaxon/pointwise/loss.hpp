@@ -1,24 +1,34 @@
-// Distance of one state from its target and the cotangent that it starts. With the residual
-// r = z - y, per cell:
-//
-//     squared    r^2
-//     absolute   sqrt(r^2 + epsilon^2) - epsilon, scale = epsilon
-//     huber      r^2 / 2 where |r| <= delta, else delta (|r| - delta / 2), scale = delta
-//                (Huber, Ann. Math. Statist. 35 (1964) 73-101)
-//
-// and of a vector of n outputs from its class, for whole vectors only:
+// Distance of one state from its target and the cotangent that it starts: per cell those of
+// loss_table.hpp, and of a vector of n outputs from its class, for whole vectors only:
 //
 //     cross entropy   log sum_k exp(z_k) - z_label
 #pragma once
 
 #include <cstdint>
+#include <string_view>
 
 #include "relaxon/base/sum.hpp"
 #include "relaxon/domain/layout.hpp"
+#include "relaxon/pointwise/loss_table.hpp"
 
 namespace relaxon {
 
-enum class LossKind { squared, absolute, huber, cross_entropy };
+enum class LossKind {
+#define RELAXON_ENTRY(kind, text, Distance) kind,
+    RELAXON_DISTANCES(RELAXON_ENTRY)
+#undef RELAXON_ENTRY
+        cross_entropy
+};
+
+// Those of single cells.
+inline constexpr LossKind kDistances[] = {
+#define RELAXON_ENTRY(kind, text, Distance) LossKind::kind,
+    RELAXON_DISTANCES(RELAXON_ENTRY)
+#undef RELAXON_ENTRY
+};
+
+// The loss of that name; false, and kind untouched, where there is none.
+bool parse(std::string_view text, LossKind& kind);
 
 struct Loss {
     LossKind kind = LossKind::squared;
