@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import relaxon as rx
+from small_fits import with_others
 
 Fields = Any
 
@@ -22,6 +23,13 @@ OPTIMIZERS: dict[str, dict[str, Any]] = {
     "armijo": {"optimizer": rx.SteepestDescent(10.0, line_search="armijo")},
     "barzilai-borwein": {"optimizer": rx.SteepestDescent(1.0, line_search="barzilai-borwein")},
     "lbfgs": {"optimizer": rx.LBFGS(memory=3)},
+}
+# And one of every kind that is not among them.
+_known = {kind: settings["optimizer"] for kind, settings in OPTIMIZERS.items()}
+OPTIMIZERS |= {
+    kind: {"optimizer": optimizer}
+    for kind, optimizer in with_others(_known, rate=1e-2).items()
+    if kind not in OPTIMIZERS
 }
 over_optimizers = pytest.mark.parametrize("kind", OPTIMIZERS)
 over_types = pytest.mark.parametrize("dtype", ["float32", "float64"])

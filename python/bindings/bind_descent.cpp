@@ -13,14 +13,6 @@ namespace {
 
 using PyPenalty = std::tuple<std::string, double, std::size_t>;
 
-StepRule step_rule(const std::string& name) {
-    return parse_name<StepRule>(name, {{"fixed", StepRule::fixed},
-                                       {"adam", StepRule::adam},
-                                       {"armijo", StepRule::armijo},
-                                       {"barzilai-borwein", StepRule::barzilai_borwein},
-                                       {"external", StepRule::external}});
-}
-
 PenaltyKind penalty_kind(const std::string& name) {
     return parse_name<PenaltyKind>(
         name, {{"l2", PenaltyKind::l2}, {"smoothness", PenaltyKind::smoothness}});
@@ -209,13 +201,12 @@ DescentOptions make_options(const std::string& rule, const std::vector<double>& 
                             double epsilon, double tolerance, std::int64_t n_steps,
                             std::int64_t patience) {
     DescentOptions options;
-    options.rule = step_rule(rule);
+    if (!parse(rule, options.rule)) throw py::value_error("unknown name " + rule);
     options.rates = rates;
     const auto n_factors = static_cast<std::int64_t>(factors.size());
     const double* factor = read_view<double>(factors, n_factors, "factors");
     options.factors.assign(factor, factor + n_factors);
-    options.momentum = momentum;
-    options.decay = {beta_1, beta_2, epsilon};
+    options.settings = {momentum, {beta_1, beta_2, epsilon}};
     options.tolerance = tolerance;
     options.n_steps = n_steps;
     options.patience = patience;

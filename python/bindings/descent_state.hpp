@@ -44,8 +44,7 @@ inline DescentProgress read_progress(const pybind11::dict& state, const DescentO
     const pybind11::array counts = state["counts"], numbers = state["numbers"];
     const auto* count = read_view<std::int64_t>(counts, kProgressCounts, "counts");
     const auto* number = read_view<double>(numbers, kProgressNumbers, "numbers");
-    const bool has_search =
-        options.rule == StepRule::armijo || options.rule == StepRule::barzilai_borwein;
+    const bool has_search = traits_of(options.rule).is_search;
     const auto last_status = static_cast<std::int64_t>(DescentStatus::diverged);
     DescentProgress now;
     now.step = count[0];

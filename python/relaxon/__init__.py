@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from ._catalogue import *  # noqa: F403
     from ._catalogue import __all__ as __all__
     from .model.losses import *  # noqa: F403
+    from .training.optimizers import *  # noqa: F403
 
     __version__: str
 

@@ -14,17 +14,16 @@ from .model.relaxation import Relaxation
 from .model.saving import save
 from .operators import ADR, Banded, Dense, Moments
 from .physics.explain import Explanation, explain
+from .training import optimizers
 from .training.budget import Plan, plan
 from .training.fit import CallbackError, DivergenceError, Fit, History, State, Status, fit
-from .training.optimizers import LBFGS, Adam, SteepestDescent
+from .training.optimizers import *  # noqa: F403
 from .training.penalties import L2, Smoothness
 from .training.schedules import CosineDecay, ExponentialDecay
 
 __all__ = [
     "ADR",
     "L2",
-    "LBFGS",
-    "Adam",
     "Banded",
     "CallbackError",
     "Comparison",
@@ -47,7 +46,6 @@ __all__ = [
     "Smoothness",
     "State",
     "Status",
-    "SteepestDescent",
     "check_gradient",
     "check_leads",
     "datasets",
@@ -59,3 +57,4 @@ __all__ = [
     "show_config",
 ]
 __all__ += losses.__all__
+__all__ += optimizers.__all__

@@ -69,8 +69,8 @@ class RelaxationRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
         Of "adr".
     depth, activation, omega, bias, beta, trainable_omega
         As for :class:`relaxon.Relaxation`; default depth 4.
-    optimizer : SteepestDescent, Adam or LBFGS, optional
-        Default ``rx.LBFGS()``, which needs no tuning.
+    optimizer : Optimizer, optional
+        As for :func:`relaxon.fit`. Default ``rx.LBFGS()``, which needs no tuning.
     steps, tolerance, batch_size
         As for :func:`relaxon.fit`; default 500 and 1e-4.
     scale : bool, default True

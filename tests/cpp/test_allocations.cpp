@@ -180,15 +180,15 @@ TYPED_TEST(AllocationTest, DescentAllocatesTheSameForTenAndAThousandSteps) {
                                      {PenaltyKind::smoothness, 1e-3, 1}};
         if (c.is_dense) setup.objective.penalties.pop_back();
         setup.n_validation = problem.batch;
-        for (const StepRule rule :
-             {StepRule::fixed, StepRule::adam, StepRule::armijo, StepRule::barzilai_borwein}) {
-            const bool is_search = rule == StepRule::armijo || rule == StepRule::barzilai_borwein;
+        for (const StepRule rule : kStepRules) {
+            if (rule == StepRule::external) continue;
+            const bool is_search = traits_of(rule).is_search;
             setup.objective.batch_size = is_search ? 0 : 2;
             if (is_search) setup.bounds.clear();  // where nothing can move, searches end
             DescentOptions options;
             options.rule = rule;
             options.rates.assign(problem.arrays.size(), 1e-6);
-            options.momentum = rule == StepRule::fixed ? 0.5 : 0.0;
+            options.settings.momentum = rule == StepRule::fixed ? 0.5 : 0.0;
             options.n_steps = 5000;
             std::int64_t counts[2];
             for (const int which : {0, 1}) {

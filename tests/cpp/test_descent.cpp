@@ -96,7 +96,7 @@ TYPED_TEST_SUITE(DescentTest, Precisions);
 TYPED_TEST(DescentTest, FixedStepsAreThoseOfTheFormula) {
     using T = TypeParam;
     DescentOptions options = options_of(StepRule::fixed, 5);
-    options.momentum = 0.75;
+    options.settings.momentum = 0.75;
     options.rates = {0.02, 0.01, 0.0, 0.03, 0.01};
     Training<T> run(options, false, small_config(), {{PenaltyKind::l2, 0.5, 1}});
     EXPECT_EQ(run.advance(100), DescentStatus::steps);
@@ -139,8 +139,8 @@ TYPED_TEST(DescentTest, FixedStepsAreThoseOfTheFormula) {
 
 TYPED_TEST(DescentTest, PausesDoNotChangeTheSteps) {
     using T = TypeParam;
-    for (const StepRule rule :
-         {StepRule::fixed, StepRule::adam, StepRule::armijo, StepRule::barzilai_borwein}) {
+    for (const StepRule rule : kStepRules) {
+        if (rule == StepRule::external) continue;
         const std::int64_t batch_size = rule == StepRule::adam ? 3 : 0;
         Training<T> whole(options_of(rule, 12), false, small_config(), {}, batch_size);
         Training<T> pieces(options_of(rule, 12), false, small_config(), {}, batch_size);
@@ -256,8 +256,8 @@ TYPED_TEST(DescentTest, FactorsMultiplyTheRate) {
 
 TYPED_TEST(DescentTest, EveryRuleStaysWithinItsBounds) {
     using T = TypeParam;
-    for (const StepRule rule :
-         {StepRule::fixed, StepRule::adam, StepRule::armijo, StepRule::barzilai_borwein}) {
+    for (const StepRule rule : kStepRules) {
+        if (rule == StepRule::external) continue;
         Training<T> run(options_of(rule, 100));
         run.bound();
         bool has_touched = false;
@@ -386,11 +386,11 @@ void resume_elsewhere(const Training<T>& from, Training<T>& to) {
 
 TYPED_TEST(DescentTest, GoesOnElsewhereFromWhereverItWasStopped) {
     using T = TypeParam;
-    for (const StepRule rule :
-         {StepRule::fixed, StepRule::adam, StepRule::armijo, StepRule::barzilai_borwein}) {
-        const bool has_search = rule == StepRule::armijo || rule == StepRule::barzilai_borwein;
+    for (const StepRule rule : kStepRules) {
+        if (rule == StepRule::external) continue;
+        const bool has_search = traits_of(rule).is_search;
         DescentOptions options = options_of(rule, 7);
-        options.momentum = 0.5;
+        options.settings.momentum = 0.5;
         options.patience = 100;
         // The first trial of a search is much too long.
         options.rates.assign(5, has_search ? 50.0 : 0.01);

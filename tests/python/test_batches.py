@@ -99,7 +99,9 @@ def test_labels_and_ends_go_into_batches() -> None:
     assert np.mean(fit.model(x).argmax(axis=1) == labels) > 0.95
 
 
-@pytest.mark.parametrize("kind", ["fixed", "momentum", "adam"])
+@pytest.mark.parametrize(
+    "kind", [kind for kind, optimizer in OPTIMIZERS.items() if not optimizer._is_line_search]
+)
 def test_batches_repeat_bit_by_bit_for_any_threads_and_budget(kind: str) -> None:
     model, (x, y) = model_of("local"), data()
     runs = []

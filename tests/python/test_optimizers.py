@@ -10,6 +10,7 @@ import scipy.optimize
 
 import relaxon as rx
 from measures import assert_all_close, bits
+from relaxon.training.optimizers import OPTIMIZERS
 
 
 def student(dtype: str = "float64", space: Any = "homogeneous", **options: Any) -> rx.Relaxation:
@@ -396,7 +397,7 @@ def things() -> list[Any]:
     model, (x, y) = student(), data()
     fit = rx.fit(model, x, y, steps=3, validation=(x, y))
     return [
-        rx.Adam(rate=0.1),
+        *(make(0.1) for make in OPTIMIZERS.values()),
         rx.Adam(rate=0.1, schedule=rx.CosineDecay(5)),
         rx.LBFGS(memory=3),
         rx.ExponentialDecay(0.5),
@@ -407,7 +408,7 @@ def things() -> list[Any]:
     ]
 
 
-@pytest.mark.parametrize("index", range(8))
+@pytest.mark.parametrize("index", range(7 + len(OPTIMIZERS)))
 def test_repr_equality_copies_and_pickles(index: int) -> None:
     made = things()
     thing = made[index]

@@ -14,13 +14,17 @@ import relaxon as rx
 from relaxon import cli
 from relaxon.training.stall import describe_stall
 from ring_data import write
+from small_fits import with_others
 
-OPTIMIZERS: dict[str, Any] = {
-    "fixed": rx.SteepestDescent(rate=1e-3),
-    "barzilai-borwein": rx.SteepestDescent(rate=1e-3, line_search="barzilai-borwein"),
-    "adam": rx.Adam(rate=1e-3),
-    "lbfgs": rx.LBFGS(),
-}
+OPTIMIZERS: dict[str, Any] = with_others(
+    {
+        "fixed": rx.SteepestDescent(rate=1e-3),
+        "barzilai-borwein": rx.SteepestDescent(rate=1e-3, line_search="barzilai-borwein"),
+        "adam": rx.Adam(rate=1e-3),
+        "lbfgs": rx.LBFGS(),
+    },
+    rate=1e-3,
+)
 
 DISTANCES = [getattr(rx, d.constructor)(*d.scales[:1]) for d in reference_ends.DISTANCES.values()]
 

@@ -17,10 +17,6 @@ constexpr int kMaxHalvings = 60;
 // Records made without an allocation: more steps than a stretch of time holds.
 constexpr std::int64_t kReservedRecords = 1 << 16;
 
-bool is_search(StepRule rule) {
-    return rule == StepRule::armijo || rule == StepRule::barzilai_borwein;
-}
-
 SweepRequest validation_request(SweepRequest request, std::int64_t n_samples) {
     request.kind = SweepKind::forward;
     request.batch = n_samples;
@@ -53,9 +49,10 @@ void Descent<T>::make_iterate(const DescentProblem<T>& problem) {
 
     const StepRule rule = options_.rule;
     std::vector<T**> wanted = {&it.parameters, &it.previous, &best_, &it.gradient};
-    if (is_search(rule)) wanted.push_back(&it.previous_gradient);
-    if (rule == StepRule::fixed || rule == StepRule::adam) wanted.push_back(&it.velocity);
-    if (rule == StepRule::adam) wanted.push_back(&it.square);
+    const StepTraits traits = traits_of(rule);
+    if (traits.is_search) wanted.push_back(&it.previous_gradient);
+    if (traits.has_velocity) wanted.push_back(&it.velocity);
+    if (traits.has_square) wanted.push_back(&it.square);
     if (rule == StepRule::external) wanted.insert(wanted.end(), {&trial_, &trial_gradient_});
     if (!problem.bounds.empty()) wanted.insert(wanted.end(), {&it.lower, &it.upper});
     Arena measure;
@@ -194,7 +191,7 @@ DescentStatus Descent<T>::take_step(Team& team) {
         }
         if (options_.rule == StepRule::armijo && now.step > 0) now.factor *= 2.0;
         std::copy(iterate_.parameters, iterate_.parameters + iterate_.size(), iterate_.previous);
-        if (is_search(options_.rule)) begin_search();
+        if (traits_of(options_.rule).is_search) begin_search();
     }
     if (now.is_searching) {
         const DescentStatus found = search_step(team);
@@ -204,11 +201,7 @@ DescentStatus Descent<T>::take_step(Team& team) {
         if (!options_.factors.empty()) {
             now.factor = options_.factors[static_cast<std::size_t>(now.step)];
         }
-        if (options_.rule == StepRule::adam) {
-            take_adam_step(iterate_, now.factor, options_.decay, now.step + 1);
-        } else {
-            take_fixed_step(iterate_, now.factor, options_.momentum);
-        }
+        relaxon::take_step(options_.rule, iterate_, now.factor, options_.settings, now.step + 1);
         now.has_value = false;
         objective_.next_batch();
     }

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
+from ..training.optimizers import OPTIMIZERS
+
 __all__ = ["DEFAULTS", "Settings"]
 
 # Least error on the validation times within the steps that are asked for (bench/options.py);
@@ -19,7 +21,7 @@ LOCAL_PATIENCE = 100
 HOLDOUT = 0.25
 WEIGHTS = ("area",)
 OPERATOR_NAMES = ("adr", "moments", "banded", "dense")
-OPTIMIZER_NAMES = ("barzilai-borwein", "armijo", "fixed-rate", "adam", "lbfgs")
+OPTIMIZER_NAMES = tuple(OPTIMIZERS)
 
 DEFAULTS: Mapping[str, Any] = MappingProxyType(
     {

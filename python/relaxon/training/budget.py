@@ -21,7 +21,7 @@ from ..model.losses import SquaredDistance
 from ..model.relaxation import Relaxation
 from ..model.saving import pack
 from .journal import record_bytes
-from .optimizers import LBFGS, Adam, Optimizer, SteepestDescent
+from .optimizers import EXAMPLES, Optimizer
 
 __all__ = ["Plan", "plan"]
 
@@ -192,4 +192,4 @@ def _n_all(model: Relaxation, n_unknown: int) -> int:
 
 
 def _optimizers(n_unknown: int) -> tuple[Optimizer, ...]:
-    return (LBFGS(),) if n_unknown else (SteepestDescent(rate=1.0), Adam(rate=1.0), LBFGS())
+    return tuple(o for o in EXAMPLES if o._takes_unknown_inputs or not n_unknown)

@@ -148,8 +148,9 @@ def fit(
         Inputs and targets, as in :meth:`Relaxation.loss`. NaN in x marks a gap, see `inputs`.
     loss : Distance
         What to lower, such as SquaredDistance, AbsoluteDistance, Huber or CrossEntropy.
-    optimizer : SteepestDescent, Adam or LBFGS
-        How; default steepest descent at a fixed rate of 1e-3.
+    optimizer : Optimizer
+        How, such as SteepestDescent, Adam or LBFGS; default steepest descent at a fixed rate of
+        1e-3.
     steps : int, default 1000
         Most steps.
     batch_size : int, optional

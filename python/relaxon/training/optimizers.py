@@ -1,4 +1,4 @@
-"""Ways of going down."""
+"""Ways of going down; their names are those of the command line too."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any, ClassVar
 
-from ..base.validate import check_choice, check_integer, check_number, refuse
+from ..base.scalars import check_choice, check_integer, check_number, refuse
 from .schedules import Schedule
 
-__all__ = ["LBFGS", "OPTIMIZERS", "Adam", "Optimizer", "SteepestDescent"]
+# Public names, which the catalogue takes over.
+__all__ = ["LBFGS", "Adam", "SteepestDescent"]
 
 LINE_SEARCHES = ("armijo", "barzilai-borwein")
 MOST_IN_SCIPY = 2**31 - 1  # its C code counts in int
@@ -318,10 +319,7 @@ class LBFGS(Optimizer):
         return super()._state_bytes(n_all, n_trained, item_bytes) + by_scipy
 
 
-# What `fit` takes.
-KINDS = (SteepestDescent, Adam, LBFGS)
-
-# By the names that the command line gives them, of a rate.
+# By the names that the command line gives them, of a rate. NumPy is not loaded for its help.
 OPTIMIZERS: Mapping[str, Callable[[float], Optimizer]] = MappingProxyType(
     {
         "barzilai-borwein": lambda rate: SteepestDescent(rate, line_search="barzilai-borwein"),
@@ -332,3 +330,9 @@ OPTIMIZERS: Mapping[str, Callable[[float], Optimizer]] = MappingProxyType(
         "lbfgs": lambda rate: LBFGS(),
     }
 )
+
+# One of each kind that `fit` takes.
+EXAMPLES: tuple[Optimizer, ...] = tuple(
+    {type(made): made for made in (make(1.0) for make in OPTIMIZERS.values())}.values()
+)
+KINDS: tuple[type[Optimizer], ...] = tuple(map(type, EXAMPLES))

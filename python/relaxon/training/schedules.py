@@ -5,12 +5,13 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from numpy.typing import NDArray
+from ..base.scalars import check_integer, check_number, refuse
 
-from ..base.validate import check_integer, check_number, refuse
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 __all__ = ["CosineDecay", "ExponentialDecay", "Schedule"]
 
@@ -146,6 +147,8 @@ class CosineDecay:
 
 def factors(schedule: Schedule | None, steps: int) -> NDArray[np.float64]:
     """The factors of all steps, checked; none without a schedule."""
+    import numpy as np
+
     if schedule is None:
         return np.empty(0)
 

@@ -1,6 +1,6 @@
 // Steepest descent W <- W - alpha dL/dW (Succi 2025, eq. 5) and Adam as a loop that stays in the
 // core: it returns to the caller after a number of steps or a stretch of time, and goes on where it
-// left. The formulas of the steps stand in iterate.hpp; how far they go:
+// left. The rules stand in step_rules.hpp, their formulas in iterate.hpp; how far they go:
 //
 //   fixed, adam   t from a schedule, or 1   (momentum: Polyak, USSR Comp. Math. 4 (1964) 1-17)
 //   armijo        gradient step, t halved until F(p') <= F(p) - 1e-4 sum g (p - p')
@@ -28,10 +28,10 @@
 #include "relaxon/network/sweep.hpp"
 #include "relaxon/training/iterate.hpp"
 #include "relaxon/training/objective.hpp"
+#include "relaxon/training/step_rules.hpp"
 
 namespace relaxon {
 
-enum class StepRule { fixed, adam, armijo, barzilai_borwein, external };
 enum class DescentStatus { running, converged, steps, patience, diverged };
 
 // Losses that barzilai-borwein may exceed all but the largest of.
@@ -77,9 +77,8 @@ struct DescentProblem {
 struct DescentOptions {
     StepRule rule = StepRule::fixed;
     std::vector<double> rates;    // per array of the objective; 0: kept as it is
-    std::vector<double> factors;  // t of every step (fixed, adam); empty: 1
-    double momentum = 0.0;        // fixed
-    AdamDecay decay;              // adam
+    std::vector<double> factors;  // t of every step, without a search; empty: 1
+    StepSettings settings;
     double tolerance = 0.0;
     std::int64_t n_steps = 0;
     std::int64_t patience = -1;  // steps without a better validation loss, -1: no limit
