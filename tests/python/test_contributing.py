@@ -35,7 +35,7 @@ def places_of(word: str) -> set[str]:
 @pytest.mark.skipif(not (ROOT / "CONTRIBUTING.md").exists(), reason="needs the sources")
 def test_the_recipe_lists_all_places_that_name_an_operator() -> None:
     text = (ROOT / "CONTRIBUTING.md").read_text()
-    recipe = text[text.index("## Add an operator") : text.index("## Release")]
+    recipe = text[text.index("## Add an operator") : text.index("## Add something else")]
     listed = set(re.findall(r"`([\w./]+\.(?:hpp|cpp|pyi?|rst|txt))`", recipe))
     listed = {path for path in listed if (ROOT / path).exists()}
     # Named in passing: where its kind of reading would stand, and tools.

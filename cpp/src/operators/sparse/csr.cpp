@@ -21,8 +21,7 @@ struct Lines {
         for (std::size_t i = 0; i < static_cast<std::size_t>(n); ++i) begin[i + 1] += begin[i];
         Indices next(begin.begin(), begin.end() - 1);
         for (std::size_t i = 0; i < lines.size(); ++i) {
-            const auto at =
-                static_cast<std::size_t>(next[static_cast<std::size_t>(lines[i])]++);
+            const auto at = static_cast<std::size_t>(next[static_cast<std::size_t>(lines[i])]++);
             other[at] = others[i];
             entry[at] = entries[i];
         }
@@ -101,8 +100,8 @@ public:
                        const FieldBlock& block, T* out, T*) const override {
         const T* data_dot = parameters_dot[0] + (n_sets_ > 1 ? layer : 0) * n_entries_;
         for_each(block, [&](std::int64_t first, std::int64_t i) {
-            out[first + i] = rows_.sum(i, data_dot, z_ + first) +
-                             rows_.sum(i, data_of(layer), z_dot_ + first);
+            out[first + i] =
+                rows_.sum(i, data_dot, z_ + first) + rows_.sum(i, data_of(layer), z_dot_ + first);
         });
     }
 
