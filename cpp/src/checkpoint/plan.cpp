@@ -19,7 +19,7 @@ SegmentMap::SegmentMap(std::vector<std::int64_t> at, std::int64_t length, std::i
     }
 }
 
-std::int64_t SegmentMap::begin(std::int64_t i) const {
+std::int64_t SegmentMap::find_begin(std::int64_t i) const {
     if (i >= n_segments_) return end_;
     const auto next = std::upper_bound(
         pieces_.begin(), pieces_.end(), i,

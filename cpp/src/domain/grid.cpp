@@ -48,7 +48,7 @@ bool has_value(BoundaryKind kind) { return entry_of(kind).value_factor != 0.0; }
 GhostRule ghost_rule(const Condition& condition) {
     const Entry& entry = entry_of(condition.kind);
     const bool is_held = entry.value_factor != 0.0;
-    return {entry.cell_factor, is_held ? entry.value_factor * condition.value : 0.0};
+    return {entry.cell, entry.cell_factor, is_held ? entry.value_factor * condition.value : 0.0};
 }
 
 Grid::Grid(std::vector<std::int64_t> shape, std::vector<Sides> boundary,
@@ -83,13 +83,12 @@ GhostSource resolve(const Grid& grid, std::array<std::int64_t, 3> position) {
         const std::int64_t n = grid.shape()[a];
         if (position[a] >= 0 && position[a] < n) continue;
         const int side = position[a] < 0 ? 0 : 1;
-        const Condition& condition = grid.sides(axis)[static_cast<std::size_t>(side)];
-        const GhostRule rule = ghost_rule(condition);
+        const GhostRule rule = ghost_rule(grid.sides(axis)[static_cast<std::size_t>(side)]);
         source.value += source.factor * rule.value;
         source.factor *= rule.factor;
         if (!source.reads_cell()) return source;
         const std::int64_t g = side == 0 ? -position[a] : position[a] - n + 1;
-        position[a] = ghost_cell(condition.kind, side, g, n);
+        position[a] = rule.index(side, g, n);
     }
     for (std::size_t a = 0; a < grid.shape().size(); ++a) {
         source.cell = source.cell * grid.shape()[a] + position[a];

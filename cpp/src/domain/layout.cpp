@@ -4,13 +4,22 @@
 
 namespace relaxon {
 
+namespace {
+
+std::array<GhostRule, 2> rules_of(const Grid& grid, int axis) {
+    return {ghost_rule(grid.sides(axis)[0]), ghost_rule(grid.sides(axis)[1])};
+}
+
+}  // namespace
+
 Layout::Layout(const Grid& grid, int radius, std::int64_t overlap, std::int64_t n_lanes)
     : ndim_(grid.ndim()), is_periodic_(grid.is_periodic(0)), radius_(radius),
       overlap_(is_periodic_ ? std::max<std::int64_t>(overlap, radius) : radius),
-      n_rows_(grid.shape()[0]), n_lanes_(n_lanes), row_length_(n_lanes), row_sides_(grid.sides(0)) {
+      n_rows_(grid.shape()[0]), n_lanes_(n_lanes), row_length_(n_lanes),
+      row_rules_(rules_of(grid, 0)) {
     for (int axis = ndim_ - 1; axis >= 1; --axis) {
         const std::int64_t n = grid.shape()[static_cast<std::size_t>(axis)];
-        inner_axes_.insert(inner_axes_.begin(), {n, row_length_, grid.sides(axis)});
+        inner_axes_.insert(inner_axes_.begin(), {n, row_length_, rules_of(grid, axis)});
         inner_reach_ += radius_ * row_length_;
         row_length_ *= n + 2 * radius_;
     }

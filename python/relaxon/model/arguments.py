@@ -29,7 +29,10 @@ class CallableNetwork(CopyableNetwork):
 
     def _arrays(self, params: Mapping[str, Array] | None = None) -> list[Array]:
         """Parameter arrays as the core takes them: omega last, trained or not."""
-        given = {"omega": self._omega} | dict(self._params if params is None else params)
+        if params is None:  # its own stand in the order of the table
+            own = [*self._params.values()]
+            return own if self._trainable_omega else [*own, self._omega]
+        given = {"omega": self._omega, **params}
         return [given[name] for name in self._parameters]
 
     def _check_input(self, x: ArrayLike) -> Array:
@@ -65,9 +68,10 @@ class CallableNetwork(CopyableNetwork):
     ) -> tuple[Array, Array | None, list[int]]:
         """y, weights and layers of a loss, as the core takes them."""
         check_instance("loss", loss, Distance)
-        at = [self.depth] if loss.at is None else list(loss.at)
-        if max(at) > self.depth:
-            refuse("at", f"layers from 0 to the depth, {self.depth}", max(at))
+        depth = self._dynamics.depth
+        at = [depth] if loss.at is None else list(loss.at)
+        if max(at) > depth:
+            refuse("at", f"layers from 0 to the depth, {depth}", max(at))
         lead = (*self._lead(states), *((len(at),) if loss.at is not None else ()))
         if isinstance(loss, CrossEntropy):
             labels, weights = self._check_labels(argument, y, lead, loss)

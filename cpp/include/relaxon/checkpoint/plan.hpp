@@ -44,13 +44,15 @@ public:
     std::int64_t n_layers() const { return end_ - first_; }
     std::int64_t n_segments() const { return n_segments_; }
     std::int64_t length() const { return length_; }
-    // First layer of segment i; end for i = n_segments.
-    std::int64_t begin(std::int64_t i) const;
+    // First layer of segment i; end for i = n_segments. Asked several times per step of a schedule.
+    std::int64_t begin(std::int64_t i) const { return length_ == 1 ? first_ + i : find_begin(i); }
 
 private:
     struct Piece {
         std::int64_t first_segment, first_layer, end_layer;
     };
+    std::int64_t find_begin(std::int64_t i) const;
+
     std::vector<Piece> pieces_;
     std::int64_t first_ = 0, end_ = 0, n_segments_ = 0, length_ = 1;
 };

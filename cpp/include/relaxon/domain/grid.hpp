@@ -81,12 +81,29 @@ private:
 
 // What ghosts beyond a side hold: factor * cell + value. With factor 0 no cell is read.
 struct GhostRule {
-    double factor, value;
+    enum class Kind { copy, constant, affine };
 
-    bool reads_cell() const { return factor != 0.0; }
-    bool is_copy() const { return factor == 1.0 && value == 0.0; }
+    GhostRule(GhostCell which, double cell_factor, double added)
+        : cell(which), factor(cell_factor), value(added),
+          kind(factor == 0.0                   ? Kind::constant
+               : factor == 1.0 && value == 0.0 ? Kind::copy
+                                               : Kind::affine) {}
+
+    GhostCell cell;
+    double factor, value;
+    Kind kind;  // known beforehand, as rules are asked for it in every layer
+
+    // Of the cell that the ghost at distance g >= 1 beyond a side reads, along an axis of n cells.
+    std::int64_t index(int side, std::int64_t g, std::int64_t n) const {
+        if (cell == GhostCell::mirrored) return side == 0 ? g - 1 : n - g;
+        // Divisions are slow, and hardly ever needed.
+        if (g <= n) return side == 0 ? n - g : g - 1;
+        const std::int64_t past = side == 0 ? -g : n - 1 + g;
+        return ((past % n) + n) % n;
+    }
 };
 
+// A look into the table: for those who set something up.
 GhostRule ghost_rule(const Condition& condition);
 
 // Where a position of the padded field takes its value from: factor * cell + value.
@@ -100,12 +117,5 @@ struct GhostSource {
 // The cell behind a position (ghosts included): axes are filled in order, so the last axis that
 // lies outside decides.
 GhostSource resolve(const Grid& grid, std::array<std::int64_t, 3> position);
-
-// Index of the ghost at distance g >= 1 beyond a side, as a cell index along the axis.
-inline std::int64_t ghost_cell(BoundaryKind kind, int side, std::int64_t g, std::int64_t n) {
-    if (ghost_cell_of(kind) == GhostCell::mirrored) return side == 0 ? g - 1 : n - g;
-    const std::int64_t past = side == 0 ? -g : n - 1 + g;
-    return ((past % n) + n) % n;
-}
 
 }  // namespace relaxon

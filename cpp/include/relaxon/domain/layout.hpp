@@ -114,20 +114,19 @@ private:
     };
     struct InnerAxis {
         std::int64_t n, stride;  // cells along the axis; flat distance of neighbours
-        Sides sides;
+        std::array<GhostRule, 2> rules;
     };
-    template <class T, class Act>
-    void visit_ghosts(const InnerAxis& axis, T* field, std::int64_t begin, std::int64_t end,
-                      const Act& act) const;
-    template <class T, class Act>
-    void visit_ghost_rows(T* field, int side, std::int64_t n_ghosts, const Act& act) const;
+    template <class Act, class T>
+    void visit_ghosts(const InnerAxis& axis, T* field, std::int64_t begin, std::int64_t end) const;
+    template <class Act, class T>
+    void visit_ghost_rows(T* field, int side, std::int64_t n_ghosts) const;
 
     int ndim_;
     bool is_periodic_;
     std::int64_t radius_, overlap_, n_rows_, n_lanes_, row_length_;
     std::int64_t n_lines_ = 1, line_cells_ = 1, line_length_ = 1, line_ghosts_ = 0;
     std::int64_t inner_reach_ = 0, lead_ = 0;
-    Sides row_sides_;
+    std::array<GhostRule, 2> row_rules_;
     std::vector<InnerAxis> inner_axes_;
     std::vector<Run> masked_;  // sorted
 };
@@ -210,109 +209,141 @@ void Layout::collect(T* field, std::int64_t flat, std::int64_t n) const {
     }
 }
 
-// Walks the ghosts of one inner axis in a flat range of whole rows: act(ghost, source, rule, n) for
-// each run of `stride` neighbouring entries; the source is null where none is read.
-template <class T, class Act>
-void Layout::visit_ghosts(const InnerAxis& axis, T* field, std::int64_t begin, std::int64_t end,
-                          const Act& act) const {
-    const std::int64_t length = (axis.n + 2 * radius_) * axis.stride;
-    for (int side = 0; side < 2; ++side) {
-        const Condition& condition = axis.sides[static_cast<std::size_t>(side)];
-        const GhostRule rule = ghost_rule(condition);
-        for (std::int64_t g = 1; g <= radius_; ++g) {
-            const std::int64_t at = side == 0 ? radius_ - g : radius_ + axis.n - 1 + g;
-            T* ghost = field + begin + at * axis.stride;
-            const std::int64_t from = radius_ + ghost_cell(condition.kind, side, g, axis.n);
-            act.for_each(rule, ghost, (from - at) * axis.stride, field + end, length, axis.stride);
-        }
-    }
-}
-
 namespace detail {
+
+// f(i), i < n. Ghosts are mostly single entries, for which a loop takes longer to begin than to
+// run.
+template <class F>
+void for_each_entry(std::int64_t n, const F& f) {
+    if (n == 1) {
+        f(0);
+        return;
+    }
+    for (std::int64_t i = 0; i < n; ++i) f(i);
+}
 
 template <class T>
 void copy_entries(T* to, const T* from, std::int64_t n) {
-    for (std::int64_t i = 0; i < n; ++i) to[i] = from[i];
+    for_each_entry(n, [&](std::int64_t i) { to[i] = from[i]; });
 }
 
 template <class T>
 void set_entries(T* to, T value, std::int64_t n) {
-    for (std::int64_t i = 0; i < n; ++i) to[i] = value;
+    for_each_entry(n, [&](std::int64_t i) { to[i] = value; });
 }
 
-// Ghosts from cells by a rule, n entries each, `shift` entries away, every `length` entries.
+// Ghosts from cells by a rule: visit(move) with move(ghost, source, n), which the rule picks once.
+template <class T>
 struct Fill {
-    template <class T>
-    void for_each(const GhostRule& rule, T* ghost, std::int64_t shift, const T* end,
-                  std::int64_t length, std::int64_t n) const {
+    template <class Visit>
+    static void by(const GhostRule& rule, const Visit& visit) {
         const T factor = static_cast<T>(rule.factor), value = static_cast<T>(rule.value);
-        if (!rule.reads_cell()) {
-            for (; ghost < end; ghost += length) set_entries(ghost, value, n);
-        } else if (rule.is_copy()) {
-            for (; ghost < end; ghost += length) copy_entries(ghost, ghost + shift, n);
-        } else {
-            for (; ghost < end; ghost += length) {
-                for (std::int64_t i = 0; i < n; ++i) ghost[i] = factor * ghost[i + shift] + value;
-            }
+        switch (rule.kind) {
+        case GhostRule::Kind::copy:
+            visit(copy_entries<T>);
+            break;
+        case GhostRule::Kind::constant:
+            visit([value](T* ghost, const T*, std::int64_t n) { set_entries(ghost, value, n); });
+            break;
+        case GhostRule::Kind::affine:
+            visit([factor, value](T* ghost, const T* source, std::int64_t n) {
+                for_each_entry(n, [&](std::int64_t i) { ghost[i] = factor * source[i] + value; });
+            });
         }
     }
 };
 
 // Its transpose: what was taken is given back.
+template <class T>
 struct Fold {
-    template <class T>
-    void for_each(const GhostRule& rule, T* ghost, std::int64_t shift, const T* end,
-                  std::int64_t length, std::int64_t n) const {
+    template <class Visit>
+    static void by(const GhostRule& rule, const Visit& visit) {
         const T factor = static_cast<T>(rule.factor);
-        for (; ghost < end; ghost += length) {
-            for (std::int64_t i = 0; rule.reads_cell() && i < n; ++i) {
-                ghost[i + shift] += factor * ghost[i];
-            }
-            set_entries(ghost, T(0), n);
+        switch (rule.kind) {
+        case GhostRule::Kind::copy:
+            visit([](T* ghost, T* source, std::int64_t n) {
+                for_each_entry(n, [&](std::int64_t i) {
+                    source[i] += ghost[i];
+                    ghost[i] = T(0);
+                });
+            });
+            break;
+        case GhostRule::Kind::constant:
+            visit([](T* ghost, T*, std::int64_t n) { set_entries(ghost, T(0), n); });
+            break;
+        case GhostRule::Kind::affine:
+            visit([factor](T* ghost, T* source, std::int64_t n) {
+                for_each_entry(n, [&](std::int64_t i) {
+                    source[i] += factor * ghost[i];
+                    ghost[i] = T(0);
+                });
+            });
         }
     }
 };
 
 }  // namespace detail
 
+// Walks the ghosts of one inner axis in a flat range of whole rows, runs of `stride` neighbouring
+// entries.
+template <class Act, class T>
+void Layout::visit_ghosts(const InnerAxis& axis, T* field, std::int64_t begin,
+                          std::int64_t end) const {
+    const std::int64_t length = (axis.n + 2 * radius_) * axis.stride;
+    for (int side = 0; side < 2; ++side) {
+        const GhostRule& rule = axis.rules[static_cast<std::size_t>(side)];
+        for (std::int64_t g = 1; g <= radius_; ++g) {
+            const std::int64_t at = side == 0 ? radius_ - g : radius_ + axis.n - 1 + g;
+            const std::int64_t from = radius_ + rule.index(side, g, axis.n);
+            const std::int64_t shift = (from - at) * axis.stride;
+            Act::by(rule, [&](const auto& move) {
+                T* ghost = field + begin + at * axis.stride;
+                for (; ghost < field + end; ghost += length) {
+                    move(ghost, ghost + shift, axis.stride);
+                }
+            });
+        }
+    }
+}
+
 template <class T>
 void Layout::fill_inner(T* field, std::int64_t row_begin, std::int64_t row_end) const {
     for (const InnerAxis& axis : inner_axes_) {
-        visit_ghosts(axis, field, begin(row_begin), begin(row_end), detail::Fill());
+        visit_ghosts<detail::Fill<T>>(axis, field, begin(row_begin), begin(row_end));
     }
 }
 
 template <class T>
 void Layout::fold_inner(T* field, std::int64_t row_begin, std::int64_t row_end) const {
     for (auto axis = inner_axes_.rbegin(); axis != inner_axes_.rend(); ++axis) {
-        visit_ghosts(*axis, field, begin(row_begin), begin(row_end), detail::Fold());
+        visit_ghosts<detail::Fold<T>>(*axis, field, begin(row_begin), begin(row_end));
     }
 }
 
 // The ghost rows of a side, nearest first.
-template <class T, class Act>
-void Layout::visit_ghost_rows(T* field, int side, std::int64_t n_ghosts, const Act& act) const {
-    const Condition& condition = row_sides_[static_cast<std::size_t>(side)];
-    for (std::int64_t g = 1; g <= n_ghosts; ++g) {
-        T* ghost = field + begin(side == 0 ? -g : n_rows_ - 1 + g);
-        const T* from = field + begin(ghost_cell(condition.kind, side, g, n_rows_));
-        act.for_each(ghost_rule(condition), ghost, from - ghost, ghost + 1, row_length_,
-                     row_length_);
-    }
+template <class Act, class T>
+void Layout::visit_ghost_rows(T* field, int side, std::int64_t n_ghosts) const {
+    const GhostRule& rule = row_rules_[static_cast<std::size_t>(side)];
+    Act::by(rule, [&](const auto& move) {
+        for (std::int64_t g = 1; g <= n_ghosts; ++g) {
+            T* ghost = field + begin(side == 0 ? -g : n_rows_ - 1 + g);
+            move(ghost, field + begin(rule.index(side, g, n_rows_)), row_length_);
+        }
+    });
 }
 
 template <class T>
 void Layout::fill_rows(T* field, int side) const {
-    visit_ghost_rows(field, side, is_periodic_ ? overlap_ : radius_, detail::Fill());
+    visit_ghost_rows<detail::Fill<T>>(field, side, is_periodic_ ? overlap_ : radius_);
     // What is added on axis 0 gives way to the inner axes in the corners.
-    if (!ghost_rule(row_sides_[static_cast<std::size_t>(side)]).is_copy()) {
+    if (row_rules_[static_cast<std::size_t>(side)].kind != GhostRule::Kind::copy) {
         fill_inner(field, side == 0 ? -radius_ : n_rows_, side == 0 ? 0 : n_rows_ + radius_);
     }
 }
 
 template <class T>
 void Layout::fold_rows(T* field, int side) const {
-    visit_ghost_rows(field, side, radius_, detail::Fold());
+    visit_ghost_rows<detail::Fold<T>>(field, side, radius_);
 }
 
 template <class T>

@@ -133,6 +133,7 @@ private:
 // Where a layer stands among those with targets; -1: it has none.
 template <class T, class Layers>
 std::int64_t DepthSweep<T, Layers>::place_of(std::int64_t layer) const {
+    if (request_.at.size() == 1) return request_.at[0] == layer ? 0 : -1;
     const auto found = std::find(request_.at.begin(), request_.at.end(), layer);
     return found == request_.at.end() ? -1 : found - request_.at.begin();
 }
