@@ -3,6 +3,11 @@
     Z_l     = W_l z_l - b_l
     z_{l+1} = (1 - omega_l) z_l + omega_l f(Z_l) - beta (|z_l| - 1) z_l
 
+or, implicitly, with Z' = W_l z_{l+1} - b_l,
+
+    z_{l+1} + omega_l theta (z_{l+1} - f(Z'))
+        = z_l + omega_l (1 - theta) (f(Z_l) - z_l) - beta (|z_l| - 1) z_l
+
 Written to be read, not to be fast, and independent of the package it judges. What W is stands in
 the folder ``operators``, one file for each; nothing here names one. The forward pass runs in any
 floating type, complex ones included, so that every derivative can be checked by the complex step
@@ -109,6 +114,7 @@ class Network:
     omega: Array
     time: str = "constant"
     beta: float = 0.0
+    theta: float = 0.0
 
     @property
     def is_layered(self) -> bool:
@@ -146,7 +152,7 @@ def apply(
     value = network.operator.apply(
         network.grid,
         slice_of_layer(network, params, layer),
-        network.rate(np.asarray(omega), layer),
+        (1 - 2 * network.theta) * network.rate(np.asarray(omega), layer),
         np.where(network.grid.exists, z, 0),
     )
     return np.where(network.grid.exists, value, 0)
@@ -178,13 +184,56 @@ def trajectory(network: Network, params: Mapping[str, Array], x: Array) -> Array
     omega = params.get("omega", network.omega)
     states = [np.where(exists, x, 0)]
     for layer in range(network.depth):
-        z, rate = states[-1], network.rate(omega, layer)
+        z, rate = states[-1], (1 - network.theta) * network.rate(omega, layer)
         pre = pre_activation(network, params, z, layer)
         z_next = (1 - rate) * z + rate * ACTIVATIONS[network.activation].f(pre)
         if network.beta:
             z_next = z_next - network.beta * (norm(network, z) - 1) * z
-        states.append(np.where(exists, z_next, 0))
+        z_next = np.where(exists, z_next, 0)
+        states.append(solve_layer(network, params, z, z_next, layer) if network.theta else z_next)
     return np.stack(states, axis=1)
+
+
+def solve_layer(
+    network: Network, params: Mapping[str, Array], z: Array, right: Array, layer: int
+) -> Array:
+    """z' with z' + omega theta (z' - f(W z' - b)) = right, by Newton's method from z."""
+    activation = ACTIVATIONS[network.activation]
+    omega = params.get("omega", network.omega)
+    rate = network.theta * network.rate(omega, layer)
+    state = z
+    for _ in range(60):
+        pre = pre_activation(network, params, state, layer)
+        residual = state + rate * (state - activation.f(pre)) - right
+        residual = np.where(network.grid.exists, residual, 0)
+        state = state - solve_jacobian(network, params, pre, residual, layer)
+    return state
+
+
+def solve_jacobian(
+    network: Network,
+    params: Mapping[str, Array],
+    pre: Array,
+    right: Array,
+    layer: int,
+    is_transposed: bool = False,
+) -> Array:
+    """(1 + omega theta - omega theta f'(Z') W)^-1 right per sample, or with the transpose."""
+    matrix = to_dense(network, params, layer)
+    rate = network.theta * network.rate(params.get("omega", network.omega), layer)
+    rate = np.broadcast_to(rate, network.grid.shape).ravel()
+    solutions = []
+    for sample, value in zip(pre, right, strict=True):
+        slope = slope_of(network.activation, sample.ravel())
+        jacobian = np.diag(1 + rate) - (rate * slope)[:, None] * matrix
+        jacobian = jacobian.T if is_transposed else jacobian
+        solutions.append(np.linalg.solve(jacobian, value.ravel()).reshape(value.shape))
+    return np.stack(solutions)
+
+
+def slope_of(activation: str, z: Array) -> Array:
+    """f', also near the real axis where only its real part matters: Newton's path, not its end."""
+    return ACTIVATIONS[activation].slope(z.real)
 
 
 def pre_activation(network: Network, params: Mapping[str, Array], z: Array, layer: int) -> Array:
@@ -217,29 +266,53 @@ def vjp(
     cotangent = incoming(network.depth)
     for layer in reversed(range(network.depth)):
         z, rate = states[:, layer], network.rate(omega, layer)
-        coefficients = slice_of_layer(network, params, layer)
-        pre = pre_activation(network, params, z, layer)
-        activation = ACTIVATIONS[network.activation]
-        s = np.where(exists, rate * activation.slope(pre) * cotangent, 0)
-
-        bars, rate_bar, z_bar = network.operator.adjoint(network.grid, coefficients, rate, z, s)
-        rate_bar = rate_bar + np.where(exists, (activation.f(pre) - z) * cotangent, 0).sum(axis=0)
-        bars["bias"] = -s.sum(axis=0)
-        for name, value in coefficients.items():
-            target = grads[name][layer, ...] if network.is_layered else grads[name]
-            target += reduce_to(value.shape, bars[name])
-        if "omega" in params:
-            target = grads["omega"]
-            if target.shape == (network.depth,):
-                target = target[layer : layer + 1]
-            target += reduce_to(target.shape, rate_bar)
-
-        z_bar = z_bar + (1 - rate) * cotangent
+        if network.theta:
+            z_next = states[:, layer + 1]
+            pre = pre_activation(network, params, z_next, layer)
+            cotangent = solve_jacobian(network, params, pre, cotangent, layer, is_transposed=True)
+            pull_back(network, params, grads, layer, z_next, network.theta * cotangent)
+        explicit = (1 - network.theta) * cotangent
+        z_bar = pull_back(network, params, grads, layer, z, explicit)
+        z_bar = z_bar + (1 - (1 - network.theta) * rate) * cotangent
         if network.beta:
             z_bar = z_bar - network.beta * normalisation_adjoint(network, z, cotangent)
         cotangent = np.where(exists, z_bar, 0) + incoming(layer)
     grads["x"] = cotangent
     return grads
+
+
+def pull_back(
+    network: Network,
+    params: Mapping[str, Array],
+    grads: Mapping[str, Array],
+    layer: int,
+    z: Array,
+    cotangent: Array,
+) -> Array:
+    """W^T s of <cotangent, omega (f(W z - b) - z)> for one layer; adds to ``grads``."""
+    exists = network.grid.exists
+    rate = network.rate(params.get("omega", network.omega), layer)
+    coefficients = slice_of_layer(network, params, layer)
+    pre = pre_activation(network, params, z, layer)
+    activation = ACTIVATIONS[network.activation]
+    s = np.where(exists, rate * activation.slope(pre) * cotangent, 0)
+
+    scheme = 1 - 2 * network.theta
+    bars, scheme_bar, z_bar = network.operator.adjoint(
+        network.grid, coefficients, scheme * rate, z, s
+    )
+    rate_bar = scheme * scheme_bar
+    rate_bar = rate_bar + np.where(exists, (activation.f(pre) - z) * cotangent, 0).sum(axis=0)
+    bars["bias"] = -s.sum(axis=0)
+    for name, value in coefficients.items():
+        target = grads[name][layer, ...] if network.is_layered else grads[name]
+        target += reduce_to(value.shape, bars[name])
+    if "omega" in params:
+        target = grads["omega"]
+        if target.shape == (network.depth,):
+            target = target[layer : layer + 1]
+        target += reduce_to(target.shape, rate_bar)
+    return z_bar
 
 
 def normalisation_adjoint(network: Network, z: Array, cotangent: Array) -> Array:

@@ -104,6 +104,7 @@ class Case:
             omega=self.params["omega"] if is_trained else network.omega.astype(self.dtype),
             bias=self.bias,
             beta=network.beta,
+            theta=network.theta,
             trainable_omega=is_trained,
             dtype=self.dtype,
         )
@@ -348,12 +349,19 @@ CONFORMANCE = Path(__file__).parent / "conformance"
 
 
 @cache
-def conformance() -> tuple[tuple[Case, float, Mapping[str, Array]], ...]:
+def conformance(name: str = "cases") -> tuple[tuple[Case, float, Mapping[str, Array]], ...]:
     """(case, loss, arrays) of the recorded cases: arrays are ``output`` and gradients by name."""
-    entries = json.loads((CONFORMANCE / "cases.json").read_text())
-    with np.load(CONFORMANCE / "cases.npz") as archive:
+    entries = json.loads((CONFORMANCE / f"{name}.json").read_text())
+    with np.load(CONFORMANCE / f"{name}.npz") as archive:
         arrays = dict(archive)
-    return tuple(conformance_case(entry, arrays) for entry in entries)
+    kept = (entry for entry in entries if is_built(entry))
+    return tuple(conformance_case(entry, arrays) for entry in kept)
+
+
+def is_built(entry: Mapping[str, Any]) -> bool:
+    """Whether a recorded case is of layers that are there."""
+    is_plain = not entry.get("drive") and not entry.get("normalization")
+    return entry.get("kind", "layers") == "layers" and is_plain and "gamma" not in entry["name"]
 
 
 def conformance_case(
@@ -381,6 +389,7 @@ def conformance_case(
         omega=np.asarray(entry["omega"]),
         time=entry["time"],
         beta=entry["beta"],
+        theta=entry.get("theta", 0.0),
     )
     case = Case(
         name=entry["name"],

@@ -14,7 +14,7 @@ const T* read_input(const BoundNetwork& network, const py::array& x) {
 }
 
 BoundNetwork make_network(std::shared_ptr<Grid> grid, std::shared_ptr<Operator> op,
-                          const Explicit& dynamics, const std::string& activation,
+                          const Dynamics& dynamics, const std::string& activation,
                           const std::string& bias, const EndConfig& lift, const EndConfig& readout,
                           bool is_double) {
     BoundNetwork network;
@@ -33,11 +33,18 @@ BoundNetwork make_network(std::shared_ptr<Grid> grid, std::shared_ptr<Operator> 
     return network;
 }
 
-Explicit make_explicit(std::int64_t depth, const std::string& omega, double beta) {
-    const OmegaKind kind = parse_name<OmegaKind>(
-        omega,
+OmegaKind parse_omega(const std::string& kind) {
+    return parse_name<OmegaKind>(
+        kind,
         {{"scalar", OmegaKind::scalar}, {"layer", OmegaKind::layer}, {"cell", OmegaKind::cell}});
-    return {depth, kind, beta};
+}
+
+Explicit make_explicit(std::int64_t depth, const std::string& omega, double beta) {
+    return {depth, parse_omega(omega), beta};
+}
+
+Theta make_theta(std::int64_t depth, const std::string& omega, double beta, double theta) {
+    return {depth, parse_omega(omega), beta, theta};
 }
 
 EndConfig make_end(std::int64_t width, const std::string& activation) {
@@ -284,6 +291,9 @@ void bind_network(py::module_& module) {
         .def_readonly("growth", &Extreme::growth);
     py::class_<Explicit>(module, "Explicit")
         .def(py::init(&make_explicit), py::arg("depth"), py::arg("omega"), py::arg("beta"));
+    py::class_<Theta>(module, "Theta")
+        .def(py::init(&make_theta), py::arg("depth"), py::arg("omega"), py::arg("beta"),
+             py::arg("theta"));
     py::class_<EndConfig>(module, "End")
         .def(py::init(&make_end), py::arg("width"), py::arg("activation"));
     py::class_<Loss>(module, "Loss").def(py::init(&make_loss), py::arg("kind"), py::arg("scale"));
@@ -313,6 +323,26 @@ void bind_network(py::module_& module) {
              py::arg("wants_omega"), py::arg("wants_input"))
         .def("find_extreme", &find_extreme, py::arg("parameters"), py::arg("x"),
              py::arg("threads"));
+}
+
+// What the exception says in words, it has as numbers, too.
+void bind_layer_error(py::module_& module) {
+    PYBIND11_CONSTINIT static py::gil_safe_call_once_and_store<py::object> storage;
+    storage.call_once_and_store_result([&]() -> py::object {
+        return py::exception<LayerError>(module, "LayerError", PyExc_ArithmeticError);
+    });
+    py::register_exception_translator([](std::exception_ptr thrown) {
+        try {
+            std::rethrow_exception(thrown);
+        } catch (const LayerError& error) {
+            const py::object& type = storage.get_stored();
+            const py::object raised = type(error.what());
+            raised.attr("layer") = error.layer();
+            raised.attr("sample") = error.sample();
+            raised.attr("residual") = error.residual();
+            PyErr_SetObject(type.ptr(), raised.ptr());
+        }
+    });
 }
 
 }  // namespace relaxon::python

@@ -157,6 +157,13 @@ def make_app() -> "Typer":
             ),
         ] = Settings.mask_boundary,
         beta: Annotated[float, Option(help="Strength of the soft normalisation.")] = Settings.beta,
+        theta: Annotated[
+            float,
+            Option(
+                help="Implicit layers: weight of a layer's end in what moves it, 0.5 or 1 for "
+                "layers that no bound limits. 0: explicit ones."
+            ),
+        ] = Settings.theta,
         trainable_omega: Annotated[
             bool, Option("--trainable-omega", help="Train the relaxation rate, too.")
         ] = Settings.trainable_omega,

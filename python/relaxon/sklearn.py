@@ -67,7 +67,7 @@ class RelaxationRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
         Coefficients for all layers or per layer.
     scheme : str, default "central"
         Of "adr".
-    depth, activation, omega, bias, beta, trainable_omega
+    depth, activation, omega, bias, beta, theta, trainable_omega
         As for :class:`relaxon.Relaxation`; default depth 4.
     optimizer : Optimizer, optional
         As for :func:`relaxon.fit`. Default ``rx.LBFGS()``, which needs no tuning.
@@ -146,6 +146,7 @@ class RelaxationRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
         omega: Any = 0.5,
         bias: str | None = None,
         beta: float = 0.0,
+        theta: float = 0.0,
         trainable_omega: bool = False,
         optimizer: Optimizer | None = None,
         steps: int = 500,
@@ -172,6 +173,7 @@ class RelaxationRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
         self.omega = omega
         self.bias = bias
         self.beta = beta
+        self.theta = theta
         self.trainable_omega = trainable_omega
         self.optimizer = optimizer
         self.steps = steps
@@ -360,6 +362,7 @@ class RelaxationRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
             omega=self.omega,
             bias=self.bias,
             beta=self.beta,
+            theta=self.theta,
             trainable_omega=self.trainable_omega,
             readout=Readout(targets.shape[1]) if self.grid is None else None,
             dtype=dtype,

@@ -3,6 +3,7 @@
 #include "relaxon/operators/stencil/assembly.hpp"
 #include "relaxon/sweeps/depth_sweep.hpp"
 #include "relaxon/sweeps/ends.hpp"
+#include "relaxon/sweeps/implicit/layers.hpp"
 #include "relaxon/sweeps/plain/layers.hpp"
 #include "relaxon/sweeps/stencil/layers.hpp"
 
@@ -14,48 +15,64 @@ template <class T>
 using StencilSweep = DepthSweep<T, StencilLayers<T>>;
 template <class T>
 using PlainSweep = DepthSweep<T, PlainLayers<T>>;
+template <class T>
+using ImplicitSweep = DepthSweep<T, ImplicitLayers<T>>;
+
+// What stands for a type.
+template <class Sweep>
+struct Kind {
+    using type = Sweep;
+};
+
+// f(Kind<sweep>) with the sweep of the layers alone.
+template <class T, class F>
+auto with_layers(const NetworkConfig& config, const F& f) {
+    if (std::holds_alternative<Theta>(config.dynamics)) return f(Kind<ImplicitSweep<T>>());
+    if (config.op->is_stencil()) return f(Kind<StencilSweep<T>>());
+    return f(Kind<PlainSweep<T>>());
+}
+
+template <class T, class F>
+auto with_sweep(const NetworkConfig& config, const F& f) {
+    if (config.has_ends()) return f(Kind<EndsSweep<T>>());
+    return with_layers<T>(config, f);
+}
+
+// f(sweep) forward through all layers, on the way to W of one of them.
+template <class T, class F>
+void with_forward_layers(const NetworkConfig& config, std::int64_t batch, int n_threads,
+                         const F& f) {
+    SweepRequest request;
+    request.batch = batch;
+    request.n_threads = n_threads;
+    request.at = {config.depth()};
+    with_layers<T>(config, [&](auto kind) {
+        typename decltype(kind)::type sweep(config, request, true);
+        f(sweep);
+    });
+}
 
 }  // namespace
 
 template <class T>
 std::unique_ptr<Sweep<T>> make_sweep(const NetworkConfig& config, const SweepRequest& request) {
-    if (config.has_ends()) return std::make_unique<EndsSweep<T>>(config, request, true);
-    if (!config.op->is_stencil()) {
-        return std::make_unique<PlainSweep<T>>(config, request, true);
-    }
-    return std::make_unique<StencilSweep<T>>(config, request, true);
+    return with_sweep<T>(config, [&](auto kind) -> std::unique_ptr<Sweep<T>> {
+        return std::make_unique<typename decltype(kind)::type>(config, request, true);
+    });
 }
 
 template <class T>
 Plan plan_sweep(const NetworkConfig& config, const SweepRequest& request) {
-    if (config.has_ends()) return EndsSweep<T>(config, request, false).plan();
-    if (!config.op->is_stencil()) return PlainSweep<T>(config, request, false).plan();
-    return StencilSweep<T>(config, request, false).plan();
+    return with_sweep<T>(config, [&](auto kind) {
+        return typename decltype(kind)::type(config, request, false).plan();
+    });
 }
-
-namespace {
-
-// f(sweep) with the sweep of the layers alone, forward through all of them.
-template <class T, class F>
-void with_layers(const NetworkConfig& config, std::int64_t batch, int n_threads, const F& f) {
-    SweepRequest request;
-    request.batch = batch;
-    request.n_threads = n_threads;
-    request.at = {config.depth()};
-    if (config.op->is_stencil()) {
-        f(StencilSweep<T>(config, request, true));
-    } else {
-        f(PlainSweep<T>(config, request, true));
-    }
-}
-
-}  // namespace
 
 template <class T>
 void apply_operator(const NetworkConfig& config, const Parameters<T>& parameters,
                     std::int64_t layer, std::int64_t batch, const T* z, T* out, Team& team) {
-    with_layers<T>(config, batch, team.n_threads(),
-                   [&](auto&& sweep) { sweep.apply(parameters, layer, z, out, team); });
+    with_forward_layers<T>(config, batch, team.n_threads(),
+                           [&](auto& sweep) { sweep.apply(parameters, layer, z, out, team); });
 }
 
 Pattern operator_pattern(const NetworkConfig& config) {
@@ -67,8 +84,9 @@ Pattern operator_pattern(const NetworkConfig& config) {
 template <class T>
 void assemble_operator(const NetworkConfig& config, const Parameters<T>& parameters,
                        std::int64_t layer, T* values, T* shift, Team& team) {
-    with_layers<T>(config, 1, team.n_threads(),
-                   [&](auto&& sweep) { sweep.assemble(parameters, layer, values, shift, team); });
+    with_forward_layers<T>(config, 1, team.n_threads(), [&](auto& sweep) {
+        sweep.assemble(parameters, layer, values, shift, team);
+    });
 }
 
 #define RELAXON_INSTANTIATE(T)                                                                     \

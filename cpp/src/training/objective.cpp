@@ -1,5 +1,9 @@
 #include "relaxon/training/objective.hpp"
 
+#include <algorithm>
+#include <limits>
+
+#include "relaxon/base/error.hpp"
 #include "relaxon/base/sum.hpp"
 #include "relaxon/sweeps/make_sweep.hpp"
 #include "relaxon/training/penalty.hpp"
@@ -132,8 +136,15 @@ ObjectiveValue Objective<T>::evaluate(const T* parameters, T* gradient, Team& te
     Sweep<T>& sweep = is_last ? *last_sweep_ : *sweep_;
     const T* x = moved_ ? moved_ : batches_ ? batches_->x() : problem_.x;
     ObjectiveValue value;
-    value.loss = sweep.value_and_gradient(
-        view(parameters), x, batches_ ? batches_->target() : problem_.target, gradients_, team);
+    try {
+        value.loss = sweep.value_and_gradient(
+            view(parameters), x, batches_ ? batches_->target() : problem_.target, gradients_, team);
+    } catch (const LayerError&) {
+        // As where states overflow: whoever tries this point is to turn back.
+        value.loss = std::numeric_limits<double>::infinity();
+        std::fill(gradient, gradient + size(), T(0));
+        return value;
+    }
     value.penalty = penalize(parameters, gradient);
     if (moved_) value.penalty += penalize_deviations(parameters + inputs, gradient + inputs);
     return value;

@@ -378,6 +378,7 @@ def _with_depth(model: Relaxation, depth: int) -> Relaxation:
         omega=model.omega,
         bias=model.bias,
         beta=model.beta,
+        theta=model.theta,
         trainable_omega=model.trainable_omega,
         dt=model.dt,
         time_unit=model.time_unit,

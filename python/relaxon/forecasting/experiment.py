@@ -411,6 +411,7 @@ class Experiment:
             depth=options.depth,
             omega=options.omega,
             beta=options.beta,
+            theta=options.theta,
             trainable_omega=options.trainable_omega,
             # A depth of zero is for the model to refuse, not for this division.
             dt=length / max(options.depth, 1),

@@ -72,6 +72,7 @@ class Settings:
     boundary: str | None = None
     mask_boundary: str | None = None
     beta: float = 0.0
+    theta: float = 0.0
     trainable_omega: bool = False
     bounds: str | None = None
     optimizer: str | None = None

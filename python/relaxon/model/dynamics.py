@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from typing import Any, ClassVar
 
 from .. import _core
-from ..base.validate import check_number
+from ..base.validate import check_number, refuse
 from ..operators.operator import check_depth
 
-__all__ = ["DYNAMICS", "Explicit"]
+__all__ = ["DYNAMICS", "Explicit", "Theta", "make_dynamics"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,9 +41,79 @@ class Explicit:
         object.__setattr__(self, "depth", check_depth(self.depth))
         object.__setattr__(self, "beta", check_number("beta", self.beta, 0.0))
 
-    def _make_core(self, omega: str) -> _core.Explicit:
+    @property
+    def implicitness(self) -> float:
+        """Weight of a layer's end in what moves it."""
+        return 0.0
+
+    @property
+    def omega_limit(self) -> float:
+        """What omega stays below."""
+        return 2.0 if self.implicitness < 0.5 else math.inf
+
+    def _make_core(self, omega: str) -> _core.Explicit | _core.Theta:
         """The core's object; omega is "scalar", or of every "layer" or "cell"."""
         return _core.Explicit(self.depth, omega, self.beta)
 
 
-DYNAMICS = {dynamics.kind: dynamics for dynamics in (Explicit,)}
+@dataclasses.dataclass(frozen=True)
+class Theta(Explicit):
+    """Implicit steps: omega (f(Z) - z) is taken at the layer's end with weight `theta`.
+
+    Parameters
+    ----------
+    depth, beta
+        As for explicit ones.
+    theta : float
+        Above 0 and at most 1; 1/2 is the trapezoidal rule, 1 the backward Euler step.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If one is of another type or out of range.
+    """
+
+    theta: float
+
+    kind: ClassVar[str] = "theta"
+    settings: ClassVar[dict[str, Any]] = {**Explicit.settings, "theta": float}
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        object.__setattr__(self, "theta", check_number("theta", self.theta, 0.0, is_open=True))
+        if self.theta > 1:
+            refuse("theta", "0 <= theta <= 1", self.theta)
+
+    @property
+    def implicitness(self) -> float:
+        """Weight of a layer's end in what moves it."""
+        return self.theta
+
+    def _make_core(self, omega: str) -> _core.Theta:
+        """The core's object; omega is "scalar", or of every "layer" or "cell"."""
+        return _core.Theta(self.depth, omega, self.beta, self.theta)
+
+
+DYNAMICS = {dynamics.kind: dynamics for dynamics in (Explicit, Theta)}
+
+
+def make_dynamics(depth: int, beta: float, theta: float) -> Explicit:
+    """The kind of layers that a model is told.
+
+    Parameters
+    ----------
+    depth, beta, theta
+        As for :class:`relaxon.Relaxation`.
+
+    Returns
+    -------
+    Explicit or Theta
+        Explicit where theta is 0.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As those.
+    """
+    theta = check_number("theta", theta, 0.0)
+    return Theta(depth, beta, theta) if theta else Explicit(depth, beta)

@@ -79,7 +79,8 @@ class Lattice:
         if isinstance(operator, Dense):
             matrices = _wide(params["W"])
             return matrices if operator.is_layered else matrices[np.newaxis]
-        omega = np.broadcast_to(self.omega, (self.n_layers or 1, *self.omega.shape[1:]))
+        omega = (1.0 - 2.0 * self.model.theta) * self.omega
+        omega = np.broadcast_to(omega, (self.n_layers or 1, *omega.shape[1:]))
         return np.stack(
             [
                 _wide(
@@ -127,7 +128,7 @@ def numerical_diffusion(lattice: Lattice) -> Array | None:
     velocity = lattice.coefficient("U")
     if scheme == "upwind":
         return np.asarray(np.where(velocity.real < 0.0, -velocity, velocity) / 2.0)
-    return np.asarray(lattice.omega * velocity**2 / 2.0)
+    return np.asarray((1.0 - 2.0 * lattice.model.theta) * lattice.omega * velocity**2 / 2.0)
 
 
 def _wide(values: Array) -> Array:

@@ -29,7 +29,7 @@ from ..datasets.scaling import Scaling
 from ..operators.operator import Operator
 from ..operators.parameters import Parameter, check_names, check_parameter, make_table
 from .activations import check_activation
-from .dynamics import Explicit
+from .dynamics import Explicit, make_dynamics
 from .ends import End, Lift, Readout
 from .initial_values import initial_params
 
@@ -60,10 +60,11 @@ class Network:
         time_unit: str = "",
         dtype: Any = np.float64,
         seed: int = 0,
+        theta: float = 0.0,
     ) -> None:
         check_instance("op", op, Operator)
         settings = (activation, bias, trainable_omega, lift, readout, dt, time_unit)
-        self._configure(op, Explicit(depth, beta), *settings, dtype, seed)
+        self._configure(op, make_dynamics(depth, beta, theta), *settings, dtype, seed)
         if np.asarray(omega).dtype.kind not in "fiu":
             refuse("omega", "a number or an array of numbers", repr(omega), TypeError)
         self._set_omega(np.array(omega, self._dtype, order="C"))
@@ -89,6 +90,9 @@ class Network:
         """Everything but arrays."""
         self._operator = op
         self._dynamics = dynamics
+        if dynamics.implicitness > 0.5 and op.uses_omega:
+            rule = "theta <= 1/2, beyond which the term of the lax-wendroff scheme amplifies"
+            refuse("theta", rule, dynamics.implicitness)
         self._activation = check_activation(activation)
         self._bias = None if bias is None else check_choice("bias", bias, BIASES)
         self._trainable_omega = check_flag("trainable_omega", trainable_omega)
@@ -167,6 +171,11 @@ class Network:
         return self._dynamics.beta
 
     @property
+    def theta(self) -> float:
+        """Weight of a layer's end in what moves it; 0: explicit layers."""
+        return self._dynamics.implicitness
+
+    @property
     def trainable_omega(self) -> bool:
         """Whether omega is a parameter."""
         return self._trainable_omega
@@ -243,12 +252,14 @@ class Network:
 
     def _check_omega_range(self) -> None:
         omega = self._omega
-        wrong = ~((omega >= 0) & (omega < 2))
+        limit = self._dynamics.omega_limit
+        wrong = ~((omega >= 0) & (omega < limit))
         readable = self._parameters["omega"].readable(self.grid)
         if readable is not None:
             wrong &= readable
         if wrong.any():
-            refuse("omega", "0 <= omega < 2", omega[wrong].flat[0])
+            fix = "layers with theta of at least 1/2 take any" if limit <= omega.max() else ""
+            refuse("omega", f"0 <= omega < {limit:g}", omega[wrong].flat[0], fix=fix)
 
     @cached_property
     def _network(self) -> _core.Network:
@@ -341,6 +352,8 @@ class Network:
             parts.append(f"bias={self._bias!r}")
         if self.beta:
             parts.append(f"beta={self.beta:g}")
+        if self.theta:
+            parts.append(f"theta={self.theta:g}")
         if self._trainable_omega:
             parts.append("trainable_omega=True")
         parts += [f"{name}={end!r}" for name, end in self._ends().items() if end is not None]

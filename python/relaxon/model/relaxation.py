@@ -26,7 +26,10 @@ Array = NDArray[Any]
 class Relaxation(CallableNetwork):
     """A network whose layers are steps of a relaxation towards a local equilibrium.
 
-    Z = W z - b,  z' = (1 - omega) z + omega f(Z) - beta (|z| - 1) z, `depth` times.
+    Z = W z - b,  z' = (1 - omega) z + omega f(Z) - beta (|z| - 1) z, `depth` times; or implicit
+    steps, with Z' = W z' - b,
+
+    z' + omega theta (z' - f(Z')) = z + omega (1 - theta) (f(Z) - z) - beta (|z| - 1) z.
 
     Parameters
     ----------
@@ -38,7 +41,7 @@ class Relaxation(CallableNetwork):
         f by its name, such as identity, tanh, logistic, relu, leaky_relu (slope 0.01), softplus,
         silu, gelu (exact), sin, square or hard_tanh; any other word is answered with all names.
     omega : float or array, default 0.5
-        Relaxation rate, 0 <= omega < 2: a number, shape (L,) per layer, or grid.shape per cell (in
+        Relaxation rate, 0 <= omega < 2 (any from 0 on where theta >= 1/2): a number, shape (L,) per layer, or grid.shape per cell (in
         one dimension (1, N) where N = L). 1 is a feed-forward layer, 0 the identity (but that
         subnormal numbers become 0, see Notes).
     bias : {None, "homogeneous", "local"}, default None
@@ -58,6 +61,12 @@ class Relaxation(CallableNetwork):
         Type of parameters, inputs and outputs.
     seed : int, default 0
         Of the initial values: noise of 0.01 around W = I, with 0.1 on the diagonal of D.
+    theta : float, default 0
+        Weight of a layer's end in what moves it, 0 <= theta <= 1. 0 makes explicit layers, above it
+        every layer is solved for z' (by Newton's method; one solve for f = identity). From 1/2 on
+        no bound limits omega or the diffusion; 1/2 is of second order in time but does not damp the
+        shortest waves, 1 damps them. What the lax-wendroff scheme adds with omega is weighed by
+        1 - 2 theta; theta above 1/2 is refused beside it.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""Bounds of explicit layers: how far a model is from amplifying short waves or making new extrema.
+"""Bounds of layers: how far a model is from amplifying short waves or making new extrema.
 
 About z = 0 a layer is an explicit step of transport with the lattice values c_a = omega s u_a and
 e_a = omega s d_a, s = f'(0), numerical diffusion of the scheme included in d. Without reaction it
@@ -8,6 +8,8 @@ is stable where
     sum_a c_a^2 / (2 e_a) <= 1          (omega s sum_a u_a^2 / (2 d_a) <= 1)
 
 and monotone, making no new extrema, where also the cell Peclet number |u_a| / d_a <= 2 on all axes.
+An implicit layer amplifies a wave no more than an explicit one of (1 - 2 theta) omega: both numbers
+are smaller by this factor, and 0 from theta = 1/2 on where no diffusion is negative.
 
 References: A. C. Hindmarsh, P. M. Gresho, D. F. Griffiths, Int. J. Numer. Meth. Fluids 4 (1984)
 853-897.
@@ -46,7 +48,9 @@ ADVECTIVE = "omega s sum u^2 / (2 d)"
 
 @dataclass(frozen=True, eq=False)
 class Stability:
-    """Stability numbers of explicit layers, per layer and cell where they differ.
+    """Stability numbers of layers, per layer and cell where they differ.
+
+    Those of implicit layers are smaller by the factor 1 - 2 theta, 0 from theta = 1/2 on.
 
     Attributes
     ----------
@@ -107,6 +111,7 @@ class Stability:
         cures = []
         if self.share > 0.0:
             cures.append("more layers, each with a smaller omega and the same omega times depth")
+            cures.append("implicit layers (theta=0.5 or theta=1)")
         if self.diffusive_share > 0.0:
             cures.append("an upper bound or a penalty (Smoothness, L2) on D")
         if self.advective_share > 0.0:
@@ -149,8 +154,9 @@ def read_stability(lattice: Lattice, slope: float) -> Stability | None:
     with np.errstate(all="ignore"):
         # The sign and the zeros of omega count as well: they are in the products.
         c, e = lattice.omega * slope * velocity, lattice.omega * slope * diffusion
-        diffusive = 2.0 * e.sum(axis=0)
-        advective = _ratio(c**2, 2.0 * e).sum(axis=0)
+        factor = max(1.0 - 2.0 * lattice.model.theta, 0.0)
+        diffusive = factor * 2.0 * e.sum(axis=0)
+        advective = _ratio(factor * c**2, 2.0 * e).sum(axis=0)
         peclet = [_ratio(np.abs(u), d) for u, d in zip(velocity, diffusion, strict=True)]
     return Stability(
         diffusive=lattice.spread(diffusive),

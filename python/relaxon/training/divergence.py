@@ -25,7 +25,7 @@ class DivergenceError(ArithmeticError):
     layer : int
         First layer whose state is not finite; where all are, the one with the largest.
     cell : tuple of int
-        The cell there.
+        The cell there; empty where an implicit layer did not solve.
     model : Relaxation
         The model before the step.
     """
@@ -46,7 +46,11 @@ class DivergenceError(ArithmeticError):
 def diverge(descent: Descent, optimizer: Optimizer) -> NoReturn:
     """Find where the numbers ran away, and say which bound was exceeded and what helps."""
     model = descent.model("previous")
-    place = descent.find_extreme()
+    try:
+        place = descent.find_extreme()
+    except _core.LayerError as error:
+        message = f"diverged at step {descent.step + 1}: {error}; {optimizer._cure}"
+        raise DivergenceError(message, descent.step + 1, error.layer, (), model) from None
     cell = tuple(int(i) for i in np.unravel_index(place.cell, model.grid.shape))
     step = descent.step + 1
     what = "the state is"

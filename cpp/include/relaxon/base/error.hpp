@@ -55,6 +55,30 @@ private:
     std::string text_;
 };
 
+// An implicit layer that does not solve.
+class LayerError : public std::runtime_error {
+public:
+    LayerError(std::int64_t layer, std::int64_t sample, double residual, const std::string& reason)
+        : std::runtime_error(text(layer, sample, residual, reason)), layer_(layer),
+          sample_(sample), residual_(residual) {}
+
+    std::int64_t layer() const { return layer_; }
+    std::int64_t sample() const { return sample_; }
+    double residual() const { return residual_; }
+
+private:
+    static std::string text(std::int64_t layer, std::int64_t sample, double residual,
+                            const std::string& reason) {
+        std::ostringstream message;
+        message << "layer " << layer << " does not solve for sample " << sample << ": " << reason
+                << ", residual " << residual;
+        return message.str();
+    }
+
+    std::int64_t layer_, sample_;
+    double residual_;
+};
+
 // The caller's stop function asked for an end; the bindings turn it into the pending exception.
 class Interrupted : public std::runtime_error {
 public:

@@ -48,6 +48,10 @@ public:
     // Where W of every layer may have entries, and those of one: W z = A z + shift. After prepare.
     virtual Pattern pattern() const = 0;
     virtual void assemble(std::int64_t layer, T* values, T* shift) = 0;
+    // The transpose of assemble, which is linear in the operator's arrays: cotangents of the
+    // entries are added to the gradients.
+    virtual void add_entries(std::int64_t layer, const T* values_bar,
+                             const Gradients<T>& gradients) const = 0;
 
     // All memory of a sweep.
     virtual void carve(Arena& arena, const FieldRequest& request) = 0;

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <stdexcept>
 
 #include "relaxon/operators/pattern.hpp"
@@ -30,5 +31,13 @@ public:
     virtual void solve(const T* b, T* x, std::int64_t n_rhs) const = 0;
     virtual void solve_transposed(const T* b, T* x, std::int64_t n_rhs) const = 0;
 };
+
+// The one for a pattern: full, inside a narrow band, or sparse.
+template <class T>
+std::unique_ptr<LinearSolver<T>> make_linear_solver(const Pattern& pattern);
+
+// Bytes that it takes; of a sparse one, whose fill depends on its values, an estimate.
+template <class T>
+std::int64_t linear_solver_bytes(const Pattern& pattern);
 
 }  // namespace relaxon

@@ -73,6 +73,13 @@ void DenseField<T>::assemble(std::int64_t layer, T* values, T* shift) {
 }
 
 template <class T>
+void DenseField<T>::add_entries(std::int64_t layer, const T* values_bar,
+                                const Gradients<T>& gradients) const {
+    T* bar = gradients.arrays[0] + set_of(layer) * n_ * n_;
+    for (std::int64_t i = 0; i < n_ * n_; ++i) bar[i] += values_bar[i];
+}
+
+template <class T>
 void DenseField<T>::prepare(const Parameters<T>& parameters, Team& team) {
     w_ = parameters[0];
     clean_set_ = -1;

@@ -74,6 +74,12 @@ public:
         std::fill(shift, shift + n_, T(0));
     }
 
+    void add_entries(std::int64_t layer, const T* values_bar,
+                     const Gradients<T>& gradients) const override {
+        T* bar = gradients.arrays[0] + (n_sets_ > 1 ? layer : 0) * n_entries_;
+        for (std::size_t i = 0; i < rows_.entry.size(); ++i) bar[rows_.entry[i]] += values_bar[i];
+    }
+
     void carve(Arena&, const FieldRequest& request) override { batch_ = request.batch; }
     void prepare(const Parameters<T>& parameters, Team&) override { data_ = parameters[0]; }
     void load(std::int64_t, const T* z, Team&) override { z_ = z; }

@@ -11,13 +11,6 @@ void PlainLayers<T>::prepare_tangent(const Parameters<T>&, const Parameters<T>& 
 }
 
 template <class T>
-void PlainLayers<T>::load_tangent(Bundle&, const T* x_dot, T* z_dot) const {
-    std::fill(z_dot, z_dot + state_length(), T(0));
-    if (x_dot) std::copy(x_dot, x_dot + state_length(), z_dot);
-    zero_masked(z_dot, 0, n_);
-}
-
-template <class T>
 void PlainLayers<T>::advance_tangent(Bundle& bundle, std::int64_t number, const T* z_dot, T* out,
                                      T* out_dot) {
     Team& team = *bundle.team;
@@ -53,7 +46,6 @@ void PlainLayers<T>::advance_tangent(Bundle& bundle, std::int64_t number, const 
 #define RELAXON_INSTANTIATE(T)                                                                     \
     template void PlainLayers<T>::prepare_tangent(const Parameters<T>&, const Parameters<T>&,      \
                                                   Team&);                                          \
-    template void PlainLayers<T>::load_tangent(Bundle&, const T*, T*) const;                       \
     template void PlainLayers<T>::advance_tangent(Bundle&, std::int64_t, const T*, T*, T*);
 RELAXON_INSTANTIATE(float)
 RELAXON_INSTANTIATE(double)

@@ -19,6 +19,8 @@ public:
 
     Pattern pattern() const override { return Pattern::full(n_); }
     void assemble(std::int64_t layer, T* values, T* shift) override;
+    void add_entries(std::int64_t layer, const T* values_bar,
+                     const Gradients<T>& gradients) const override;
     void carve(Arena& arena, const FieldRequest& request) override;
     void prepare(const Parameters<T>& parameters, Team& team) override;
     void load(std::int64_t layer, const T* z, Team& team) override;

@@ -28,6 +28,17 @@ public:
         }
     }
 
+    // The transpose: f(cell, arm, bar) with what cotangents of the entries and of the shift say of
+    // every weight, in fixed order.
+    template <class T, class F>
+    void pull_back(const T* values_bar, const T* shift_bar, const F& f) const {
+        for (const Term& term : terms_) {
+            T bar = shift_bar[term.cell] * static_cast<T>(term.value);
+            if (term.entry >= 0) bar += values_bar[term.entry] * static_cast<T>(term.factor);
+            f(term.cell, term.arm, bar);
+        }
+    }
+
 private:
     // What one arm of one cell adds.
     struct Term {

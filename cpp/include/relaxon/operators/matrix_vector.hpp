@@ -1,0 +1,38 @@
+// Products of one field with a matrix over the entries of a pattern, and with its transpose.
+// 2 flops per entry; sizeof(T) + 8 bytes each, without the 8 where the pattern is full.
+#pragma once
+
+#include "relaxon/operators/pattern.hpp"
+
+namespace relaxon {
+
+// out = A z.
+template <class T>
+void multiply(const Pattern& pattern, const T* values, const T* z, T* out) {
+    for (std::int64_t row = 0; row < pattern.n(); ++row) {
+        T sum = T(0);
+        if (pattern.is_full()) {
+            const T* line = values + pattern.begin(row);
+            for (std::int64_t column = 0; column < pattern.n(); ++column) {
+                sum += line[column] * z[column];
+            }
+        } else {
+            for (std::int64_t i = pattern.begin(row); i < pattern.begin(row + 1); ++i) {
+                sum += values[i] * z[pattern.column(row, i)];
+            }
+        }
+        out[row] = sum;
+    }
+}
+
+// out += A^T s.
+template <class T>
+void add_transposed(const Pattern& pattern, const T* values, const T* s, T* out) {
+    for (std::int64_t row = 0; row < pattern.n(); ++row) {
+        for (std::int64_t i = pattern.begin(row); i < pattern.begin(row + 1); ++i) {
+            out[pattern.column(row, i)] += values[i] * s[row];
+        }
+    }
+}
+
+}  // namespace relaxon

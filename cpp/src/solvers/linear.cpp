@@ -1,0 +1,45 @@
+#include "relaxon/solvers/linear.hpp"
+
+#include <cmath>
+
+#include "relaxon/solvers/banded_lu.hpp"
+#include "relaxon/solvers/dense_lu.hpp"
+#include "relaxon/solvers/sparse_lu.hpp"
+
+namespace relaxon {
+
+namespace {
+
+// Half-width of a band up to which elimination inside it is faster than a sparse one.
+constexpr std::int64_t kNarrow = 16;
+
+// Entries of L and U over n log2 n, for stencils of nine points in the plane.
+constexpr double kFill = 12.0;
+
+}  // namespace
+
+template <class T>
+std::unique_ptr<LinearSolver<T>> make_linear_solver(const Pattern& pattern) {
+    if (pattern.is_full()) return make_dense_lu<T>();
+    if (band_width(pattern) <= kNarrow) return make_banded_lu<T>();
+    return make_sparse_lu<T>();
+}
+
+template <class T>
+std::int64_t linear_solver_bytes(const Pattern& pattern) {
+    const std::int64_t n = pattern.n();
+    const auto number = static_cast<std::int64_t>(sizeof(T));
+    if (pattern.is_full()) return 2 * n * n * number;
+    const std::int64_t width = band_width(pattern);
+    if (width <= kNarrow) return n * ((3 * width + 1) * number + 2 * 8);
+    const double log_n = std::log2(static_cast<double>(n));
+    const auto n_filled = static_cast<std::int64_t>(kFill * static_cast<double>(n) * log_n);
+    return (pattern.n_entries() + n_filled) * (number + 4);
+}
+
+template std::int64_t linear_solver_bytes<float>(const Pattern&);
+template std::int64_t linear_solver_bytes<double>(const Pattern&);
+template std::unique_ptr<LinearSolver<float>> make_linear_solver<float>(const Pattern&);
+template std::unique_ptr<LinearSolver<double>> make_linear_solver<double>(const Pattern&);
+
+}  // namespace relaxon
