@@ -202,12 +202,17 @@ def solve_layer(
     omega = params.get("omega", network.omega)
     rate = network.theta * network.rate(omega, layer)
     state = z
+    n_still = 0  # steps that move nothing: what the complex step adds follows a step later
     for _ in range(60):
         pre = pre_activation(network, params, state, layer)
         residual = state + rate * (state - activation.f(pre)) - right
         residual = np.where(network.grid.exists, residual, 0)
-        state = state - solve_jacobian(network, params, pre, residual, layer)
-    return state
+        step = solve_jacobian(network, params, pre, residual, layer)
+        state = state - step
+        n_still += bool(np.max(np.abs(step)) <= 1e-13 * (1 + np.max(np.abs(state))))
+        if n_still == 2:
+            return state
+    raise ArithmeticError("Newton's method finds no root")
 
 
 def solve_jacobian(

@@ -329,7 +329,16 @@ void bind_network(py::module_& module) {
 void bind_layer_error(py::module_& module) {
     PYBIND11_CONSTINIT static py::gil_safe_call_once_and_store<py::object> storage;
     storage.call_once_and_store_result([&]() -> py::object {
-        return py::exception<LayerError>(module, "LayerError", PyExc_ArithmeticError);
+        py::exception<LayerError> type(module, "LayerError", PyExc_ArithmeticError);
+        type.attr("__module__") = "relaxon";
+        type.doc() =
+            "An implicit layer does not solve: Newton's method finds no root, or none that is "
+            "finite.\n\n"
+            "Attributes\n----------\n"
+            "layer : int\n    Number of the layer.\n"
+            "sample : int\n    The first sample that fails there.\n"
+            "residual : float\n    Largest entry of the equation's residual where it was left.";
+        return type;
     });
     py::register_exception_translator([](std::exception_ptr thrown) {
         try {

@@ -2,6 +2,7 @@
 
 from . import datasets
 from ._config import show_config
+from ._core import LayerError
 from .domain.grid import Dirichlet, Grid
 from .forecasting.checks import check_leads
 from .forecasting.comparison import Comparison
@@ -38,6 +39,7 @@ __all__ = [
     "GradientCheck",
     "Grid",
     "History",
+    "LayerError",
     "Lift",
     "Moments",
     "Plan",
