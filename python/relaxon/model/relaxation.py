@@ -41,9 +41,9 @@ class Relaxation(CallableNetwork):
         f by its name, such as identity, tanh, logistic, relu, leaky_relu (slope 0.01), softplus,
         silu, gelu (exact), sin, square or hard_tanh; any other word is answered with all names.
     omega : float or array, default 0.5
-        Relaxation rate, 0 <= omega < 2 (any from 0 on where theta >= 1/2): a number, shape (L,) per layer, or grid.shape per cell (in
-        one dimension (1, N) where N = L). 1 is a feed-forward layer, 0 the identity (but that
-        subnormal numbers become 0, see Notes).
+        Relaxation rate, 0 <= omega < 2 (from theta = 1/2 on any): a number, (L,) per layer, or
+        grid.shape per cell (in one dimension (1, N) where N = L). 1 is a feed-forward layer, 0 the
+        identity (but that subnormal numbers become 0, see Notes).
     bias : {None, "homogeneous", "local"}, default None
         b, subtracted; a layered operator makes it layered too.
     beta : float, default 0
@@ -62,11 +62,10 @@ class Relaxation(CallableNetwork):
     seed : int, default 0
         Of the initial values: noise of 0.01 around W = I, with 0.1 on the diagonal of D.
     theta : float, default 0
-        Weight of a layer's end in what moves it, 0 <= theta <= 1. 0 makes explicit layers, above it
-        every layer is solved for z' (by Newton's method; one solve for f = identity). From 1/2 on
-        no bound limits omega or the diffusion; 1/2 is of second order in time but does not damp the
-        shortest waves, 1 damps them. What the lax-wendroff scheme adds with omega is weighed by
-        1 - 2 theta; theta above 1/2 is refused beside it.
+        Weight of a layer's end in what moves it, from 0, explicit layers, to 1. Above 0 every layer
+        is solved for z' (by Newton's method; one solve for f = identity). From 1/2 on no bound
+        limits omega or the diffusion; 1/2 is of second order in time, 1 damps the shortest waves.
+        The lax-wendroff scheme's part is weighed by 1 - 2 theta, and theta above 1/2 refused.
 
     Attributes
     ----------
@@ -79,7 +78,8 @@ class Relaxation(CallableNetwork):
     Raises
     ------
     TypeError, ValueError
-        If an argument has another type or shape, is out of range, or misspelt.
+        If an argument has another type or shape, is out of range, or misspelt. An implicit layer
+        that does not solve raises LayerError, whatever passes through it.
 
     Notes
     -----
