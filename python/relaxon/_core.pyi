@@ -3,8 +3,9 @@ from __future__ import annotations
 import collections.abc
 import numpy
 import numpy.typing
+from relaxon import LayerError
 import typing
-__all__: list[str] = ['isa_level', 'ArgumentError', 'DescentFloat32', 'DescentFloat64', 'DescentOptions', 'End', 'Evaluations', 'Explicit', 'Extreme', 'Grid', 'Loss', 'Network', 'Operator', 'ParameterArray', 'Plan', 'activations', 'adr', 'banded', 'conditions', 'csr', 'dense', 'first_non_finite', 'moments', 'slope_at_zero']
+__all__: list[str] = ['isa_level', 'ArgumentError', 'DescentFloat32', 'DescentFloat64', 'DescentOptions', 'End', 'Evaluations', 'Explicit', 'Extreme', 'Grid', 'LayerError', 'Loss', 'Network', 'Operator', 'ParameterArray', 'Plan', 'Theta', 'activations', 'adr', 'banded', 'conditions', 'csr', 'dense', 'first_non_finite', 'moments', 'slope_at_zero']
 class ArgumentError(ValueError):
     pass
 class Grid:
@@ -95,6 +96,9 @@ class Extreme:
 class Explicit:
     def __init__(self, depth: typing.SupportsInt | typing.SupportsIndex, omega: str, beta: typing.SupportsFloat | typing.SupportsIndex) -> None:
         ...
+class Theta:
+    def __init__(self, depth: typing.SupportsInt | typing.SupportsIndex, omega: str, beta: typing.SupportsFloat | typing.SupportsIndex, theta: typing.SupportsFloat | typing.SupportsIndex) -> None:
+        ...
 class End:
     def __init__(self, width: typing.SupportsInt | typing.SupportsIndex, activation: str) -> None:
         ...
@@ -102,7 +106,7 @@ class Loss:
     def __init__(self, kind: str, scale: typing.SupportsFloat | typing.SupportsIndex) -> None:
         ...
 class Network:
-    def __init__(self, grid: Grid, op: Operator, dynamics: Explicit, activation: str, bias: str, lift: End, readout: End, is_double: bool) -> None:
+    def __init__(self, grid: Grid, op: Operator, dynamics: Explicit | Theta, activation: str, bias: str, lift: End, readout: End, is_double: bool) -> None:
         ...
     def apply(self, parameters: collections.abc.Sequence[numpy.ndarray], layer: typing.SupportsInt | typing.SupportsIndex, z: numpy.ndarray, out: numpy.ndarray, threads: typing.SupportsInt | typing.SupportsIndex) -> None:
         ...

@@ -26,10 +26,8 @@ Array = NDArray[Any]
 class Relaxation(CallableNetwork):
     """A network whose layers are steps of a relaxation towards a local equilibrium.
 
-    Z = W z - b,  z' = (1 - omega) z + omega f(Z) - beta (|z| - 1) z, `depth` times; or implicit
-    steps, with Z' = W z' - b,
-
-    z' + omega theta (z' - f(Z')) = z + omega (1 - theta) (f(Z) - z) - beta (|z| - 1) z.
+    Z = W z - b,  z' = (1 - omega) z + omega f(Z) - beta (|z| - 1) z, `depth` times; or implicitly,
+    z' + omega theta (z' - f(W z' - b)) = z + omega (1 - theta) (f(Z) - z) - beta (|z| - 1) z.
 
     Parameters
     ----------
@@ -62,10 +60,9 @@ class Relaxation(CallableNetwork):
     seed : int, default 0
         Of the initial values: noise of 0.01 around W = I, with 0.1 on the diagonal of D.
     theta : float, default 0
-        Weight of a layer's end in what moves it, from 0, explicit layers, to 1. Above 0 every layer
-        is solved for z' (by Newton's method; one solve for f = identity). From 1/2 on no bound
-        limits omega or the diffusion; 1/2 is of second order in time, 1 damps the shortest waves.
-        The lax-wendroff scheme's part is weighed by 1 - 2 theta, and theta above 1/2 refused.
+        Weight of a layer's end in what moves it, from 0, explicit layers, to 1: above 0 a layer is
+        solved by Newton's method, and LayerError raised where that fails. From 1/2 on no bound
+        limits omega or diffusion; 1 damps the shortest waves. Lax-wendroff takes up to 1/2.
 
     Attributes
     ----------
@@ -78,8 +75,7 @@ class Relaxation(CallableNetwork):
     Raises
     ------
     TypeError, ValueError
-        If an argument has another type or shape, is out of range, or misspelt. An implicit layer
-        that does not solve raises LayerError, whatever passes through it.
+        If an argument has another type or shape, is out of range, or misspelt.
 
     Notes
     -----
