@@ -330,7 +330,6 @@ void bind_layer_error(py::module_& module) {
     PYBIND11_CONSTINIT static py::gil_safe_call_once_and_store<py::object> storage;
     storage.call_once_and_store_result([&]() -> py::object {
         py::exception<LayerError> type(module, "LayerError", PyExc_ArithmeticError);
-        type.attr("__module__") = "relaxon";
         type.doc() =
             "An implicit layer does not solve: Newton's method finds no root, or none that is "
             "finite.\n\n"
@@ -338,6 +337,10 @@ void bind_layer_error(py::module_& module) {
             "layer : int\n    Number of the layer.\n"
             "sample : int\n    The first sample that fails there.\n"
             "residual : float\n    Largest entry of the equation's residual where it was left.";
+        // So that type checkers know them.
+        type.attr("layer") = 0;
+        type.attr("sample") = 0;
+        type.attr("residual") = 0.0;
         return type;
     });
     py::register_exception_translator([](std::exception_ptr thrown) {

@@ -3,11 +3,26 @@ from __future__ import annotations
 import collections.abc
 import numpy
 import numpy.typing
-from relaxon import LayerError
 import typing
 __all__: list[str] = ['isa_level', 'ArgumentError', 'DescentFloat32', 'DescentFloat64', 'DescentOptions', 'End', 'Evaluations', 'Explicit', 'Extreme', 'Grid', 'LayerError', 'Loss', 'Network', 'Operator', 'ParameterArray', 'Plan', 'Theta', 'activations', 'adr', 'banded', 'conditions', 'csr', 'dense', 'first_non_finite', 'moments', 'slope_at_zero']
 class ArgumentError(ValueError):
     pass
+class LayerError(ArithmeticError):
+    """
+    An implicit layer does not solve: Newton's method finds no root, or none that is finite.
+    
+    Attributes
+    ----------
+    layer : int
+        Number of the layer.
+    sample : int
+        The first sample that fails there.
+    residual : float
+        Largest entry of the equation's residual where it was left.
+    """
+    layer: typing.ClassVar[int] = 0
+    residual: typing.ClassVar[float] = 0.0
+    sample: typing.ClassVar[int] = 0
 class Grid:
     def __init__(self, shape: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex], boundary: collections.abc.Sequence[tuple[tuple[str, typing.SupportsFloat | typing.SupportsIndex], tuple[str, typing.SupportsFloat | typing.SupportsIndex]]], mask: typing.Annotated[numpy.typing.ArrayLike, numpy.bool] | None, mask_condition: tuple[str, typing.SupportsFloat | typing.SupportsIndex], cell_volume: typing.SupportsFloat | typing.SupportsIndex) -> None:
         ...

@@ -15,6 +15,7 @@ import reference
 import registry
 import relaxon as rx
 from measures import assert_all_close, relative_error
+from operators import ENTRIES
 
 Array = np.ndarray[Any, Any]
 
@@ -45,7 +46,7 @@ CASES = implicit_cases()
 
 def test_the_cases_walk_through_everything() -> None:
     operators = {type(case.network.operator).__name__ for case in CASES}
-    assert len(operators) == len(registry.ENTRIES)
+    assert len(operators) == len(ENTRIES)
     assert {case.network.theta for case in CASES} == set(THETAS)
     assert {case.network.grid.ndim for case in CASES} == {1, 2, 3}
     assert {case.network.is_layered for case in CASES} == {False, True}
@@ -222,6 +223,7 @@ def test_a_layer_without_solution_names_layer_and_sample() -> None:
     assert type(error) is rx.LayerError
     assert (error.layer, error.sample) == (0, 2)
     assert error.residual > 0
+    assert pickle.loads(pickle.dumps(error)).sample == 2
     for threads in (1, 2):
         with pytest.raises(rx.LayerError, match="sample 2"):
             model.value_and_grad(x, x, threads=threads)

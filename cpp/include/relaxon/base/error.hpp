@@ -59,8 +59,8 @@ private:
 class LayerError : public std::runtime_error {
 public:
     LayerError(std::int64_t layer, std::int64_t sample, double residual, const std::string& reason)
-        : std::runtime_error(text(layer, sample, residual, reason)), layer_(layer),
-          sample_(sample), residual_(residual) {}
+        : std::runtime_error(text(layer, sample, residual, reason)), layer_(layer), sample_(sample),
+          residual_(residual) {}
 
     std::int64_t layer() const { return layer_; }
     std::int64_t sample() const { return sample_; }
