@@ -1,9 +1,8 @@
-"""Implicit layers against the reference and the recorded cases, their laws, and what is refused."""
+"""Implicit layers against the reference, their laws, and what is refused."""
 
 from __future__ import annotations
 
 import pickle
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,6 @@ from operators import ENTRIES
 
 Array = np.ndarray[Any, Any]
 
-TOLERANCE = {"float64": 1e-11, "float32": 1e-4}
 # Weights of the layers' ends, in turn.
 THETAS = (0.5, 1.0, 0.25)
 
@@ -52,23 +50,6 @@ def test_the_cases_walk_through_everything() -> None:
     assert {case.network.is_layered for case in CASES} == {False, True}
     assert {case.network.grid.mask is None for case in CASES} == {False, True}
     assert len(CASES) > 100
-
-
-@pytest.mark.parametrize("dtype", TOLERANCE)
-@pytest.mark.parametrize("recorded", registry.conformance("dynamics"), ids=lambda e: e[0].name)
-def test_recorded_case(
-    recorded: tuple[registry.Case, float, Mapping[str, Any]], dtype: str
-) -> None:
-    case, loss, arrays = recorded
-    case = case.astype(dtype)
-    expected = dict(arrays)
-    output = expected.pop("output")
-    model = case.model()
-    assert relative_error(model(case.x), output) <= TOLERANCE[dtype]
-    value, grads = model.value_and_grad(case.x, case.y, loss=case.loss(), input_grad=True)
-    assert relative_error(np.asarray(value), np.asarray(loss)) <= TOLERANCE[dtype]
-    assert all(grad.dtype == dtype for grad in grads.values())
-    assert_all_close(grads, expected, TOLERANCE[dtype])
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
@@ -105,7 +86,6 @@ def test_tangents_and_adjoints_belong_together(case: registry.Case) -> None:
 @pytest.mark.parametrize("case", CASES[::5], ids=lambda case: case.name)
 def test_bits_do_not_depend_on_threads_budget_or_batch(case: registry.Case) -> None:
     model, loss = case.model(), case.loss()
-    plan = rx.plan(model, len(case.x), at=loss.at, input_grad=True)
     _, expected = model.value_and_grad(case.x, case.y, loss=loss, input_grad=True)
     for threads in (1, 2, 4):
         least = rx.plan(
@@ -117,7 +97,6 @@ def test_bits_do_not_depend_on_threads_budget_or_batch(case: registry.Case) -> N
             )
             for name, grad in grads.items():
                 np.testing.assert_array_equal(grad, expected[name], f"{name}, {threads}, {memory}")
-    assert plan.minimum_bytes > 0
     together = model(case.x)
     for sample, alone in zip(case.x, together, strict=True):
         np.testing.assert_array_equal(model(sample), alone)
