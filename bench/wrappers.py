@@ -45,7 +45,7 @@ def main() -> None:
         model._network.forward(arrays, x, out, False, -1, 1)
 
     def core_vjp() -> None:
-        model._network.vjp(arrays, x, y_bar, slots, x_bar, -1, -1, 1)
+        model._network.vjp(arrays, x, y_bar, slots, x_bar, -1, -1, False, 1)
 
     def core() -> None:
         core_forward()

@@ -8,7 +8,7 @@ namespace relaxon::python {
 void bind_grid(pybind11::module_& module);
 void bind_operators(pybind11::module_& module);
 void bind_network(pybind11::module_& module);
-void bind_layer_error(pybind11::module_& module);
+void bind_unsolved_errors(pybind11::module_& module);
 void bind_descent(pybind11::module_& module);
 
 }  // namespace relaxon::python

@@ -43,7 +43,7 @@ public:
                  const py::array& y, const py::object& weights, const std::vector<std::int64_t>& at,
                  const py::object& validation, const std::vector<PyPenalty>& penalties,
                  std::int64_t batch_size, std::uint64_t seed, std::int64_t memory, int threads,
-                 bool wants_omega, const DescentOptions& options)
+                 bool wants_omega, bool allows_unsolved, const DescentOptions& options)
         : network_(network), threads_(threads), options_(options) {
         held_ = py::make_tuple(x, input_errors, y, weights, validation);
         const std::int64_t input_size = network.config.input_size();
@@ -57,6 +57,7 @@ public:
         objective.request.memory_bytes = memory;
         objective.request.at = at;
         objective.request.wants_omega = wants_omega;
+        objective.request.allows_unsolved = allows_unsolved;
         objective.x = read_view<T>(x, objective.request.batch * input_size, "x");
         objective.target =
             read_target<T>(network, loss, y, weights, objective.request.batch * n_at);
@@ -221,12 +222,12 @@ void bind_one(py::module_& module, const char* name) {
                       const py::object&, const Loss&, const py::array&, const py::object&,
                       const std::vector<std::int64_t>&, const py::object&,
                       const std::vector<PyPenalty>&, std::int64_t, std::uint64_t, std::int64_t, int,
-                      bool, const DescentOptions&>(),
+                      bool, bool, const DescentOptions&>(),
              py::arg("network"), py::arg("start"), py::arg("bounds"), py::arg("x"),
              py::arg("input_errors"), py::arg("loss"), py::arg("y"), py::arg("weights"),
              py::arg("at"), py::arg("validation"), py::arg("penalties"), py::arg("batch_size"),
              py::arg("seed"), py::arg("memory"), py::arg("threads"), py::arg("wants_omega"),
-             py::arg("options"))
+             py::arg("allows_unsolved"), py::arg("options"))
         .def("advance", &Bound::advance, py::arg("max_steps"), py::arg("seconds"))
         .def("judge", &Bound::judge)
         .def("evaluate", &Bound::evaluate, py::arg("point"), py::arg("gradient"))

@@ -1,3 +1,7 @@
+#include <optional>
+#include <string>
+#include <utility>
+
 #include "bind.hpp"
 #include "bound_network.hpp"
 #include "interrupt.hpp"
@@ -47,6 +51,21 @@ Theta make_theta(std::int64_t depth, const std::string& omega, double beta, doub
     return {depth, parse_omega(omega), beta, theta};
 }
 
+Attractor make_attractor(const std::string& omega, bool has_drive, const std::string& method,
+                         double tolerance, std::int64_t max_iterations) {
+    Attractor attractor;
+    attractor.omega = parse_omega(omega);
+    attractor.has_drive = has_drive;
+    attractor.search.method =
+        parse_name<AttractorMethod>(method, {{"auto", AttractorMethod::automatic},
+                                             {"newton", AttractorMethod::newton},
+                                             {"anderson", AttractorMethod::anderson},
+                                             {"relaxation", AttractorMethod::relaxation}});
+    attractor.search.tolerance = tolerance;
+    attractor.search.max_iterations = max_iterations;
+    return attractor;
+}
+
 EndConfig make_end(std::int64_t width, const std::string& activation) {
     EndConfig end;
     end.width = width;
@@ -67,9 +86,17 @@ void sweep_until(std::int64_t end, const BoundNetwork& network, SweepRequest& re
     request.at = {end < 0 ? network.config.depth() : end};
 }
 
-void forward(const BoundNetwork& network, const ArrayList& parameters, const py::array& x,
-             const py::array& out, bool all_layers, std::int64_t end, int threads) {
-    network.with_scalar([&](auto scalar) {
+// What a pass left unsolved, in words.
+template <class T>
+std::optional<std::string> unsolved(const Sweep<T>& sweep) {
+    if (const auto found = sweep.unsolved()) return found->what();
+    return std::nullopt;
+}
+
+std::optional<std::string> forward(const BoundNetwork& network, const ArrayList& parameters,
+                                   const py::array& x, const py::array& out, bool all_layers,
+                                   std::int64_t end, int threads) {
+    return network.with_scalar([&](auto scalar) {
         using T = decltype(scalar);
         SweepRequest request;
         request.batch = batch_of(network, x);
@@ -80,16 +107,18 @@ void forward(const BoundNetwork& network, const ArrayList& parameters, const py:
         const std::int64_t size =
             all_layers ? (request.at[0] + 1) * network.n_cells() : network.config.output_size();
         T* out_view = write_view<T>(out, request.batch * size, "out");
-        run_released(threads, [&](Team& team) {
-            make_sweep<T>(network.config, request)
-                ->forward(views, x_view, out_view, all_layers, team);
+        return run_released(threads, [&](Team& team) {
+            const auto sweep = make_sweep<T>(network.config, request);
+            sweep->forward(views, x_view, out_view, all_layers, team);
+            return unsolved(*sweep);
         });
     });
 }
 
-double loss(const BoundNetwork& network, const ArrayList& parameters, const py::array& x,
-            const Loss& distance, const py::array& y, const py::object& weights,
-            const std::vector<std::int64_t>& at, int threads) {
+std::pair<double, std::optional<std::string>>
+loss(const BoundNetwork& network, const ArrayList& parameters, const py::array& x,
+     const Loss& distance, const py::array& y, const py::object& weights,
+     const std::vector<std::int64_t>& at, int threads) {
     return network.with_scalar([&](auto scalar) {
         using T = decltype(scalar);
         SweepRequest request;
@@ -101,7 +130,9 @@ double loss(const BoundNetwork& network, const ArrayList& parameters, const py::
         const auto target = read_target<T>(network, distance, y, weights,
                                            request.batch * static_cast<std::int64_t>(at.size()));
         return run_released(threads, [&](Team& team) {
-            return make_sweep<T>(network.config, request)->loss(views, x_view, target, team);
+            const auto sweep = make_sweep<T>(network.config, request);
+            const double value = sweep->loss(views, x_view, target, team);
+            return std::make_pair(value, unsolved(*sweep));
         });
     });
 }
@@ -115,7 +146,7 @@ Gradients<T> write_gradients(const BoundNetwork& network, const std::vector<py::
 
 SweepRequest gradient_request(std::int64_t batch, int threads, std::int64_t memory,
                               const std::vector<std::int64_t>& at, bool wants_omega,
-                              bool wants_input) {
+                              bool wants_input, bool allows_unsolved) {
     SweepRequest request;
     request.kind = SweepKind::gradient;
     request.batch = batch;
@@ -124,6 +155,7 @@ SweepRequest gradient_request(std::int64_t batch, int threads, std::int64_t memo
     request.at = at;
     request.wants_omega = wants_omega;
     request.wants_input = wants_input;
+    request.allows_unsolved = allows_unsolved;
     return request;
 }
 
@@ -131,10 +163,10 @@ py::tuple value_and_gradient(const BoundNetwork& network, const ArrayList& param
                              const py::array& x, const Loss& distance, const py::array& y,
                              const py::object& weights, const std::vector<std::int64_t>& at,
                              const std::vector<py::object>& gradients, const py::object& x_bar,
-                             std::int64_t memory, int threads) {
+                             std::int64_t memory, bool allows_unsolved, int threads) {
     const std::int64_t batch = batch_of(network, x);
-    const SweepRequest request =
-        gradient_request(batch, threads, memory, at, !gradients.back().is_none(), !x_bar.is_none());
+    const SweepRequest request = gradient_request(
+        batch, threads, memory, at, !gradients.back().is_none(), !x_bar.is_none(), allows_unsolved);
     return network.with_scalar([&](auto scalar) {
         using T = decltype(scalar);
         const auto views = read_parameters<T>(network, parameters);
@@ -155,10 +187,10 @@ py::tuple value_and_gradient(const BoundNetwork& network, const ArrayList& param
 
 void vjp(const BoundNetwork& network, const ArrayList& parameters, const py::array& x,
          const py::array& y_bar, const std::vector<py::object>& gradients, const py::object& x_bar,
-         std::int64_t memory, std::int64_t end, int threads) {
+         std::int64_t memory, std::int64_t end, bool allows_unsolved, int threads) {
     const std::int64_t batch = batch_of(network, x);
-    SweepRequest request =
-        gradient_request(batch, threads, memory, {}, !gradients.back().is_none(), !x_bar.is_none());
+    SweepRequest request = gradient_request(batch, threads, memory, {}, !gradients.back().is_none(),
+                                            !x_bar.is_none(), allows_unsolved);
     sweep_until(end, network, request);
     network.with_scalar([&](auto scalar) {
         using T = decltype(scalar);
@@ -174,11 +206,12 @@ void vjp(const BoundNetwork& network, const ArrayList& parameters, const py::arr
 
 void jvp(const BoundNetwork& network, const ArrayList& parameters, const ArrayList& parameters_dot,
          const py::array& x, const py::object& x_dot, const py::array& y_dot, std::int64_t end,
-         int threads) {
+         bool allows_unsolved, int threads) {
     network.with_scalar([&](auto scalar) {
         using T = decltype(scalar);
         SweepRequest request;
         request.kind = SweepKind::tangent;
+        request.allows_unsolved = allows_unsolved;
         request.batch = batch_of(network, x);
         request.n_threads = threads;
         sweep_until(end, network, request);
@@ -238,10 +271,50 @@ void assemble(const BoundNetwork& network, const ArrayList& parameters, std::int
     });
 }
 
+// Status, iterations, residual, whether that is rounding's, and method of every sample; histories;
+// mu and omega_max.
+py::tuple find_attractors_of(const BoundNetwork& network, const ArrayList& parameters,
+                             const py::object& sources, const py::array& starts, const py::array& z,
+                             const py::object& slopes, bool wants_histories, int threads) {
+    const std::int64_t n_cells = network.n_cells();
+    const std::int64_t batch = static_cast<std::int64_t>(starts.size()) / n_cells;
+    const AttractorFindings found = network.with_scalar([&](auto scalar) {
+        using T = decltype(scalar);
+        const auto views = read_parameters<T>(network, parameters);
+        const std::int64_t size = batch * n_cells;
+        const AttractorFields<T> fields{
+            read_view_or_null<T>(sources, size, "sources"), read_view<T>(starts, size, "starts"),
+            write_view<T>(z, size, "z"), write_view_or_null<T>(slopes, size, "slopes")};
+        return run_released(threads, [&](Team& team) {
+            return find_attractors<T>(network.config, views, batch, fields, wants_histories, team);
+        });
+    });
+    const auto column = [&](auto value) {
+        using Value = decltype(value(found.results[0]));
+        py::array_t<Value> values(static_cast<py::ssize_t>(found.results.size()));
+        for (std::size_t i = 0; i < found.results.size(); ++i) {
+            values.mutable_at(static_cast<py::ssize_t>(i)) = value(found.results[i]);
+        }
+        return values;
+    };
+    py::list histories;
+    for (const std::vector<double>& history : found.histories) {
+        histories.append(
+            py::array_t<double>(static_cast<py::ssize_t>(history.size()), history.data()));
+    }
+    return py::make_tuple(
+        column([](const AttractorResult& r) { return static_cast<std::int64_t>(r.status); }),
+        column([](const AttractorResult& r) { return r.n_iterations; }),
+        column([](const AttractorResult& r) { return r.residual; }),
+        column([](const AttractorResult& r) { return r.is_at_floor; }),
+        column([](const AttractorResult& r) { return static_cast<std::int64_t>(r.method); }),
+        histories, found.contraction.mu, found.contraction.omega_max);
+}
+
 Plan plan(const BoundNetwork& network, std::int64_t batch, std::int64_t memory, int threads,
           const std::vector<std::int64_t>& at, bool wants_omega, bool wants_input) {
     const SweepRequest request =
-        gradient_request(batch, threads, memory, at, wants_omega, wants_input);
+        gradient_request(batch, threads, memory, at, wants_omega, wants_input, true);
     return network.with_scalar(
         [&](auto scalar) { return plan_sweep<decltype(scalar)>(network.config, request); });
 }
@@ -294,6 +367,9 @@ void bind_network(py::module_& module) {
     py::class_<Theta>(module, "Theta")
         .def(py::init(&make_theta), py::arg("depth"), py::arg("omega"), py::arg("beta"),
              py::arg("theta"));
+    py::class_<Attractor>(module, "Attractor")
+        .def(py::init(&make_attractor), py::arg("omega"), py::arg("has_drive"), py::arg("method"),
+             py::arg("tolerance"), py::arg("max_iterations"));
     py::class_<EndConfig>(module, "End")
         .def(py::init(&make_end), py::arg("width"), py::arg("activation"));
     py::class_<Loss>(module, "Loss").def(py::init(&make_loss), py::arg("kind"), py::arg("scale"));
@@ -308,53 +384,25 @@ void bind_network(py::module_& module) {
              py::arg("weights"), py::arg("at"), py::arg("threads"))
         .def("value_and_gradient", &value_and_gradient, py::arg("parameters"), py::arg("x"),
              py::arg("loss"), py::arg("y"), py::arg("weights"), py::arg("at"), py::arg("gradients"),
-             py::arg("x_bar"), py::arg("memory"), py::arg("threads"))
+             py::arg("x_bar"), py::arg("memory"), py::arg("allows_unsolved"), py::arg("threads"))
         .def("vjp", &vjp, py::arg("parameters"), py::arg("x"), py::arg("y_bar"),
              py::arg("gradients"), py::arg("x_bar"), py::arg("memory"), py::arg("end"),
-             py::arg("threads"))
+             py::arg("allows_unsolved"), py::arg("threads"))
         .def("jvp", &jvp, py::arg("parameters"), py::arg("parameters_dot"), py::arg("x"),
-             py::arg("x_dot"), py::arg("y_dot"), py::arg("end"), py::arg("threads"))
+             py::arg("x_dot"), py::arg("y_dot"), py::arg("end"), py::arg("allows_unsolved"),
+             py::arg("threads"))
         .def("apply", &apply, py::arg("parameters"), py::arg("layer"), py::arg("z"), py::arg("out"),
              py::arg("threads"))
         .def("pattern", &pattern)
         .def("assemble", &assemble, py::arg("parameters"), py::arg("layer"), py::arg("values"),
              py::arg("shift"), py::arg("threads"))
+        .def("find_attractors", &find_attractors_of, py::arg("parameters"), py::arg("sources"),
+             py::arg("starts"), py::arg("z"), py::arg("slopes"), py::arg("wants_histories"),
+             py::arg("threads"))
         .def("plan", &plan, py::arg("batch"), py::arg("memory"), py::arg("threads"), py::arg("at"),
              py::arg("wants_omega"), py::arg("wants_input"))
         .def("find_extreme", &find_extreme, py::arg("parameters"), py::arg("x"),
              py::arg("threads"));
-}
-
-// What the exception says in words, it has as numbers, too.
-void bind_layer_error(py::module_& module) {
-    PYBIND11_CONSTINIT static py::gil_safe_call_once_and_store<py::object> storage;
-    storage.call_once_and_store_result([&]() -> py::object {
-        py::exception<LayerError> type(module, "LayerError", PyExc_ArithmeticError);
-        type.doc() =
-            "An implicit layer does not solve: Newton's method finds no root, or none that is "
-            "finite.\n\n"
-            "Attributes\n----------\n"
-            "layer : int\n    Number of the layer.\n"
-            "sample : int\n    The first sample that fails there.\n"
-            "residual : float\n    Largest entry of the equation's residual where it was left.";
-        // So that type checkers know them.
-        type.attr("layer") = 0;
-        type.attr("sample") = 0;
-        type.attr("residual") = 0.0;
-        return type;
-    });
-    py::register_exception_translator([](std::exception_ptr thrown) {
-        try {
-            std::rethrow_exception(thrown);
-        } catch (const LayerError& error) {
-            const py::object& type = storage.get_stored();
-            const py::object raised = type(error.what());
-            raised.attr("layer") = error.layer();
-            raised.attr("sample") = error.sample();
-            raised.attr("residual") = error.residual();
-            PyErr_SetObject(type.ptr(), raised.ptr());
-        }
-    });
 }
 
 }  // namespace relaxon::python

@@ -9,7 +9,7 @@ PYBIND11_MODULE(RELAXON_MODULE_NAME, module, pybind11::mod_gil_not_used()) {
     module.doc() = "The core of relaxon at the ISA level " RELAXON_ISA_NAME ".";
     python::load_numpy();
     pybind11::register_exception<ArgumentError>(module, "ArgumentError", PyExc_ValueError);
-    python::bind_layer_error(module);
+    python::bind_unsolved_errors(module);
     python::bind_grid(module);
     python::bind_operators(module);
     python::bind_network(module);

@@ -2,7 +2,7 @@
 
 from . import datasets
 from ._config import show_config
-from ._core import LayerError
+from ._core import AttractorError, LayerError
 from .domain.grid import Dirichlet, Grid
 from .forecasting.checks import check_leads
 from .forecasting.comparison import Comparison
@@ -25,6 +25,7 @@ from .training.schedules import CosineDecay, ExponentialDecay
 __all__ = [
     "ADR",
     "L2",
+    "AttractorError",
     "Banded",
     "CallbackError",
     "Comparison",

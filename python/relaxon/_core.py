@@ -17,4 +17,4 @@ isa_level = _isa.select_level(
 _module = importlib.import_module(f"._core_{isa_level}", __package__)
 globals().update({name: item for name, item in vars(_module).items() if not name.startswith("_")})
 # Public under this name, and pickled by it.
-_module.LayerError.__module__ = __package__
+_module.LayerError.__module__ = _module.AttractorError.__module__ = __package__

@@ -166,7 +166,8 @@ class _Sweeps:
         return self._threads or self._model._n_threads(None, self._model._batch(x))
 
     def _forward(self, y: Array, x: Array, params: list[Array]) -> None:
-        self._model._network.forward(self._slots(params), x, y, False, -1, self._n_threads(x))
+        slots, threads = self._slots(params), self._n_threads(x)
+        self._model._tell_of(self._model._network.forward(slots, x, y, False, -1, threads))
 
     def vjp(self, _: Any, outs: Any, *operands: Any) -> None:
         """The adjoint sweep likewise."""
@@ -187,7 +188,7 @@ class _Sweeps:
         x, y_bar, *params = arrays
         slots = self._model._gradient_slots(param_bars)
         self._model._network.vjp(
-            self._slots(params), x, y_bar, slots, x_bar, self._memory, -1, self._n_threads(x)
+            self._slots(params), x, y_bar, slots, x_bar, self._memory, -1, False, self._n_threads(x)
         )
 
 

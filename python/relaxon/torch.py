@@ -152,7 +152,7 @@ class RelaxationLayer(torch.nn.Module):
         model = self._model
         # NumPy makes small arrays faster than torch does.
         out = np.empty((*model._lead(states), *model.output_shape), states.dtype)
-        model._network.forward(arrays, states, out, False, -1, threads)
+        model._tell_of(model._network.forward(arrays, states, out, False, -1, threads))
         return torch.from_numpy(out)
 
     def _arrays(self, operands: list[Any]) -> list[Any]:
@@ -275,6 +275,6 @@ def _pull_back(sweep: Any, wanted: tuple[bool, ...], y_bar: Any, x: Any) -> tupl
         slots[-1] = None
     x_bar = np.empty(states.shape, states.dtype) if wanted[0] else None
     cotangent = y_bar.detach().contiguous().resolve_neg().numpy()
-    model._network.vjp(arrays, states, cotangent, slots, x_bar, memory, -1, threads)
+    model._network.vjp(arrays, states, cotangent, slots, x_bar, memory, -1, False, threads)
     pairs = zip((x_bar, *bars), wanted, strict=True)
     return tuple([torch.from_numpy(bar) if is_wanted else None for bar, is_wanted in pairs])

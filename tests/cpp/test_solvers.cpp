@@ -9,6 +9,7 @@
 #include <string>
 
 #include "relaxon/solvers/banded_lu.hpp"
+#include "relaxon/solvers/bicgstab.hpp"
 #include "relaxon/solvers/dense_lu.hpp"
 #include "relaxon/solvers/shifted_pattern.hpp"
 #include "relaxon/solvers/sparse_lu.hpp"
@@ -165,6 +166,34 @@ TYPED_TEST(SolverTest, SolvesWithTheMatrixAndItsTranspose) {
                     }
                 }
             }
+        }
+    }
+}
+
+// Iterations with what they leave to a factorisation: rows that outweigh nothing, and right-hand
+// sides of zeros.
+TYPED_TEST(SolverTest, IteratesAndFactorisesWhereThatDoesNotDo) {
+    using T = TypeParam;
+    constexpr std::int64_t n = 36;
+    const auto solver = make_bicgstab<T>();
+    std::mt19937_64 random(9);
+    std::normal_distribution<double> normal;
+    std::vector<T> b(2 * n, T(0)), x(2 * n);
+    for (std::int64_t i = 0; i < n; ++i)
+        b[static_cast<std::size_t>(i)] = static_cast<T>(normal(random));
+    for (Kind kind = 1; kind < kKinds; ++kind) {
+        const System<T> system = make_system<T>(kind, n, 1);
+        solver->init(system.pattern);
+        solver->factorise(system.values.data());
+        for (const double tolerance : {1e-2, 1e-12}) {
+            const double allowed =
+                std::max(40.0 * tolerance, 4096.0 * std::numeric_limits<T>::epsilon());
+            solver->set_tolerance(tolerance);
+            solver->solve(b.data(), x.data(), 2);
+            EXPECT_LE(residual(system, x.data(), b.data(), false), allowed) << kind;
+            EXPECT_EQ(*std::max_element(x.begin() + n, x.end()), T(0));
+            solver->solve_transposed(b.data(), x.data(), 2);
+            EXPECT_LE(residual(system, x.data(), b.data(), true), allowed) << kind;
         }
     }
 }

@@ -65,7 +65,13 @@ OPTIONAL = {"torch", "jax", "sklearn"}
 
 # Headers outside the C++ standard library, and the only files that may include them.
 FOREIGN_HEADERS = {
-    r"Eigen/.*": {"operators/dense/products", "solvers/dense_lu", "solvers/sparse_lu"},
+    r"Eigen/.*": {
+        "operators/dense/products",
+        "solvers/anderson",
+        "solvers/bicgstab",
+        "solvers/dense_lu",
+        "solvers/sparse_lu",
+    },
     r"xmmintrin\.h": {"base/parallel", "base/workers"},
     r"pthread\.h|signal\.h": {"base/workers"},
     r"sys/mman\.h|unistd\.h|windows\.h": {"base/array"},

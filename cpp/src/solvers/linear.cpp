@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "relaxon/solvers/banded_lu.hpp"
+#include "relaxon/solvers/bicgstab.hpp"
 #include "relaxon/solvers/dense_lu.hpp"
 #include "relaxon/solvers/sparse_lu.hpp"
 
@@ -17,30 +18,35 @@ constexpr std::int64_t kNarrow = 16;
 // the same ordering), 19 already in a volume of 12^3, for which this is too low.
 constexpr double kFill = 12.0;
 
+// Of the iterations, right-hand side and result included.
+constexpr std::int64_t kVectors = 13;
+
 }  // namespace
 
 template <class T>
-std::unique_ptr<LinearSolver<T>> make_linear_solver(const Pattern& pattern) {
+std::unique_ptr<LinearSolver<T>> make_linear_solver(const Pattern& pattern, Use use) {
     if (pattern.is_full()) return make_dense_lu<T>();
     if (band_width(pattern) <= kNarrow) return make_banded_lu<T>();
+    if (use == Use::once) return make_bicgstab<T>();
     return make_sparse_lu<T>();
 }
 
 template <class T>
-std::int64_t linear_solver_bytes(const Pattern& pattern) {
+std::int64_t linear_solver_bytes(const Pattern& pattern, Use use) {
     const std::int64_t n = pattern.n();
     const auto number = static_cast<std::int64_t>(sizeof(T));
     if (pattern.is_full()) return 2 * n * n * number;
     const std::int64_t width = band_width(pattern);
     if (width <= kNarrow) return n * ((3 * width + 1) * number + 2 * 8);
+    if (use == Use::once) return pattern.n_entries() * (number + 4) + kVectors * n * number;
     const double log_n = std::log2(static_cast<double>(n));
     const auto n_filled = static_cast<std::int64_t>(kFill * static_cast<double>(n) * log_n);
     return (pattern.n_entries() + n_filled) * (number + 4);
 }
 
-template std::int64_t linear_solver_bytes<float>(const Pattern&);
-template std::int64_t linear_solver_bytes<double>(const Pattern&);
-template std::unique_ptr<LinearSolver<float>> make_linear_solver<float>(const Pattern&);
-template std::unique_ptr<LinearSolver<double>> make_linear_solver<double>(const Pattern&);
+template std::int64_t linear_solver_bytes<float>(const Pattern&, Use);
+template std::int64_t linear_solver_bytes<double>(const Pattern&, Use);
+template std::unique_ptr<LinearSolver<float>> make_linear_solver<float>(const Pattern&, Use);
+template std::unique_ptr<LinearSolver<double>> make_linear_solver<double>(const Pattern&, Use);
 
 }  // namespace relaxon

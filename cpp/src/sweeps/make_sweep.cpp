@@ -1,6 +1,7 @@
 #include "relaxon/sweeps/make_sweep.hpp"
 
 #include "relaxon/operators/stencil/assembly.hpp"
+#include "relaxon/sweeps/attractor/layers.hpp"
 #include "relaxon/sweeps/depth_sweep.hpp"
 #include "relaxon/sweeps/ends.hpp"
 #include "relaxon/sweeps/implicit/layers.hpp"
@@ -17,6 +18,8 @@ template <class T>
 using PlainSweep = DepthSweep<T, PlainLayers<T>>;
 template <class T>
 using ImplicitSweep = DepthSweep<T, ImplicitLayers<T>>;
+template <class T>
+using AttractorSweep = DepthSweep<T, AttractorLayers<T>>;
 
 // What stands for a type.
 template <class Sweep>
@@ -28,6 +31,7 @@ struct Kind {
 template <class T, class F>
 auto with_layers(const NetworkConfig& config, const F& f) {
     if (std::holds_alternative<Theta>(config.dynamics)) return f(Kind<ImplicitSweep<T>>());
+    if (std::holds_alternative<Attractor>(config.dynamics)) return f(Kind<AttractorSweep<T>>());
     if (config.op->is_stencil()) return f(Kind<StencilSweep<T>>());
     return f(Kind<PlainSweep<T>>());
 }
@@ -89,13 +93,34 @@ void assemble_operator(const NetworkConfig& config, const Parameters<T>& paramet
     });
 }
 
+template <class T>
+AttractorFindings find_attractors(const NetworkConfig& config, const Parameters<T>& parameters,
+                                  std::int64_t batch, const AttractorFields<T>& fields,
+                                  bool wants_histories, Team& team) {
+    SweepRequest request;
+    request.batch = batch;
+    request.n_threads = team.n_threads();
+    request.at = {config.depth()};
+    AttractorLayers<T> layers(config, request);
+    const Plan plan = layers.plan(0);
+    Arena measure;
+    layers.carve(measure, plan);
+    Block memory(measure.used_bytes());
+    Arena arena(memory);
+    layers.carve(arena, plan);
+    return layers.find(parameters, fields, wants_histories, team);
+}
+
 #define RELAXON_INSTANTIATE(T)                                                                     \
     template std::unique_ptr<Sweep<T>> make_sweep<T>(const NetworkConfig&, const SweepRequest&);   \
     template Plan plan_sweep<T>(const NetworkConfig&, const SweepRequest&);                        \
     template void apply_operator<T>(const NetworkConfig&, const Parameters<T>&, std::int64_t,      \
                                     std::int64_t, const T*, T*, Team&);                            \
     template void assemble_operator<T>(const NetworkConfig&, const Parameters<T>&, std::int64_t,   \
-                                       T*, T*, Team&);
+                                       T*, T*, Team&);                                             \
+    template AttractorFindings find_attractors<T>(const NetworkConfig&, const Parameters<T>&,      \
+                                                  std::int64_t, const AttractorFields<T>&, bool,   \
+                                                  Team&);
 RELAXON_INSTANTIATE(float)
 RELAXON_INSTANTIATE(double)
 #undef RELAXON_INSTANTIATE

@@ -139,7 +139,7 @@ ObjectiveValue Objective<T>::evaluate(const T* parameters, T* gradient, Team& te
     try {
         value.loss = sweep.value_and_gradient(
             view(parameters), x, batches_ ? batches_->target() : problem_.target, gradients_, team);
-    } catch (const LayerError&) {
+    } catch (const UnsolvedError&) {
         // As where states overflow: whoever tries this point is to turn back.
         value.loss = std::numeric_limits<double>::infinity();
         std::fill(gradient, gradient + size(), T(0));

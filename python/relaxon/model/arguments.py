@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
@@ -47,6 +48,13 @@ class CallableNetwork(CopyableNetwork):
     def _batch(self, states: Array) -> int:
         return states.shape[0] if self._lead(states) else 1
 
+    def _tell_of(self, unsolved: str | None) -> None:
+        """A warning of what a pass left unsolved."""
+        if unsolved is None:
+            return
+        text = f"{unsolved}; the state of least residual is taken, see relaxon.attractor"
+        warnings.warn(text, RuntimeWarning, stacklevel=3)
+
     def _check_out(self, out: Array | None, shape: tuple[int, ...], states: Array) -> Array:
         if out is None:
             return np.empty(shape, self._dtype)
@@ -68,8 +76,10 @@ class CallableNetwork(CopyableNetwork):
     ) -> tuple[Array, Array | None, list[int]]:
         """y, weights and layers of a loss, as the core takes them."""
         check_instance("loss", loss, Distance)
-        depth = self._dynamics.depth
+        depth = self.n_layers
         at = [depth] if loss.at is None else list(loss.at)
+        if self.is_at_attractor and loss.at is not None:
+            refuse("at", f"None with depth={self.depth!r}, which has no layers", loss.at)
         if max(at) > depth:
             refuse("at", f"layers from 0 to the depth, {depth}", max(at))
         lead = (*self._lead(states), *((len(at),) if loss.at is not None else ()))

@@ -62,7 +62,7 @@ class DifferentiableNetwork(CallableNetwork):
         """
         states = self._check_input(x)
         target, weights, at = self._check_target("y", y, states, loss)
-        return self._network.loss(
+        value, unsolved = self._network.loss(
             self._arrays(),
             states,
             loss._core_loss,
@@ -71,6 +71,8 @@ class DifferentiableNetwork(CallableNetwork):
             at,
             self._n_threads(threads, self._batch(states)),
         )
+        self._tell_of(unsolved)
+        return value
 
     def value_and_grad(
         self,
@@ -80,6 +82,7 @@ class DifferentiableNetwork(CallableNetwork):
         memory: int | str | None = None,
         threads: int | None = None,
         input_grad: bool = False,
+        allow_unconverged: bool = False,
     ) -> tuple[float, dict[str, Array]]:
         """Loss and its exact gradient with respect to every parameter.
 
@@ -92,6 +95,8 @@ class DifferentiableNetwork(CallableNetwork):
             or a text such as "512 MiB". None stores every state.
         input_grad : bool, default False
             Also the gradient with respect to x.
+        allow_unconverged : bool, default False
+            At depth "attractor": take a sample whose search failed as it was left.
 
         Returns
         -------
@@ -106,6 +111,8 @@ class DifferentiableNetwork(CallableNetwork):
             As :meth:`loss`; or if the budget is unreadable or below the minimum, which is stated.
         MemoryError
             If the sweep would take more than the machine has; nothing has been computed then.
+        LayerError, AttractorError
+            If an implicit layer does not solve, or an attractor is not found.
 
         Notes
         -----
@@ -127,7 +134,9 @@ class DifferentiableNetwork(CallableNetwork):
         >>> sorted(grads), bool(np.array_equal(grads["U"], within["U"]))
         (['D', 'R', 'U'], True)
         """
-        value, grads, _ = self._value_and_grad_counted(x, y, loss, memory, threads, input_grad)
+        value, grads, _ = self._value_and_grad_counted(
+            x, y, loss, memory, threads, input_grad, allow_unconverged
+        )
         return value, grads
 
     def _value_and_grad_counted(
@@ -138,6 +147,7 @@ class DifferentiableNetwork(CallableNetwork):
         memory: int | str | None = None,
         threads: int | None = None,
         input_grad: bool = False,
+        allow_unconverged: bool = False,
     ) -> tuple[float, dict[str, Array], _core.Evaluations]:
         """The same with the core's count of layer evaluations."""
         states = self._check_input(x)
@@ -155,6 +165,7 @@ class DifferentiableNetwork(CallableNetwork):
             self._gradient_slots(grads),
             x_bar,
             check_memory(memory),
+            check_flag("allow_unconverged", allow_unconverged),
             self._n_threads(threads, self._batch(states)),
         )
         return value, self._named_gradients(grads, x_bar), counts
@@ -165,6 +176,7 @@ class DifferentiableNetwork(CallableNetwork):
         y_bar: Array,
         memory: int | str | None = None,
         threads: int | None = None,
+        allow_unconverged: bool = False,
     ) -> dict[str, Array]:
         """Gradient of sum(y_bar * output): what another autodiff framework needs.
 
@@ -174,6 +186,8 @@ class DifferentiableNetwork(CallableNetwork):
             As in :meth:`value_and_grad`.
         y_bar : array
             Cotangent of the output, of its shape; masked cells are not read.
+        allow_unconverged
+            As in :meth:`value_and_grad`.
 
         Returns
         -------
@@ -182,7 +196,7 @@ class DifferentiableNetwork(CallableNetwork):
 
         Raises
         ------
-        TypeError, ValueError, MemoryError
+        TypeError, ValueError, MemoryError, LayerError, AttractorError
             As :meth:`value_and_grad`.
 
         Examples
@@ -204,6 +218,7 @@ class DifferentiableNetwork(CallableNetwork):
             x_bar,
             check_memory(memory),
             self._end,
+            check_flag("allow_unconverged", allow_unconverged),
             self._n_threads(threads, self._batch(states)),
         )
         return self._named_gradients(grads, x_bar)
@@ -214,6 +229,7 @@ class DifferentiableNetwork(CallableNetwork):
         params_dot: Mapping[str, ArrayLike],
         x_dot: Array | None = None,
         threads: int | None = None,
+        allow_unconverged: bool = False,
     ) -> Array:
         """Derivative of the output along a direction: forward mode.
 
@@ -225,6 +241,8 @@ class DifferentiableNetwork(CallableNetwork):
             Direction in the parameters; names that are left out stand for zero.
         x_dot : array, optional
             Direction in the input, as `x`; None stands for zero.
+        allow_unconverged : bool, default False
+            As in :meth:`value_and_grad`.
 
         Returns
         -------
@@ -235,6 +253,8 @@ class DifferentiableNetwork(CallableNetwork):
         ------
         TypeError, ValueError
             As :meth:`with_params` and a call.
+        LayerError, AttractorError
+            As :meth:`value_and_grad`.
 
         Notes
         -----
@@ -272,6 +292,7 @@ class DifferentiableNetwork(CallableNetwork):
             x_dot,
             y_dot,
             self._end,
+            check_flag("allow_unconverged", allow_unconverged),
             self._n_threads(threads, self._batch(states)),
         )
         return y_dot

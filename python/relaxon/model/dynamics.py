@@ -4,13 +4,21 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
+import numpy as np
+
 from .. import _core
-from ..base.validate import check_number, refuse
+from ..base.schema import Nullable
+from ..base.validate import check_choice, check_flag, check_integer, check_number, refuse
 from ..operators.operator import check_depth
 
-__all__ = ["DYNAMICS", "Explicit", "Theta", "make_dynamics"]
+__all__ = ["ATTRACTOR", "DYNAMICS", "METHODS", "AtAttractor", "Explicit", "Theta", "make_dynamics"]
+
+# What depth is where the output is the attractor.
+ATTRACTOR = "attractor"
+METHODS = ("auto", "newton", "anderson", "relaxation")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,6 +50,11 @@ class Explicit:
         object.__setattr__(self, "beta", check_number("beta", self.beta, 0.0))
 
     @property
+    def n_layers(self) -> int:
+        """Layers that are computed one after the other."""
+        return self.depth
+
+    @property
     def implicitness(self) -> float:
         """Weight of a layer's end in what moves it."""
         return 0.0
@@ -51,7 +64,7 @@ class Explicit:
         """What omega stays below."""
         return 2.0 if self.implicitness < 0.5 else math.inf
 
-    def _make_core(self, omega: str) -> _core.Explicit | _core.Theta:
+    def _make_core(self, omega: str, dtype: np.dtype[Any]) -> _core.Explicit | _core.Theta:
         """The core's object; omega is "scalar", or of every "layer" or "cell"."""
         return _core.Explicit(self.depth, omega, self.beta)
 
@@ -89,25 +102,118 @@ class Theta(Explicit):
         """Weight of a layer's end in what moves it."""
         return self.theta
 
-    def _make_core(self, omega: str) -> _core.Theta:
+    def _make_core(self, omega: str, dtype: np.dtype[Any]) -> _core.Theta:
         """The core's object; omega is "scalar", or of every "layer" or "cell"."""
         return _core.Theta(self.depth, omega, self.beta, self.theta)
 
 
-DYNAMICS = {dynamics.kind: dynamics for dynamics in (Explicit, Theta)}
+@dataclasses.dataclass(frozen=True)
+class AtAttractor:
+    """No layers, but where they lead: the output is the attractor, z = f(W z - b).
+
+    Parameters
+    ----------
+    drive : bool
+        Whether the input is a source, z = f(W z - b + x), instead of the start of the search.
+    method : {"auto", "newton", "anderson", "relaxation"}
+        How it is looked for; see :func:`relaxon.attractor`.
+    tol : float or None
+        Where the search ends; None: 1e-10, in float32 1e-5.
+    max_iterations : int or None
+        Of a sample's search; None: what is usual for the method.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If one is of another type or out of range.
+    """
+
+    drive: bool
+    method: str = "auto"
+    tol: float | None = None
+    max_iterations: int | None = None
+
+    kind: ClassVar[str] = ATTRACTOR
+    settings: ClassVar[dict[str, Any]] = {
+        "drive": bool,
+        "method": METHODS,
+        "tol": Nullable(float),
+        "max_iterations": Nullable(int),
+    }
+
+    depth: ClassVar[str] = ATTRACTOR
+    n_layers: ClassVar[int] = 1
+    beta: ClassVar[float] = 0.0
+    implicitness: ClassVar[float] = 0.0
+    omega_limit: ClassVar[float] = 2.0
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "drive", check_flag("drive", self.drive))
+        check_choice("attractor: method", self.method, METHODS)
+        if self.tol is not None:
+            tol = check_number("attractor: tol", self.tol, 0.0, is_open=True)
+            object.__setattr__(self, "tol", tol)
+        if self.max_iterations is not None:
+            limit = check_integer("attractor: max_iterations", self.max_iterations, 1)
+            object.__setattr__(self, "max_iterations", limit)
+
+    @classmethod
+    def of_options(cls, drive: bool, options: Mapping[str, Any] | None) -> AtAttractor:
+        """Of the arguments `drive` and `attractor` of a model.
+
+        Parameters
+        ----------
+        drive : bool
+            As above.
+        options : mapping or None
+            Any of method, tol and max_iterations.
+
+        Returns
+        -------
+        AtAttractor
+            The kind of layers.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If an option is unknown, of another type or out of range.
+        """
+        if options is not None and not isinstance(options, Mapping):
+            rule = "None or a dict of method, tol and max_iterations"
+            refuse("attractor", rule, repr(options), TypeError)
+        names = [field.name for field in dataclasses.fields(cls)[1:]]
+        for name in options or {}:
+            if name not in names:
+                refuse("attractor", f"any of {', '.join(names)}", repr(name))
+        return cls(drive, **(options or {}))
+
+    def _make_core(self, omega: str, dtype: np.dtype[Any]) -> _core.Attractor:
+        """The core's object."""
+        usual = 1e-10 if dtype == np.float64 else 1e-5
+        tolerance = usual if self.tol is None else self.tol
+        return _core.Attractor(omega, self.drive, self.method, tolerance, self.max_iterations or 0)
 
 
-def make_dynamics(depth: int, beta: float, theta: float) -> Explicit:
+DYNAMICS = {dynamics.kind: dynamics for dynamics in (Explicit, Theta, AtAttractor)}
+
+
+def make_dynamics(
+    depth: int | str,
+    beta: float,
+    theta: float,
+    drive: bool,
+    attractor: Mapping[str, Any] | None,
+) -> Explicit | AtAttractor:
     """The kind of layers that a model is told.
 
     Parameters
     ----------
-    depth, beta, theta
+    depth, beta, theta, drive, attractor
         As for :class:`relaxon.Relaxation`.
 
     Returns
     -------
-    Explicit or Theta
+    Explicit, Theta or AtAttractor
         Explicit where theta is 0.
 
     Raises
@@ -116,4 +222,16 @@ def make_dynamics(depth: int, beta: float, theta: float) -> Explicit:
         As those.
     """
     theta = check_number("theta", theta, 0.0)
+    if isinstance(depth, str):
+        if depth != ATTRACTOR:
+            refuse("depth", f"a number of layers or {ATTRACTOR!r}", repr(depth))
+        for name, value in (("beta", check_number("beta", beta, 0.0)), ("theta", theta)):
+            if value:
+                rule = f"0 beside depth={ATTRACTOR!r}, which has no steps"
+                refuse(name, rule, value, fix=f"leave {name} out, or give a number of layers")
+        return AtAttractor.of_options(drive, attractor)
+    if attractor is not None:
+        refuse("attractor", f"None without depth={ATTRACTOR!r}", repr(attractor))
+    if check_flag("drive", drive):
+        refuse("drive", f"False without depth={ATTRACTOR!r}", "True")
     return Theta(depth, beta, theta) if theta else Explicit(depth, beta)

@@ -132,7 +132,7 @@ def _travel(model: Network) -> tuple[list[float], list[float]]:
         return [0.0] * model.grid.ndim, [0.0] * model.grid.ndim
     velocity, diffusion = read
     rate = slope * lattice.omega
-    n_layers = model.depth // (1 if lattice.n_layers is None else lattice.n_layers)
+    n_layers = model.n_layers // (1 if lattice.n_layers is None else lattice.n_layers)
 
     def total(values: Array) -> float:
         fields = n_layers * np.sum(rate * values, axis=0)

@@ -57,7 +57,7 @@ class Lattice:
         shape = self.grid.shape if omega.is_field else (1,) * self.grid.ndim
         self.omega = _wide(self._params["omega"]).reshape((-1, *shape))
         operator = model.operator
-        self.n_layers = model.depth if operator.is_layered or omega.is_layered else None
+        self.n_layers = model.n_layers if operator.is_layered or omega.is_layered else None
         self.is_spread = operator.is_local or omega.is_field or operator.reads_all
 
     def coefficient(self, name: str) -> Array:

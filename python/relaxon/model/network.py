@@ -29,7 +29,7 @@ from ..datasets.scaling import Scaling
 from ..operators.operator import Operator
 from ..operators.parameters import Parameter, check_names, check_parameter, make_table
 from .activations import check_activation
-from .dynamics import Explicit, make_dynamics
+from .dynamics import ATTRACTOR, AtAttractor, Explicit, make_dynamics
 from .ends import End, Lift, Readout
 from .initial_values import initial_params
 
@@ -48,7 +48,7 @@ class Network:
     def __init__(
         self,
         op: Operator,
-        depth: int,
+        depth: int | str,
         activation: str = "tanh",
         omega: float | ArrayLike = 0.5,
         bias: str | None = None,
@@ -61,10 +61,13 @@ class Network:
         dtype: Any = np.float64,
         seed: int = 0,
         theta: float = 0.0,
+        drive: bool = False,
+        attractor: Mapping[str, Any] | None = None,
     ) -> None:
         check_instance("op", op, Operator)
         settings = (activation, bias, trainable_omega, lift, readout, dt, time_unit)
-        self._configure(op, make_dynamics(depth, beta, theta), *settings, dtype, seed)
+        dynamics = make_dynamics(depth, beta, theta, drive, attractor)
+        self._configure(op, dynamics, *settings, dtype, seed)
         if np.asarray(omega).dtype.kind not in "fiu":
             refuse("omega", "a number or an array of numbers", repr(omega), TypeError)
         self._set_omega(np.array(omega, self._dtype, order="C"))
@@ -76,7 +79,7 @@ class Network:
     def _configure(
         self,
         op: Operator,
-        dynamics: Explicit,
+        dynamics: Explicit | AtAttractor,
         activation: str,
         bias: str | None,
         trainable_omega: bool,
@@ -101,6 +104,8 @@ class Network:
         if readout is not None:
             check_instance("readout", readout, Readout)
         self._lift, self._readout = lift, readout
+        if self.is_at_attractor:
+            self._check_attractor()
         self._dt = check_number("dt", dt, 0.0, is_open=True)
         self._time_unit = check_text("time_unit", time_unit)
         self._dtype = check_dtype(dtype)
@@ -146,9 +151,24 @@ class Network:
         return self._operator.grid
 
     @property
-    def depth(self) -> int:
-        """Number of layers."""
+    def depth(self) -> Any:
+        """Number of layers, or "attractor"."""
         return self._dynamics.depth
+
+    @property
+    def n_layers(self) -> int:
+        """Number of layers that are computed: the depth, or 1 at the attractor."""
+        return self._dynamics.n_layers
+
+    @property
+    def is_at_attractor(self) -> bool:
+        """Whether the output is the attractor instead of a layer's."""
+        return self.depth == ATTRACTOR  # type: ignore[no-any-return]
+
+    @property
+    def drive(self) -> bool:
+        """Whether the input is a source in place of the starting state."""
+        return getattr(self._dynamics, "drive", False)
 
     @property
     def activation(self) -> str:
@@ -237,11 +257,22 @@ class Network:
         """Number of trained numbers, those of existing cells only."""
         return sum(self._parameters[name].n_trained(self.grid) for name in self._params)
 
+    def _check_attractor(self) -> None:
+        """What the attractor of one layer cannot have."""
+        if self._operator.is_layered:
+            fix = "a layered operator has no single attractor; give it time='constant'"
+            refuse("op", f"constant coefficients with depth={ATTRACTOR!r}", "layered ones", fix=fix)
+        if self._lift is not None and not self.drive:
+            rule = f"None with depth={ATTRACTOR!r} but without drive, where the input is forgotten"
+            refuse("lift", rule, repr(self._lift), fix="give drive=True")
+
     def _set_omega(self, omega: Array) -> None:
         shape = self.grid.shape
+        if self.is_at_attractor and omega.ndim > 0:
+            refuse("omega", f"a number with depth={ATTRACTOR!r}", f"shape {omega.shape}")
         if omega.ndim == 0:
             kind = "scalar"
-        elif omega.shape == (self.depth,):
+        elif omega.shape == (self.n_layers,):
             kind = "layer"
         elif omega.shape in (shape, (1, *shape)[-2:]):
             kind = "cell"
@@ -264,7 +295,7 @@ class Network:
     @cached_property
     def _network(self) -> _core.Network:
         return self._operator._core_network(
-            self._dynamics._make_core(self._omega_kind),
+            self._dynamics._make_core(self._omega_kind, self._dtype),
             self._dtype,
             activation=self._activation,
             bias=self._bias or "none",
@@ -277,7 +308,8 @@ class Network:
         if threads is not None:
             return check_threads(threads)
         # In multiply-adds; 16 for what a layer does beside the product.
-        per_cell = self.depth * (16 + self._operator._row_length())
+        n_layers = 50 if self.is_at_attractor else self.depth
+        per_cell = n_layers * (16 + self._operator._row_length())
         per_cell += self._lift.n_in if self._lift else 0
         per_cell += self._readout.n_out if self._readout else 0
         return useful_threads(batch * self.grid.n_cells * per_cell)
@@ -346,7 +378,7 @@ class Network:
 
     def __repr__(self) -> str:
         omega = f"{self.omega[()]:g}" if self.omega.ndim == 0 else f"<{self.omega.shape}>"
-        parts = [repr(self._operator), f"depth={self.depth}"]
+        parts = [repr(self._operator), f"depth={self.depth!r}"]
         parts += [f"activation={self._activation!r}", f"omega={omega}"]
         if self._bias:
             parts.append(f"bias={self._bias!r}")
@@ -354,6 +386,8 @@ class Network:
             parts.append(f"beta={self.beta:g}")
         if self.theta:
             parts.append(f"theta={self.theta:g}")
+        if self.drive:
+            parts.append("drive=True")
         if self._trainable_omega:
             parts.append("trainable_omega=True")
         parts += [f"{name}={end!r}" for name, end in self._ends().items() if end is not None]

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
 
+from ..base.validate import refuse
 from .differentiable import DifferentiableNetwork
 
 if TYPE_CHECKING:
@@ -28,8 +29,11 @@ class Relaxation(DifferentiableNetwork):
     ----------
     op : Operator
         The operator W, on its grid, such as :class:`ADR` or :class:`Dense`.
-    depth : int
-        Number of layers L, at least 1.
+    depth : int or "attractor"
+        Number of layers L, at least 1; "attractor": the output is where layers without end lead,
+        z = f(W z - b), of constant coefficients and a number omega, without beta and theta. Its
+        gradient is that of the equation, by one solve; omega acts on it through the lax-wendroff
+        scheme alone.
     activation : str, default "tanh"
         f by its name, such as identity, tanh, logistic, relu, leaky_relu (slope 0.01), softplus,
         silu, gelu (exact), sin, square or hard_tanh; any other word is answered with all names.
@@ -58,6 +62,11 @@ class Relaxation(DifferentiableNetwork):
         Weight of a layer's end in what moves it, from 0, explicit layers, to 1: above 0 a layer is
         solved by Newton's method, and LayerError raised where that fails. From 1/2 on no bound
         limits omega or diffusion; 1 damps the shortest waves. Lax-wendroff takes up to 1/2.
+    drive : bool, default False
+        With depth "attractor": whether the input is a source, z = f(W z - b + x), instead of the
+        start of the search.
+    attractor : dict, optional
+        With depth "attractor": method, tol and max_iterations of :func:`relaxon.attractor`.
 
     Attributes
     ----------
@@ -109,7 +118,8 @@ class Relaxation(DifferentiableNetwork):
         -------
         array, shape (batch, *grid.shape) or grid.shape
             Zero on masked cells; overflow is returned as it is. With a readout, (batch, n_out) or
-            (n_out,).
+            (n_out,). At depth "attractor", where a search fails, the state of least residual, with
+            a warning.
 
         Raises
         ------
@@ -131,7 +141,7 @@ class Relaxation(DifferentiableNetwork):
         """
         states = self._check_input(x)
         out = self._check_out(out, (*self._lead(states), *self.output_shape), states)
-        self._network.forward(
+        unsolved = self._network.forward(
             self._arrays(),
             states,
             out,
@@ -139,6 +149,7 @@ class Relaxation(DifferentiableNetwork):
             self._end,
             self._n_threads(threads, self._batch(states)),
         )
+        self._tell_of(unsolved)
         return out
 
     def trajectory(self, x: Array, threads: int | None = None, out: Array | None = None) -> Array:
@@ -168,6 +179,8 @@ class Relaxation(DifferentiableNetwork):
         >>> model.trajectory(np.ones((5, 64))).shape
         (5, 11, 64)
         """
+        if self.is_at_attractor:
+            refuse("model", "layers, which have a trajectory", f"depth={self.depth!r}")
         states = self._check_input(x)
         shape = (*self._lead(states), self.depth + 1, *self.grid.shape)
         out = self._check_out(out, shape, states)

@@ -203,7 +203,10 @@ class Operator:
         return make_table(arrays)
 
     def _core_network(
-        self, dynamics: _core.Explicit | _core.Theta, dtype: np.dtype[Any], **options: Any
+        self,
+        dynamics: _core.Explicit | _core.Theta | _core.Attractor,
+        dtype: np.dtype[Any],
+        **options: Any,
     ) -> _core.Network:
         """The core's network of this operator; without options one that only applies it."""
         settings: dict[str, Any] = {"activation": "identity", "bias": "none"}

@@ -232,7 +232,7 @@ def estimate_standard_errors(
         grams,
         scores,
         n_values * np.finfo(np.float64).eps
-        + (model.depth * float(np.finfo(model.dtype).eps)) ** 2
+        + (model.n_layers * float(np.finfo(model.dtype).eps)) ** 2
         + (0.0 if unknowns is None else DIFFERENCE_ROUNDING),
         unknowns is not None,
     )
@@ -457,6 +457,6 @@ def _labels(model: Relaxation, name: str) -> Iterator[str]:
     else:
         n = math.prod(parameter.shape[parameter.is_layered :])
         labels = [name] if n == 1 else [f"{name} {i}" for i in range(n)]
-    for layer in range(model.depth if parameter.is_layered else 1):
+    for layer in range(model.n_layers if parameter.is_layered else 1):
         for label in labels:
             yield f"{label} (layer {layer})" if parameter.is_layered else label

@@ -138,9 +138,9 @@ def plan(
     320
     """
     check_instance("model", model, Relaxation)
-    layers = SquaredDistance(at=at).at or (model.depth,)
-    if max(layers) > model.depth:
-        refuse("at", f"layers from 0 to the depth, {model.depth}", max(layers))
+    layers = SquaredDistance(at=at).at or (model.n_layers,)
+    if max(layers) > model.n_layers:
+        refuse("at", f"layers from 0 to the depth, {model.n_layers}", max(layers))
     batch = check_integer("batch", batch, 1)
     has_unknowns = check_choice("inputs", inputs, MODES) in ("fill", "estimate")
     found = model._network.plan(

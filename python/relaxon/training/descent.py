@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from .. import _core
 from ..base.validate import (
+    check_flag,
     check_instance,
     check_integer,
     check_memory,
@@ -230,6 +231,7 @@ def start_descent(
     trainable: Mapping[str, bool] | None,
     bounds: Bounds | None,
     input_errors: InputErrors | None,
+    allow_unconverged: bool = False,
 ) -> Descent:
     """Everything checked and handed to the core."""
     check_instance("optimizer", optimizer, KINDS)
@@ -286,6 +288,7 @@ def start_descent(
         memory=check_memory(memory),
         threads=n_threads,
         wants_omega=model.trainable_omega,
+        allows_unsolved=check_flag("allow_unconverged", allow_unconverged),
         options=options,
     )
     # A schedule is a function, rates depend on names: what they come to counts.
@@ -307,6 +310,8 @@ def start_descent(
         "bounds": limits,
         "inputs": (unknowns, scales),
     }
+    if allow_unconverged:
+        problem["allow_unconverged"] = True
     is_trained = [rate > 0.0 for rate in used]
     return Descent(model, core, states, limits, is_trained, n_threads, scales, problem)
 

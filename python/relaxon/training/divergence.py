@@ -48,9 +48,10 @@ def diverge(descent: Descent, optimizer: Optimizer) -> NoReturn:
     model = descent.model("previous")
     try:
         place = descent.find_extreme()
-    except _core.LayerError as error:
+    except (_core.LayerError, _core.AttractorError) as error:
         message = f"diverged at step {descent.step + 1}: {error}; {optimizer._cure}"
-        raise DivergenceError(message, descent.step + 1, error.layer, (), model) from None
+        layer = getattr(error, "layer", 0)
+        raise DivergenceError(message, descent.step + 1, layer, (), model) from None
     cell = tuple(int(i) for i in np.unravel_index(place.cell, model.grid.shape))
     step = descent.step + 1
     what = "the state is"

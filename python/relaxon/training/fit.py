@@ -137,6 +137,7 @@ def fit(
     target_error: float | Sequence[float] | None = None,
     checkpoint: str | os.PathLike[str] | None = None,
     checkpoint_every: float | str = "10 min",
+    allow_unconverged: bool = False,
 ) -> Fit:
     """Train a model: lower loss + penalties as a function of its parameters.
 
@@ -215,6 +216,9 @@ def fit(
         sizes.
     checkpoint_every : float or str, default "10 min"
         Seconds, or a text with a unit out of s, min, h and d.
+    allow_unconverged : bool, default False
+        At depth "attractor": whether steps may lead to parameters without an attractor that is
+        found for every sample. Otherwise they count as an overflow.
 
     Returns
     -------
@@ -291,6 +295,7 @@ def fit(
         "threads": threads,
         "trainable": trainable,
         "bounds": bounds,
+        "allow_unconverged": allow_unconverged,
     }
 
     def run(

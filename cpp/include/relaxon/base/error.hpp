@@ -55,11 +55,17 @@ private:
     std::string text_;
 };
 
-// An implicit layer that does not solve.
-class LayerError : public std::runtime_error {
+// An equation of a network that does not solve.
+class UnsolvedError : public std::runtime_error {
+public:
+    using std::runtime_error::runtime_error;
+};
+
+// That of an implicit layer.
+class LayerError : public UnsolvedError {
 public:
     LayerError(std::int64_t layer, std::int64_t sample, double residual, const std::string& reason)
-        : std::runtime_error(text(layer, sample, residual, reason)), layer_(layer), sample_(sample),
+        : UnsolvedError(text(layer, sample, residual, reason)), layer_(layer), sample_(sample),
           residual_(residual) {}
 
     std::int64_t layer() const { return layer_; }
@@ -76,6 +82,27 @@ private:
     }
 
     std::int64_t layer_, sample_;
+    double residual_;
+};
+
+// An attractor that was not found, or at which there is no derivative.
+class AttractorError : public UnsolvedError {
+public:
+    AttractorError(std::int64_t sample, double residual, const std::string& reason)
+        : UnsolvedError(text(sample, residual, reason)), sample_(sample), residual_(residual) {}
+
+    std::int64_t sample() const { return sample_; }
+    double residual() const { return residual_; }
+
+private:
+    static std::string text(std::int64_t sample, double residual, const std::string& reason) {
+        std::ostringstream message;
+        message << "no attractor for sample " << sample << ": " << reason << ", residual "
+                << residual;
+        return message.str();
+    }
+
+    std::int64_t sample_;
     double residual_;
 };
 

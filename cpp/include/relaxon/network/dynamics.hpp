@@ -24,7 +24,26 @@ struct Theta {
     double theta = 1.0;
 };
 
+enum class AttractorMethod { automatic, newton, anderson, relaxation };
+
+// How an attractor is looked for.
+struct AttractorSearch {
+    AttractorMethod method = AttractorMethod::automatic;
+    double tolerance = 1e-10;         // below 0: the iterations never end before their number
+    std::int64_t max_iterations = 0;  // 0: what is usual for the method
+};
+
+// One layer without end: its output is the attractor, z = f(W z - b), that is found from the input,
+// or with drive that of z = f(W z - b + x). omega acts through schemes alone.
+struct Attractor {
+    std::int64_t depth = 1;
+    OmegaKind omega = OmegaKind::scalar;
+    double beta = 0.0;
+    bool has_drive = false;
+    AttractorSearch search;
+};
+
 // Another kind joins here, and make_sweep gives it its sweep.
-using Dynamics = std::variant<Explicit, Theta>;
+using Dynamics = std::variant<Explicit, Theta, Attractor>;
 
 }  // namespace relaxon

@@ -2,8 +2,10 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <vector>
 
+#include "relaxon/base/error.hpp"
 #include "relaxon/base/parallel.hpp"
 #include "relaxon/checkpoint/plan.hpp"
 #include "relaxon/network/config.hpp"
@@ -24,6 +26,8 @@ struct SweepRequest {
     bool wants_omega = false;
     bool wants_input = false;
     bool has_state_loss = false;
+    // Derivatives at states that are not quite an attractor's are allowed.
+    bool allows_unsolved = false;
 };
 
 // Where a forward pass leaves the finite numbers; without such a place, where it is largest.
@@ -47,6 +51,9 @@ public:
     virtual const Plan& plan() const = 0;
     // What the last gradient really did, for one sample.
     virtual Evaluations evaluations() const = 0;
+
+    // The first sample that the last pass left without attractor, where one was asked for.
+    virtual std::optional<AttractorError> unsolved() const = 0;
 
     // y: (batch, output_size), or with `all_layers` the states: (batch, depth + 1, cells).
     virtual void forward(const Parameters<T>& parameters, const T* x, T* y, bool all_layers,

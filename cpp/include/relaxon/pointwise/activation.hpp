@@ -16,13 +16,13 @@
 namespace relaxon {
 
 enum class Activation {
-#define RELAXON_ENTRY(name, Function, slope) name,
+#define RELAXON_ENTRY(name, Function, slope, least, largest) name,
     RELAXON_ACTIVATIONS(RELAXON_ENTRY)
 #undef RELAXON_ENTRY
 };
 
 inline constexpr Activation kActivations[] = {
-#define RELAXON_ENTRY(name, Function, slope) Activation::name,
+#define RELAXON_ENTRY(name, Function, slope, least, largest) Activation::name,
     RELAXON_ACTIVATIONS(RELAXON_ENTRY)
 #undef RELAXON_ENTRY
 };
@@ -57,6 +57,12 @@ private:
 
 // f'(0), the slope s of linearised reports.
 double slope_at_zero(Activation kind);
+
+// Where all slopes f' lie; infinite where they have no bound.
+struct SlopeBounds {
+    double least, largest;
+};
+SlopeBounds slope_bounds(Activation kind);
 
 const char* name(Activation kind);
 

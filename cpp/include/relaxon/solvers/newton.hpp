@@ -6,7 +6,7 @@
 //     bool is_solved(const T* z, double residual)   whether that is little enough
 //     void factorise(T shift)                  J + shift at the z that residual saw last; throws
 //                                              SingularError
-//     void solve(T* step)                      in place
+//     void solve(T* step)                      in place; throws SingularError
 #pragma once
 
 #include <algorithm>
@@ -22,7 +22,7 @@ enum class NewtonStatus { converged, max_iterations, stalled, singular, not_fini
 struct NewtonResult {
     NewtonStatus status = NewtonStatus::converged;
     std::int64_t n_iterations = 0;
-    double residual = 0.0;  // of the last iterate
+    double residual = 0.0;  // of the iterate that is left
 };
 
 // Where the iterations write: n numbers each.
@@ -33,10 +33,12 @@ struct NewtonWork {
     T* step;
     T* trial;
     T* trial_residual;
+    T* best = nullptr;  // for the iterate of least residual, where that is wanted
 };
 
 // From work.z to the root that is left there, in at most max_iterations factorisations; polls
-// between them. The pointers change places.
+// between them. Without a root the last iterate is left, or that of least residual where there is
+// room for it. The pointers change places.
 template <class T, class Problem, class Poll>
 NewtonResult newton(Problem& problem, std::int64_t n, NewtonWork<T>& work,
                     std::int64_t max_iterations, const Poll& poll) {
@@ -48,27 +50,30 @@ NewtonResult newton(Problem& problem, std::int64_t n, NewtonWork<T>& work,
     result.residual = problem.residual(work.z, work.residual);
     double width = 0.0;  // w of implicit steps; 0: plain ones
     double least_before = result.residual;
+    double least = result.residual;  // of the iterate in work.best
+    bool has_best = false;
+    const auto fail = [&](NewtonStatus status) {
+        result.status = status;
+        if (has_best && !(result.residual <= least)) {
+            std::swap(work.z, work.best);
+            result.residual = least;
+        }
+        return result;
+    };
     std::int64_t n_implicit = 0, n_stalls = 0;
     while (true) {
-        if (!std::isfinite(result.residual)) {
-            result.status = NewtonStatus::not_finite;
-            return result;
-        }
+        if (!std::isfinite(result.residual)) return fail(NewtonStatus::not_finite);
         if (problem.is_solved(work.z, result.residual)) return result;
-        if (result.n_iterations == max_iterations) {
-            result.status = NewtonStatus::max_iterations;
-            return result;
-        }
+        if (result.n_iterations == max_iterations) return fail(NewtonStatus::max_iterations);
         poll();
         ++result.n_iterations;
         try {
             problem.factorise(width > 0.0 ? static_cast<T>(1.0 / width) : T(0));
+            for (std::int64_t i = 0; i < n; ++i) work.step[i] = -work.residual[i];
+            problem.solve(work.step);
         } catch (const SingularError&) {
-            result.status = NewtonStatus::singular;
-            return result;
+            return fail(NewtonStatus::singular);
         }
-        for (std::int64_t i = 0; i < n; ++i) work.step[i] = -work.residual[i];
-        problem.solve(work.step);
         const auto try_step = [&](T t) {
             for (std::int64_t i = 0; i < n; ++i) work.trial[i] = work.z[i] + t * work.step[i];
             return problem.residual(work.trial, work.trial_residual);
@@ -92,6 +97,12 @@ NewtonResult newton(Problem& problem, std::int64_t n, NewtonWork<T>& work,
                 continue;
             }
         }
+        // Implicit steps alone may lead away from the least residual so far.
+        if (work.best && !(found <= result.residual) && !(has_best && least <= result.residual)) {
+            std::copy(work.z, work.z + n, work.best);
+            least = result.residual;
+            has_best = true;
+        }
         if (std::isfinite(found)) {
             std::swap(work.z, work.trial);
             std::swap(work.residual, work.trial_residual);
@@ -106,8 +117,7 @@ NewtonResult newton(Problem& problem, std::int64_t n, NewtonWork<T>& work,
             least_before = found;
             n_stalls = 0;
         } else if (++n_stalls == 2) {
-            result.status = NewtonStatus::stalled;
-            return result;
+            return fail(NewtonStatus::stalled);
         }
     }
 }

@@ -8,6 +8,7 @@
 //     const SegmentMap& segments()                layers that a step of the schedule takes together
 //     Plan plan(own_bytes)                        own_bytes: of the walk; throws BudgetError
 //     void carve(arena, plan)                     all memory of a sweep
+//     unsolved()                                  the first sample left without attractor, if any
 //     std::vector<Bundle>& bundles()              as many as are in flight at the same time
 //     void for_each_bundle(team, f)               f(bundle) for all samples, maybe in parallel
 //     void for_each_lone_bundle(team, f)          the same one after the other
@@ -71,6 +72,7 @@ public:
 
     const Plan& plan() const override { return plan_; }
     Evaluations evaluations() const override;
+    std::optional<AttractorError> unsolved() const override { return layers_.unsolved(); }
 
     void forward(const Parameters<T>& parameters, const T* x, T* y, bool all_layers,
                  Team& team) override;

@@ -25,6 +25,7 @@ public:
 
     const Plan& plan() const override { return plan_; }
     Evaluations evaluations() const override { return layers_->evaluations(); }
+    std::optional<AttractorError> unsolved() const override { return layers_->unsolved(); }
 
     void forward(const Parameters<T>& parameters, const T* x, T* y, bool all_layers,
                  Team& team) override;

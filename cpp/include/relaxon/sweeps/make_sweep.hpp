@@ -6,6 +6,7 @@
 
 #include "relaxon/network/sweep.hpp"
 #include "relaxon/operators/pattern.hpp"
+#include "relaxon/sweeps/attractor/findings.hpp"
 
 namespace relaxon {
 
@@ -27,5 +28,11 @@ Pattern operator_pattern(const NetworkConfig& config);
 template <class T>
 void assemble_operator(const NetworkConfig& config, const Parameters<T>& parameters,
                        std::int64_t layer, T* values, T* shift, Team& team);
+
+// The attractors of a network's layer that are reached from the starts; its dynamics is Attractor.
+template <class T>
+AttractorFindings find_attractors(const NetworkConfig& config, const Parameters<T>& parameters,
+                                  std::int64_t batch, const AttractorFields<T>& fields,
+                                  bool wants_histories, Team& team);
 
 }  // namespace relaxon

@@ -42,7 +42,7 @@ Plan ImplicitLayers<T>::plan(std::int64_t own_bytes) {
     carve(block, 0);
     input.block_bytes = block.used_bytes() + own_bytes + 2 * kAlignment;
     const std::int64_t n_solvers = is_linear() ? 1 : request_.n_threads;
-    input.fixed_bytes += n_solvers * linear_solver_bytes<T>(jacobian_.pattern());
+    input.fixed_bytes += n_solvers * linear_solver_bytes<T>(jacobian_.pattern(), use());
     return make_plan(input);
 }
 
@@ -82,7 +82,7 @@ void ImplicitLayers<T>::carve(Arena& arena, std::int64_t n_snapshots) {
     }
     if (arena.is_measuring()) return;
     const auto make = [&] {
-        auto solver = make_linear_solver<T>(jacobian_.pattern());
+        auto solver = make_linear_solver<T>(jacobian_.pattern(), use());
         solver->init(jacobian_.pattern());
         return solver;
     };

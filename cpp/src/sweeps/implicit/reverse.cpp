@@ -43,6 +43,7 @@ void ImplicitLayers<T>::solve_transposed(const Layer& view, const T* later, cons
     activate_with_derivative(config_.activation, work.pre, work.f, work.slope,
                              static_cast<std::size_t>(n_));
     factorise(view, T(0), work, *work.solver);
+    work.solver->set_tolerance(kLinearTolerance);
     work.solver->solve_transposed(lambda, m, 1);
 }
 

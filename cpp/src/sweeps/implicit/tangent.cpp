@@ -69,6 +69,7 @@ void ImplicitLayers<T>::advance_tangent(Bundle& bundle, std::int64_t layer, cons
             return;
         }
         factorise(view, T(0), work, *work.solver);
+        work.solver->set_tolerance(kLinearTolerance);
         work.solver->solve(right, out_dot + first, 1);
     });
 }

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <algorithm>
+#include <optional>
 #include <vector>
 
 #include "relaxon/network/sweep.hpp"
@@ -43,6 +44,7 @@ public:
     void unload(const Bundle& bundle, const T* z, T* cells, std::int64_t stride) const;
     void load_tangent(Bundle& bundle, const T* x_dot, T* z_dot) const;
     bool starts_inside() const { return false; }
+    std::optional<AttractorError> unsolved() const { return std::nullopt; }
     void start_cotangent(Bundle& bundle, const T* y_bar) const;
     double distance(const Bundle& bundle, std::int64_t i, const StateTarget<T>& target, const T* z,
                     double scale, bool wants_cotangent) const;

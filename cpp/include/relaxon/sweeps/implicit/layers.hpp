@@ -26,6 +26,9 @@
 
 namespace relaxon {
 
+// Relative residual of the solves of derivatives, where they are iterations.
+constexpr double kLinearTolerance = 1e-12;
+
 template <class T>
 class ImplicitLayers : public FieldLayers<T> {
 public:
@@ -83,6 +86,8 @@ private:
     void carve(Arena& arena, std::int64_t n_snapshots);
     std::int64_t solver_bytes() const;
     bool is_linear() const { return config_.activation == Activation::identity; }
+    // A nonlinear layer's Jacobian is another one in every iteration.
+    Use use() const { return is_linear() ? Use::often : Use::once; }
     bool exists(std::int64_t i) const { return config_.grid->exists(i); }
     T implicit_rate(const Layer& view, std::int64_t i) const {
         return static_cast<T>(theta_) * view.omega[i * view.omega_step];

@@ -29,7 +29,8 @@ public:
             is_finite = is_finite && std::isfinite(size);
             largest = std::max(largest, size);
         }
-        return is_finite ? largest : std::numeric_limits<double>::quiet_NaN();
+        last_ = is_finite ? largest : std::numeric_limits<double>::quiet_NaN();
+        return last_;
     }
 
     // The floor is what rounding leaves of F: its cheap bound is asked first.
@@ -51,7 +52,11 @@ public:
     }
 
     void factorise(T shift) { layers_.factorise(view_, shift, work_, *work_.solver); }
-    void solve(T* step) const { work_.solver->solve(step, step, 1); }
+    void solve(T* step) const {
+        constexpr double kInexact = 1e-2;
+        work_.solver->set_tolerance(std::min(kInexact, last_));
+        work_.solver->solve(step, step, 1);
+    }
 
 private:
     // The largest sum of the sizes of a row's terms.
@@ -76,6 +81,7 @@ private:
     const ImplicitLayers& layers_;
     const Layer& view_;
     Work& work_;
+    double last_ = 0.0;
 };
 
 }  // namespace relaxon

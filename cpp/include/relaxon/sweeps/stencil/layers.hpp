@@ -67,6 +67,7 @@ public:
     void apply(Bundle& bundle, std::int64_t layer, T* out) const;
     void assemble(std::int64_t layer, T* values, T* shift) const;
     // Tiles that end at the last target make its cotangent themselves.
+    std::optional<AttractorError> unsolved() const { return std::nullopt; }
     bool starts_inside() const { return tiling_.segment > 1 && !request_.has_state_loss; }
     void start_cotangent(Bundle& bundle, const T* y_bar) const;
     double distance(const Bundle& bundle, std::int64_t i, const StateTarget<T>& target, const T* z,

@@ -1,0 +1,95 @@
+// The equation of an attractor, F(z) = z - f(W z - b + x) = 0, over the entries of W, and what its
+// rows say before any solve: with the slopes of f in [lo, hi] and the Jacobian's rows
+// phi A_ij, row i shrinks distances in the largest norm by
+//
+//     mu_i = max over phi in {lo, hi} of phi A_ii + |phi| sum_{j != i} |A_ij|
+//
+// where mu = max mu_i < 1 there is one attractor, and |z - z*| <= |F(z)| / (1 - mu).
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <limits>
+
+#include "relaxon/domain/grid.hpp"
+#include "relaxon/operators/matrix_vector.hpp"
+#include "relaxon/pointwise/activation.hpp"
+#include "relaxon/solvers/shifted_pattern.hpp"
+#include "relaxon/sweeps/attractor/findings.hpp"
+
+namespace relaxon {
+
+// What all samples share. Entries in the order of the pattern; offset: what Dirichlet values add,
+// less the bias.
+template <class T>
+struct FixedPoint {
+    const Grid* grid = nullptr;
+    Activation activation = Activation::identity;
+    const Pattern* pattern = nullptr;
+    const ShiftedPattern* jacobian = nullptr;  // of 1 - F' A
+    const T* entries = nullptr;
+    const T* offset = nullptr;
+    double row_norm = 0.0, offset_norm = 0.0;
+    Contraction contraction;
+
+    std::int64_t n() const { return pattern->n(); }
+    bool is_linear() const { return activation == Activation::identity; }
+
+    // Norms and contraction, once entries and offset are there.
+    void measure() {
+        const SlopeBounds slopes = slope_bounds(activation);
+        row_norm = offset_norm = 0.0;
+        double mu = -std::numeric_limits<double>::infinity(), least = 0.0;
+        for (std::int64_t row = 0; row < n(); ++row) {
+            if (!grid->exists(row)) continue;
+            double diagonal = 0.0, others = 0.0;
+            for (std::int64_t i = pattern->begin(row); i < pattern->begin(row + 1); ++i) {
+                const double entry = entries[i];
+                if (pattern->column(row, i) == row) {
+                    diagonal = entry;
+                } else {
+                    others += std::abs(entry);
+                }
+            }
+            row_norm = std::max(row_norm, std::abs(diagonal) + others);
+            offset_norm = std::max(offset_norm, std::abs(static_cast<double>(offset[row])));
+            for (const double slope : {slopes.least, slopes.largest}) {
+                mu = std::max(mu, slope * diagonal + std::abs(slope) * others);
+                least = std::min(least, slope * diagonal);
+            }
+        }
+        // Slopes without bound make infinities or, of rows of zeros, no numbers.
+        contraction = Contraction();
+        if (!std::isfinite(slopes.largest) || !std::isfinite(mu)) return;
+        contraction.mu = mu;
+        contraction.omega_max = 1.0 / (1.0 - least);
+    }
+
+    // Z = W z - b + x, 0 on masked cells; source is x or null.
+    void evaluate(const T* z, const T* source, T* pre) const {
+        multiply(*pattern, entries, z, pre);
+        for (std::int64_t i = 0; i < n(); ++i) {
+            const T value = pre[i] + offset[i] + (source ? source[i] : T(0));
+            pre[i] = grid->exists(i) ? value : T(0);
+        }
+    }
+
+    // The largest sum of the sizes of what a row of Z is made of: rounding of F is some of its last
+    // digits.
+    double terms(const T* z, const T* source) const {
+        double largest = 0.0;
+        for (std::int64_t row = 0; row < n(); ++row) {
+            if (!grid->exists(row)) continue;
+            double sum = std::abs(static_cast<double>(offset[row]));
+            if (source) sum += std::abs(static_cast<double>(source[row]));
+            for (std::int64_t i = pattern->begin(row); i < pattern->begin(row + 1); ++i) {
+                sum += std::abs(static_cast<double>(entries[i]) * z[pattern->column(row, i)]);
+            }
+            largest = std::max(largest, sum);
+        }
+        return largest;
+    }
+};
+
+}  // namespace relaxon

@@ -1,0 +1,112 @@
+// The one layer of a network without end, for every operator: its output is the attractor
+// z* = f(W z* - b), looked for from its input, or with drive that of z* = f(W z* - b + x). It is
+// pulled back by one solve with the transpose: with v = (1 - F' A)^-T lambda,
+//
+//     s = f'(Z*) v,   x_bar = s with drive, else 0
+//
+// and the sums over (s, z*) are those of explicit layers with omega = 1; omega itself acts through
+// schemes alone.
+#pragma once
+
+#include <mutex>
+#include <optional>
+#include <vector>
+
+#include "relaxon/base/error.hpp"
+#include "relaxon/sweeps/attractor/search.hpp"
+#include "relaxon/sweeps/fields/layers.hpp"
+#include "relaxon/sweeps/implicit/matrix.hpp"
+
+namespace relaxon {
+
+template <class T>
+class AttractorLayers : public FieldLayers<T> {
+public:
+    using typename FieldLayers<T>::Bundle;
+
+    AttractorLayers(const NetworkConfig& config, const SweepRequest& request);
+
+    Plan plan(std::int64_t own_bytes);
+    void carve(Arena& arena, const Plan& plan) { carve(arena, plan.n_snapshots); }
+
+    void prepare(const Parameters<T>& parameters, Team& team);
+    void prepare_tangent(const Parameters<T>& parameters, const Parameters<T>& parameters_dot,
+                         Team& team);
+    void clear(const Gradients<T>& gradients, Team& team);
+    void finish(const Parameters<T>& parameters, const Gradients<T>& gradients, Team& team);
+
+    void advance(Bundle& bundle, std::int64_t begin, std::int64_t end, T* out, bool is_reversed);
+    void advance_tangent(Bundle& bundle, std::int64_t layer, const T* z_dot, T* out, T* out_dot);
+    void apply(Bundle& bundle, std::int64_t layer, T* out);
+    void assemble(std::int64_t layer, T* values, T* shift) {
+        matrix_->assemble(layer, values, shift);
+    }
+    void reverse(Bundle& bundle, std::int64_t layer, std::int64_t end, const Seed<T>* seed,
+                 std::int64_t place);
+
+    // The first sample that the last pass left without attractor.
+    std::optional<AttractorError> unsolved() const { return unsolved_; }
+
+    // Searches outside of a network.
+    AttractorFindings find(const Parameters<T>& parameters, const AttractorFields<T>& fields,
+                           bool wants_histories, Team& team);
+
+private:
+    using typename FieldLayers<T>::Layer;
+    using FieldLayers<T>::config_;
+    using FieldLayers<T>::request_;
+    using FieldLayers<T>::arrays_;
+    using FieldLayers<T>::n_;
+    using FieldLayers<T>::parameters_;
+    using FieldLayers<T>::parameters_dot_;
+    using FieldLayers<T>::gradients_;
+    using FieldLayers<T>::s_;
+    using FieldLayers<T>::state_length;
+    using FieldLayers<T>::layer_of;
+    using FieldLayers<T>::for_each_block;
+    using FieldLayers<T>::pull_elements;
+
+    void carve(Arena& arena, std::int64_t n_snapshots);
+    bool exists(std::int64_t i) const { return config_.grid->exists(i); }
+    bool is_linear() const { return equation_.is_linear(); }
+    AttractorResult find(std::int64_t sample, const T* source, const T* start, T* z, Team& team,
+                         int worker, std::vector<double>* history);
+    template <class F>
+    void for_each_sample(Team& team, const F& f);
+    void add_entries(const FieldBlock& block, const T* z);
+    void note(std::int64_t sample, const AttractorResult& result);
+    void note(std::int64_t sample, double residual, const char* reason);
+
+    Attractor attractor_;
+    bool wants_omega_;
+    std::unique_ptr<LayerMatrix<T>> matrix_;
+    ShiftedPattern jacobian_;
+    AttractorMethod method_;
+    FixedPoint<T> equation_;
+    std::vector<AttractorSearcher<T>> searchers_;  // of the workers
+    std::unique_ptr<LinearSolver<T>> shared_;      // of f = identity
+    bool is_singular_ = false;                     // that one's matrix
+    std::mutex noting_;
+    std::optional<AttractorError> unsolved_;
+    Gradients<T> without_omega_;
+
+    T one_ = T(1);          // omega of the sums
+    T* entries_ = nullptr;  // W
+    T* offset_ = nullptr;   // what Dirichlet values add, less the bias
+    T* entries_dot_ = nullptr;
+    T* offset_dot_ = nullptr;
+    T* entries_bar_ = nullptr;
+    T* shift_bar_ = nullptr;
+    T* pre_ = nullptr;    // Z of all samples
+    T* moved_ = nullptr;  // of every worker, n numbers
+};
+
+template <class T>
+template <class F>
+void AttractorLayers<T>::for_each_sample(Team& team, const F& f) {
+    team.parallel_for(request_.batch, [&](std::int64_t sample, int worker) {
+        f(sample, searchers_[static_cast<std::size_t>(worker)], worker);
+    });
+}
+
+}  // namespace relaxon
