@@ -4,6 +4,8 @@ from . import datasets
 from ._config import show_config
 from ._core import LayerError
 from .domain.grid import Dirichlet, Grid
+from .dynamics.amplification import Amplification, amplification
+from .dynamics.certificate import Certificate
 from .forecasting.checks import check_leads
 from .forecasting.comparison import Comparison
 from .model import losses
@@ -15,6 +17,8 @@ from .model.relaxation import Relaxation
 from .model.saving import save
 from .operators import ADR, Banded, Dense, Moments
 from .physics.explain import Explanation, explain
+from .physics.stability import Stability
+from .physics.stability_report import stability
 from .training import optimizers
 from .training.budget import Plan, plan
 from .training.fit import CallbackError, DivergenceError, Fit, History, State, Status, fit
@@ -25,8 +29,10 @@ from .training.schedules import CosineDecay, ExponentialDecay
 __all__ = [
     "ADR",
     "L2",
+    "Amplification",
     "Banded",
     "CallbackError",
+    "Certificate",
     "Comparison",
     "CosineDecay",
     "Dense",
@@ -46,8 +52,10 @@ __all__ = [
     "Readout",
     "Relaxation",
     "Smoothness",
+    "Stability",
     "State",
     "Status",
+    "amplification",
     "check_gradient",
     "check_leads",
     "datasets",
@@ -57,6 +65,7 @@ __all__ = [
     "plan",
     "save",
     "show_config",
+    "stability",
 ]
 __all__ += losses.__all__
 __all__ += optimizers.__all__

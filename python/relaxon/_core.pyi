@@ -4,7 +4,7 @@ import collections.abc
 import numpy
 import numpy.typing
 import typing
-__all__: list[str] = ['isa_level', 'ArgumentError', 'DescentFloat32', 'DescentFloat64', 'DescentOptions', 'End', 'Evaluations', 'Explicit', 'Extreme', 'Grid', 'LayerError', 'Loss', 'Network', 'Operator', 'ParameterArray', 'Plan', 'Theta', 'activations', 'adr', 'banded', 'conditions', 'csr', 'dense', 'first_non_finite', 'moments', 'slope_at_zero']
+__all__: list[str] = ['isa_level', 'ArgumentError', 'DescentFloat32', 'DescentFloat64', 'DescentOptions', 'End', 'Evaluations', 'Explicit', 'Extreme', 'Grid', 'LayerError', 'Loss', 'Network', 'Operator', 'ParameterArray', 'Plan', 'Theta', 'activations', 'adr', 'banded', 'conditions', 'csr', 'dense', 'first_non_finite', 'moments', 'slope_at_zero', 'slope_range']
 class ArgumentError(ValueError):
     pass
 class LayerError(ArithmeticError):
@@ -150,7 +150,7 @@ class DescentOptions:
     def __init__(self, rule: str, rates: collections.abc.Sequence[typing.SupportsFloat | typing.SupportsIndex], factors: numpy.ndarray, momentum: typing.SupportsFloat | typing.SupportsIndex, beta_1: typing.SupportsFloat | typing.SupportsIndex, beta_2: typing.SupportsFloat | typing.SupportsIndex, epsilon: typing.SupportsFloat | typing.SupportsIndex, tolerance: typing.SupportsFloat | typing.SupportsIndex, n_steps: typing.SupportsInt | typing.SupportsIndex, patience: typing.SupportsInt | typing.SupportsIndex) -> None:
         ...
 class DescentFloat32:
-    def __init__(self, network: Network, start: collections.abc.Sequence[numpy.ndarray], bounds: typing.Any, x: numpy.ndarray, input_errors: typing.Any, loss: Loss, y: numpy.ndarray, weights: typing.Any, at: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex], validation: typing.Any, penalties: collections.abc.Sequence[tuple[str, typing.SupportsFloat | typing.SupportsIndex, typing.SupportsInt | typing.SupportsIndex]], batch_size: typing.SupportsInt | typing.SupportsIndex, seed: typing.SupportsInt | typing.SupportsIndex, memory: typing.SupportsInt | typing.SupportsIndex, threads: typing.SupportsInt | typing.SupportsIndex, wants_omega: bool, options: DescentOptions) -> None:
+    def __init__(self, network: Network, start: collections.abc.Sequence[numpy.ndarray], bounds: typing.Any, constraint: typing.Any, x: numpy.ndarray, input_errors: typing.Any, loss: Loss, y: numpy.ndarray, weights: typing.Any, at: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex], validation: typing.Any, penalties: collections.abc.Sequence[tuple[str, typing.SupportsFloat | typing.SupportsIndex, typing.SupportsInt | typing.SupportsIndex]], batch_size: typing.SupportsInt | typing.SupportsIndex, seed: typing.SupportsInt | typing.SupportsIndex, memory: typing.SupportsInt | typing.SupportsIndex, threads: typing.SupportsInt | typing.SupportsIndex, wants_omega: bool, options: DescentOptions) -> None:
         ...
     def accept(self) -> None:
         ...
@@ -188,7 +188,7 @@ class DescentFloat32:
     def validation_loss(self) -> float:
         ...
 class DescentFloat64:
-    def __init__(self, network: Network, start: collections.abc.Sequence[numpy.ndarray], bounds: typing.Any, x: numpy.ndarray, input_errors: typing.Any, loss: Loss, y: numpy.ndarray, weights: typing.Any, at: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex], validation: typing.Any, penalties: collections.abc.Sequence[tuple[str, typing.SupportsFloat | typing.SupportsIndex, typing.SupportsInt | typing.SupportsIndex]], batch_size: typing.SupportsInt | typing.SupportsIndex, seed: typing.SupportsInt | typing.SupportsIndex, memory: typing.SupportsInt | typing.SupportsIndex, threads: typing.SupportsInt | typing.SupportsIndex, wants_omega: bool, options: DescentOptions) -> None:
+    def __init__(self, network: Network, start: collections.abc.Sequence[numpy.ndarray], bounds: typing.Any, constraint: typing.Any, x: numpy.ndarray, input_errors: typing.Any, loss: Loss, y: numpy.ndarray, weights: typing.Any, at: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex], validation: typing.Any, penalties: collections.abc.Sequence[tuple[str, typing.SupportsFloat | typing.SupportsIndex, typing.SupportsInt | typing.SupportsIndex]], batch_size: typing.SupportsInt | typing.SupportsIndex, seed: typing.SupportsInt | typing.SupportsIndex, memory: typing.SupportsInt | typing.SupportsIndex, threads: typing.SupportsInt | typing.SupportsIndex, wants_omega: bool, options: DescentOptions) -> None:
         ...
     def accept(self) -> None:
         ...
@@ -242,5 +242,7 @@ def first_non_finite(values: numpy.ndarray, mask: typing.Annotated[numpy.typing.
 def moments(order: typing.SupportsInt | typing.SupportsIndex, is_local: bool, is_layered: bool) -> Operator:
     ...
 def slope_at_zero(activation: str) -> float:
+    ...
+def slope_range(activation: str) -> tuple[float, float]:
     ...
 isa_level: str
