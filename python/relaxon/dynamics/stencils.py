@@ -6,12 +6,10 @@ import functools
 import itertools
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
-from ..domain.grid import Grid
 from ..model.lattice import Lattice, numerical_diffusion
-from ..operators import ADR, Banded, Moments, Operator
+from ..operators import ADR, Operator
 
 __all__ = ["stencil_arms"]
 
@@ -36,7 +34,11 @@ def stencil_arms(operator: Operator, lattice: Lattice) -> Arms | None:
     list of (tuple of int, ndarray) or None
         Weights broadcast to (layers, cells along every axis).
     """
-    return None
+    weights = operator.line_weights(lattice.coefficient)
+    if weights is None:
+        return None
+    reach = len(weights) // 2
+    return [((j - reach,), weight) for j, weight in enumerate(weights)]
 
 
 @stencil_arms.register
@@ -60,24 +62,3 @@ def _(operator: ADR, lattice: Lattice) -> Arms:
             offset = tuple({a: i, b: j}.get(c, 0) for c in range(ndim))
             arms.append((offset, i * j * value / 2.0))
     return arms
-
-
-@stencil_arms.register
-def _(operator: Banded, lattice: Lattice) -> Arms:
-    return _line_arms(lattice.coefficient("weights"))
-
-
-@stencil_arms.register
-def _(operator: Moments, lattice: Lattice) -> Arms:
-    reach = operator.reach
-    alone = Moments(Grid((2 * reach + 1,)), order=operator.order)
-    weights = [
-        alone.to_dense({"moments": unit})[reach].astype(np.float64)
-        for unit in np.eye(operator.order + 1)
-    ]
-    return _line_arms(np.tensordot(np.stack(weights, axis=1), lattice.coefficient("moments"), 1))
-
-
-def _line_arms(weights: Array) -> Arms:
-    reach = len(weights) // 2
-    return [((j - reach,), weight) for j, weight in enumerate(weights)]

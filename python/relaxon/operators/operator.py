@@ -132,6 +132,13 @@ class Operator:
         """
         return None
 
+    def line_weights(self, coefficient: Callable[[str], Array]) -> list[Array] | None:
+        """Weights of a stencil in one dimension at the offsets -r..r; None where it is none.
+
+        `coefficient` as for `line_moments`.
+        """
+        return None
+
     def start(self, parameter: Parameter) -> Array:
         """Initial values of a parameter, but for noise; to be broadcast to its shape."""
         starts = np.array([component.start for component in self.components()[parameter.name]])

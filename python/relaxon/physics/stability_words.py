@@ -50,8 +50,7 @@ def stability_number(model: Relaxation, params: Mapping[str, NDArray[Any]]) -> s
     Returns
     -------
     str
-        In words; empty for operators without such a bound, and for layers of theta >= 1/2 that
-        are over none.
+        In words; empty where no bound is exceeded, and for operators without such.
 
     Notes
     -----
@@ -69,7 +68,7 @@ def stability_number(model: Relaxation, params: Mapping[str, NDArray[Any]]) -> s
     name = max(peaks, key=lambda key: peaks[key])
     if np.isneginf(peaks[name]):
         return "the coefficients are no numbers any more"
-    if model.theta >= 0.5 and peaks[name] <= STABLE_BOUND:
+    if peaks[name] <= STABLE_BOUND:
         return ""
     text = f"{_of_theta(name.replace(' s ', ' '), model)} = {peaks[name]:.3g}"
     text += f", stable up to {STABLE_BOUND:g}"
