@@ -34,16 +34,51 @@ const char* name_of(DescentStatus status) {
     throw py::value_error("unknown status");
 }
 
+// Of the arrays R, U and D of a network: kind, scheme, least and largest omega, and factors of it.
+std::shared_ptr<const Constraint> read_constraint(const BoundNetwork& network,
+                                                  const py::object& entries) {
+    const auto parts =
+        entries.cast<std::tuple<std::string, std::string, py::array, py::array, double, double>>();
+    const auto& [kind, scheme, low, high, bound_factor, scheme_factor] = parts;
+    auto constraint = std::make_shared<Constraint>();
+    constraint->kind = parse_name<ConstraintKind>(
+        kind, {{"monotone", ConstraintKind::monotone}, {"stable", ConstraintKind::stable}});
+    constraint->scheme = parse_scheme(scheme);
+    constraint->ndim = network.config.grid->ndim();
+    constraint->n_sets = network.config.n_sets();
+    constraint->n_cells = network.config.op->is_local() ? network.n_cells() : 1;
+    std::int64_t offset = 0;
+    int n_found = 0;
+    for (const ParameterArray& array : network.arrays) {
+        for (const auto& [name, place] : {std::pair{"R", &constraint->reaction},
+                                          {"U", &constraint->velocity},
+                                          {"D", &constraint->diffusion}}) {
+            if (array.name == name) *place = offset, ++n_found;
+        }
+        offset += array.size();
+    }
+    if (n_found != 3) throw py::value_error("constraint: no arrays R, U and D");
+    const std::int64_t n = constraint->n_sets * constraint->n_cells;
+    const double* lowest = read_view<double>(low, n, "low");
+    const double* highest = read_view<double>(high, n, "high");
+    constraint->low.assign(lowest, lowest + n);
+    constraint->high.assign(highest, highest + n);
+    constraint->bound_factor = bound_factor;
+    constraint->scheme_factor = scheme_factor;
+    return constraint;
+}
+
 // A running descent and the arrays that it reads.
 template <class T>
 class BoundDescent {
 public:
     BoundDescent(const BoundNetwork& network, const ArrayList& start, const py::object& bounds,
-                 const py::array& x, const py::object& input_errors, const Loss& loss,
-                 const py::array& y, const py::object& weights, const std::vector<std::int64_t>& at,
-                 const py::object& validation, const std::vector<PyPenalty>& penalties,
-                 std::int64_t batch_size, std::uint64_t seed, std::int64_t memory, int threads,
-                 bool wants_omega, bool allows_unsolved, const DescentOptions& options)
+                 const py::object& constraint, const py::array& x, const py::object& input_errors,
+                 const Loss& loss, const py::array& y, const py::object& weights,
+                 const std::vector<std::int64_t>& at, const py::object& validation,
+                 const std::vector<PyPenalty>& penalties, std::int64_t batch_size,
+                 std::uint64_t seed, std::int64_t memory, int threads, bool wants_omega,
+                 bool allows_unsolved, const DescentOptions& options)
         : network_(network), threads_(threads), options_(options) {
         held_ = py::make_tuple(x, input_errors, y, weights, validation);
         const std::int64_t input_size = network.config.input_size();
@@ -78,6 +113,7 @@ public:
                 problem.bounds.emplace_back(low[i], high[i]);
             }
         }
+        if (!constraint.is_none()) problem.constraint = read_constraint(network, constraint);
         if (!validation.is_none()) {
             const auto parts = validation.cast<std::tuple<py::array, py::array, py::object>>();
             const auto& [x_validation, y_validation, w_validation] = parts;
@@ -218,16 +254,16 @@ template <class T>
 void bind_one(py::module_& module, const char* name) {
     using Bound = BoundDescent<T>;
     py::class_<Bound>(module, name)
-        .def(py::init<const BoundNetwork&, const ArrayList&, const py::object&, const py::array&,
-                      const py::object&, const Loss&, const py::array&, const py::object&,
-                      const std::vector<std::int64_t>&, const py::object&,
+        .def(py::init<const BoundNetwork&, const ArrayList&, const py::object&, const py::object&,
+                      const py::array&, const py::object&, const Loss&, const py::array&,
+                      const py::object&, const std::vector<std::int64_t>&, const py::object&,
                       const std::vector<PyPenalty>&, std::int64_t, std::uint64_t, std::int64_t, int,
                       bool, bool, const DescentOptions&>(),
-             py::arg("network"), py::arg("start"), py::arg("bounds"), py::arg("x"),
-             py::arg("input_errors"), py::arg("loss"), py::arg("y"), py::arg("weights"),
-             py::arg("at"), py::arg("validation"), py::arg("penalties"), py::arg("batch_size"),
-             py::arg("seed"), py::arg("memory"), py::arg("threads"), py::arg("wants_omega"),
-             py::arg("allows_unsolved"), py::arg("options"))
+             py::arg("network"), py::arg("start"), py::arg("bounds"), py::arg("constraint"),
+             py::arg("x"), py::arg("input_errors"), py::arg("loss"), py::arg("y"),
+             py::arg("weights"), py::arg("at"), py::arg("validation"), py::arg("penalties"),
+             py::arg("batch_size"), py::arg("seed"), py::arg("memory"), py::arg("threads"),
+             py::arg("wants_omega"), py::arg("allows_unsolved"), py::arg("options"))
         .def("advance", &Bound::advance, py::arg("max_steps"), py::arg("seconds"))
         .def("judge", &Bound::judge)
         .def("evaluate", &Bound::evaluate, py::arg("point"), py::arg("gradient"))

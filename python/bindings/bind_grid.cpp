@@ -97,6 +97,15 @@ void bind_grid(py::module_& module) {
             return slope_at_zero(kind);
         },
         py::arg("activation"));
+    module.def(
+        "slope_range",
+        [](const std::string& activation) {
+            Activation kind;
+            if (!parse(activation, kind)) throw py::value_error("unknown activation " + activation);
+            const SlopeRange range = slope_range(kind);
+            return std::make_pair(range.low, range.high);
+        },
+        py::arg("activation"));
 }
 
 }  // namespace relaxon::python

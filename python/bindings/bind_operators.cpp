@@ -20,12 +20,6 @@ std::shared_ptr<Operator> held(const std::shared_ptr<const Operator>& op) {
     return std::const_pointer_cast<Operator>(op);
 }
 
-AdrScheme parse_scheme(const std::string& name) {
-    return parse_name<AdrScheme>(name, {{"central", AdrScheme::central},
-                                        {"upwind", AdrScheme::upwind},
-                                        {"lax-wendroff", AdrScheme::lax_wendroff}});
-}
-
 const char* name_of(Axis axis) {
     switch (axis) {
     case Axis::layers:

@@ -7,6 +7,8 @@
 #include <utility>
 #include <vector>
 
+#include "relaxon/operators/stencil/adr.hpp"
+
 namespace relaxon::python {
 
 template <class Kind>
@@ -15,6 +17,12 @@ Kind parse_name(const std::string& name, const std::vector<std::pair<const char*
         if (name == known) return kind;
     }
     throw pybind11::value_error("unknown name " + name);
+}
+
+inline AdrScheme parse_scheme(const std::string& name) {
+    return parse_name<AdrScheme>(name, {{"central", AdrScheme::central},
+                                        {"upwind", AdrScheme::upwind},
+                                        {"lax-wendroff", AdrScheme::lax_wendroff}});
 }
 
 }  // namespace relaxon::python

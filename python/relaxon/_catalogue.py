@@ -4,6 +4,10 @@ from . import datasets
 from ._config import show_config
 from ._core import AttractorError, LayerError
 from .domain.grid import Dirichlet, Grid
+from .dynamics.amplification import Amplification, amplification
+from .dynamics.attractor import Attractor, AttractorStatus, attractor
+from .dynamics.basins import Attractors, attractors
+from .dynamics.certificate import Certificate
 from .forecasting.checks import check_leads
 from .forecasting.comparison import Comparison
 from .model import losses
@@ -15,6 +19,8 @@ from .model.relaxation import Relaxation
 from .model.saving import save
 from .operators import ADR, Banded, Dense, Moments
 from .physics.explain import Explanation, explain
+from .physics.stability import Stability
+from .physics.stability_report import stability
 from .training import optimizers
 from .training.budget import Plan, plan
 from .training.fit import CallbackError, DivergenceError, Fit, History, State, Status, fit
@@ -25,9 +31,14 @@ from .training.schedules import CosineDecay, ExponentialDecay
 __all__ = [
     "ADR",
     "L2",
+    "Amplification",
+    "Attractor",
     "AttractorError",
+    "AttractorStatus",
+    "Attractors",
     "Banded",
     "CallbackError",
+    "Certificate",
     "Comparison",
     "CosineDecay",
     "Dense",
@@ -47,8 +58,12 @@ __all__ = [
     "Readout",
     "Relaxation",
     "Smoothness",
+    "Stability",
     "State",
     "Status",
+    "amplification",
+    "attractor",
+    "attractors",
     "check_gradient",
     "check_leads",
     "datasets",
@@ -58,6 +73,7 @@ __all__ = [
     "plan",
     "save",
     "show_config",
+    "stability",
 ]
 __all__ += losses.__all__
 __all__ += optimizers.__all__

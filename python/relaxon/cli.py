@@ -1,4 +1,4 @@
-"""The command line: ``relaxon fit``, ``inspect``, ``predict``, ``explain`` and ``info``."""
+"""The command line: ``relaxon fit``, ``inspect``, ``predict``, ``explain``, ``stability`` ..."""
 
 # Whatever else is imported comes after main has installed the signals.
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from .model.relaxation import Relaxation
     from .report.unfinished import Run
 
-__all__ = ["explain", "fit", "info", "inspect", "output_path", "predict"]
+__all__ = ["explain", "fit", "info", "inspect", "output_path", "predict", "stability"]
 
 # Figures, summary and history; checkpoints, which hold the model, come on top.
 REPORT_BYTES = 4 * 2**20
@@ -220,6 +220,33 @@ def explain(model_path: str, out: Path | None) -> int:
                 "relaxon.explain(model, data=(x, y)) gives others"
             )
         if out is not None:
+            print(f"\nwritten to {show(out)}: {', '.join(contents)}")
+    return 0
+
+
+def stability(model_path: str, out: Path | None) -> int:
+    """Print the stability of a saved model; with a folder, write the figure, too."""
+    from .base.durable import lock, write_together
+    from .physics.plots import try_png
+    from .physics.stability_report import stability as read
+    from .report.terminal import print_stability
+
+    model, _ = _load(model_path)
+    with _bad_input(), _warnings():
+        found = read(model)
+    contents = {}
+    if out is not None:
+        with _warnings():
+            figure = try_png("stability", found.plot)
+        if isinstance(figure, bytes):
+            contents["stability.png"] = figure
+        signals.begin_job()
+        n_bytes = sum(map(len, contents.values()))
+        with _folder(out, n_bytes), _folder_errors(out), lock(out):
+            write_together(out, contents, absent=["stability.png"])
+    with output():
+        print_stability(found)
+        if contents:
             print(f"\nwritten to {show(out)}: {', '.join(contents)}")
     return 0
 

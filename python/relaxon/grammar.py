@@ -175,6 +175,13 @@ def make_app() -> "Typer":
                 "diagonal, the rate R negative for damping. [default: none]"
             ),
         ] = None,
+        constraint: Annotated[
+            str | None,
+            Option(
+                help="What explicit layers of --operator adr keep at every step: stable (no wave "
+                "grows) or monotone (no new extrema). [default: nothing]"
+            ),
+        ] = Settings.constraint,
         optimizer: Annotated[
             str | None,
             Option(
@@ -344,6 +351,16 @@ def make_app() -> "Typer":
     ) -> Callable[[], int]:
         """Read the physics of a saved model: coefficients in their units, stability, maps."""
         return lambda: commands.explain(model, None if out is None else commands.output_path(out))
+
+    @app.command("stability")
+    def stability_command(
+        model: Annotated[str, typer.Argument(metavar="MODEL", help="A model file.")],
+        out: Annotated[
+            str | None, Option(help="Folder for stability.png; made if missing.")
+        ] = None,
+    ) -> Callable[[], int]:
+        """Show how stable a model's layers are: bounds, waves, and what is certified."""
+        return lambda: commands.stability(model, None if out is None else commands.output_path(out))
 
     @app.command("info")
     def info_command() -> Callable[[], int]:

@@ -327,6 +327,25 @@ TEST(ActivationNames, RefuseAnythingElse) {
     }
 }
 
+TEST(ActivationSlope, StaysWithinItsRangeAndFillsIt) {
+    for (const Activation kind : kActivations) {
+        const SlopeRange range = slope_range(kind);
+        double least = slope_at_zero(kind), largest = least;
+        for (double x = -20.0; x <= 20.0; x += 1e-3) {
+            const double slope = static_cast<double>(exact<long double>(kind, x).derivative);
+            least = std::min(least, slope);
+            largest = std::max(largest, slope);
+        }
+        EXPECT_LE(range.low, least) << name(kind);
+        EXPECT_GE(range.high, largest) << name(kind);
+        if (kind == Activation::square) {
+            EXPECT_TRUE(std::isinf(range.low) && std::isinf(range.high));
+        } else {
+            EXPECT_LE(least - range.low + range.high - largest, 1e-6) << name(kind);
+        }
+    }
+}
+
 TEST(ActivationSlope, IsTheDerivativeAtZero) {
     for (const Activation kind : kActivations) {
         EXPECT_EQ(slope_at_zero(kind), at(kind, 0.0).derivative) << name(kind);

@@ -9,7 +9,9 @@ import pytest
 from numpy.typing import NDArray
 
 import relaxon as rx
-from relaxon.physics.stability import Stability, format_percent, stability_number
+from relaxon.physics.numbers import format_percent
+from relaxon.physics.stability import Stability
+from relaxon.physics.stability_words import stability_number
 
 Array = NDArray[Any]
 LINE = rx.Grid((16,), names=("x",))

@@ -39,7 +39,7 @@ void map_packs_with_derivative(const T* pre, T* f, T* derivative, std::size_t n)
 template <class T>
 void activate(Activation kind, const T* pre, T* f, std::size_t n) {
     switch (kind) {
-#define RELAXON_ENTRY(name, Function, slope, least, largest)                                       \
+#define RELAXON_ENTRY(name, Function, slope, low, high)                                            \
     case Activation::name:                                                                         \
         return map_packs<T, Function>(pre, f, n);
         RELAXON_ACTIVATIONS(RELAXON_ENTRY)
@@ -51,7 +51,7 @@ void activate(Activation kind, const T* pre, T* f, std::size_t n) {
 template <class T>
 void activate_with_derivative(Activation kind, const T* pre, T* f, T* derivative, std::size_t n) {
     switch (kind) {
-#define RELAXON_ENTRY(name, Function, slope, least, largest)                                       \
+#define RELAXON_ENTRY(name, Function, slope, low, high)                                            \
     case Activation::name:                                                                         \
         return map_packs_with_derivative<T, Function>(pre, f, derivative, n);
         RELAXON_ACTIVATIONS(RELAXON_ENTRY)
@@ -66,7 +66,7 @@ bool has_derivative_of_value(Activation kind) {
 
 double slope_at_zero(Activation kind) {
     switch (kind) {
-#define RELAXON_ENTRY(name, Function, slope, least, largest)                                       \
+#define RELAXON_ENTRY(name, Function, slope, low, high)                                            \
     case Activation::name:                                                                         \
         return slope;
         RELAXON_ACTIVATIONS(RELAXON_ENTRY)
@@ -75,11 +75,11 @@ double slope_at_zero(Activation kind) {
     refuse(kind);
 }
 
-SlopeBounds slope_bounds(Activation kind) {
+SlopeRange slope_range(Activation kind) {
     switch (kind) {
-#define RELAXON_ENTRY(name, Function, slope, least, largest)                                       \
+#define RELAXON_ENTRY(name, Function, slope, low, high)                                            \
     case Activation::name:                                                                         \
-        return {least, largest};
+        return {low, high};
         RELAXON_ACTIVATIONS(RELAXON_ENTRY)
 #undef RELAXON_ENTRY
     }
@@ -88,7 +88,7 @@ SlopeBounds slope_bounds(Activation kind) {
 
 const char* name(Activation kind) {
     switch (kind) {
-#define RELAXON_ENTRY(name, Function, slope, least, largest)                                       \
+#define RELAXON_ENTRY(name, Function, slope, low, high)                                            \
     case Activation::name:                                                                         \
         return #name;
         RELAXON_ACTIVATIONS(RELAXON_ENTRY)

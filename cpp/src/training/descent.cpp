@@ -76,6 +76,8 @@ void Descent<T>::make_iterate(const DescentProblem<T>& problem) {
         std::fill(it.lower + inputs, it.lower + it.size(), -kInfinity);
         std::fill(it.upper + inputs, it.upper + it.size(), kInfinity);
     }
+    it.constraint = problem.constraint;
+    if (it.constraint) retract(*it.constraint, it.parameters);
     std::copy(it.parameters, it.parameters + it.size(), it.previous);
     std::copy(it.parameters, it.parameters + it.size(), best_);
 }
@@ -110,6 +112,7 @@ DescentStatus Descent<T>::search_step(Team& team) {
                              : *std::max_element(now.recent.begin(), recent_end);
     double factor = now.factor;
     bool has_finite = false, has_trial = false;
+    // A retraction may lead uphill at first; the slope then promises nothing.
     for (int halving = 0; halving <= kMaxHalvings; ++halving) {
         if (!take_gradient_step(iterate_, factor)) break;
         has_trial = true;
@@ -117,7 +120,7 @@ DescentStatus Descent<T>::search_step(Team& team) {
         const double total = now.value.total();
         has_finite = has_finite || std::isfinite(total);
         if (std::isfinite(total) &&
-            total <= bound - kSufficientDecrease * promised_decrease(iterate_)) {
+            total <= bound - kSufficientDecrease * std::max(promised_decrease(iterate_), 0.0)) {
             now.factor = factor;
             return DescentStatus::running;
         }

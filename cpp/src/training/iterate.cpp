@@ -8,6 +8,26 @@ namespace {
 
 constexpr double kMaxGrowth = 1e3;  // of t from one barzilai-borwein step to the next
 
+template <class T>
+void retract_iterate(Iterate<T>& it) {
+    if (it.constraint) retract(*it.constraint, it.parameters);
+}
+
+// The way from `previous` to where the constraint has left the parameters.
+template <class T>
+void retract_with_velocity(Iterate<T>& it) {
+    if (!it.constraint) return;
+    retract_iterate(it);
+    for (std::size_t array = 0; array < it.rates.size(); ++array) {
+        if (it.rates[array] == 0.0) continue;
+        for (std::int64_t i = it.offsets[array]; i < it.offsets[array + 1]; ++i) {
+            if (it.previous[i] + it.velocity[i] != it.parameters[i]) {
+                it.velocity[i] = it.parameters[i] - it.previous[i];
+            }
+        }
+    }
+}
+
 }  // namespace
 
 template <class T>
@@ -24,6 +44,7 @@ void take_fixed_step(Iterate<T>& it, double factor, double momentum) {
             it.parameters[i] = inside;
         }
     }
+    retract_with_velocity(it);
 }
 
 template <class T>
@@ -47,18 +68,25 @@ void take_adam_step(Iterate<T>& it, double factor, const AdamDecay& decay, std::
             it.parameters[i] = it.project(i, it.parameters[i] - rate * mean / (root + epsilon));
         }
     }
+    retract_iterate(it);
 }
 
 template <class T>
 bool take_gradient_step(Iterate<T>& it, double factor) {
-    bool has_moved = false;
     for (std::size_t array = 0; array < it.rates.size(); ++array) {
         const T length = static_cast<T>(factor * it.rates[array]);
         if (length == T(0)) continue;
         for (std::int64_t i = it.offsets[array]; i < it.offsets[array + 1]; ++i) {
             it.parameters[i] = it.project(i, it.previous[i] - length * it.previous_gradient[i]);
-            has_moved = has_moved || it.parameters[i] != it.previous[i];
         }
+    }
+    retract_iterate(it);
+    bool has_moved = false;
+    for (std::size_t array = 0; array < it.rates.size() && !has_moved; ++array) {
+        if (static_cast<T>(factor * it.rates[array]) == T(0)) continue;
+        has_moved =
+            !std::equal(it.parameters + it.offsets[array], it.parameters + it.offsets[array + 1],
+                        it.previous + it.offsets[array]);
     }
     return has_moved;
 }

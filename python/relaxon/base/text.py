@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import unicodedata
 
-__all__ = ["LINE", "quote_cell", "show"]
+__all__ = ["LINE", "align", "quote_cell", "show"]
 
 # Characters of a name, and of a line.
 NAME = 200
 LINE = 2000
+# Characters of a cell of a table.
+CELL = 100
 
 
 def show(text: object, most: int | None = NAME) -> str:
@@ -92,3 +94,12 @@ def _is_number(text: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def align(lines: list[list[str]]) -> str:
+    """Columns of one width each, with a rule below the first line."""
+    lines = [[show(cell, CELL) for cell in line] for line in lines]
+    widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
+    texts = ["  ".join(c.ljust(w) for c, w in zip(line, widths, strict=True)) for line in lines]
+    texts.insert(1, "  ".join("-" * width for width in widths))
+    return "\n".join(text.rstrip() for text in texts)

@@ -22,8 +22,8 @@ from ..base.validate import refuse
 from ..model.relaxation import Relaxation
 from ..operators import Operator
 from ..physics.explain import Explanation, Process, explain
+from ..physics.numbers import format_percent
 from ..physics.remarks import Remark
-from ..physics.stability import format_percent
 from ..training.constraints import check_bounds
 
 __all__ = ["find_bounds", "move_into", "parse_bounds", "remarks_at_bounds"]

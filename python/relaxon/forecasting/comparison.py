@@ -13,11 +13,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..base.text import LINE, show
+from ..base.text import LINE, align, show
 from ..physics.explain import Explanation
 from ..physics.numbers import format_measured
 from ..physics.remarks import Remark
-from ..physics.tables import align
 
 __all__ = ["ComparedCoefficient", "Comparison", "compare"]
 

@@ -358,6 +358,7 @@ class Experiment:
             threads=options.threads,
             progress=progress,
             bounds=self.bounds,
+            constraint=options.constraint,
             inputs=options.inputs,
             input_error=self._in_scale(options.input_error),
             target_error=self._in_scale(options.target_error),

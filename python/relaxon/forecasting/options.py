@@ -239,6 +239,12 @@ _EFFECTS: dict[str, _Effect] = {
         " or choose --operator adr or moments",
         beside="operator",
     ),
+    "constraint": _Effect(
+        lambda options, data: options.operator == "adr",
+        "no value unless the operator has R, U and D",
+        " or choose --operator adr",
+        beside="operator",
+    ),
     "rate": _Effect(
         lambda options, data: options.optimizer_used != "lbfgs",
         "no value with --optimizer lbfgs, whose line search finds the step lengths",

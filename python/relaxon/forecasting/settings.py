@@ -75,6 +75,7 @@ class Settings:
     theta: float = 0.0
     trainable_omega: bool = False
     bounds: str | None = None
+    constraint: str | None = None
     optimizer: str | None = None
     rate: float | None = None
     steps: int = 500

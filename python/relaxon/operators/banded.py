@@ -78,3 +78,7 @@ class Banded(Operator):
         weights = coefficient("weights")
         offsets = np.arange(-self.radius, self.radius + 1, dtype=np.float64)
         return [np.tensordot(offsets**k, weights, axes=1) for k in range(len(weights))]
+
+    def line_weights(self, coefficient: Callable[[str], NDArray[Any]]) -> list[NDArray[Any]]:
+        """They are the parameter."""
+        return list(coefficient("weights"))

@@ -6,10 +6,12 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from .. import _core
 from ..base.validate import check_integer
+from ..domain.grid import Grid
 from .operator import SPACES, TIMES, Operator, check_line, setting
 from .parameters import Component
 
@@ -86,3 +88,11 @@ class Moments(Operator):
     def line_moments(self, coefficient: Callable[[str], NDArray[Any]]) -> list[NDArray[Any]]:
         """They are the parameter."""
         return list(coefficient("moments"))
+
+    def line_weights(self, coefficient: Callable[[str], NDArray[Any]]) -> list[NDArray[Any]]:
+        """Those of a row of W, by the core's map from moments."""
+        ring = Grid((2 * self.reach + 1,))
+        alone = dataclasses.replace(self, grid=ring, space="homogeneous", time="constant")
+        units = np.eye(self.order + 1)
+        rows = [alone.to_dense({"moments": unit})[self.reach] for unit in units]
+        return list(np.tensordot(np.stack(rows, axis=1), coefficient("moments"), axes=1))

@@ -132,6 +132,13 @@ class Operator:
         """
         return None
 
+    def line_weights(self, coefficient: Callable[[str], Array]) -> list[Array] | None:
+        """Weights of a stencil in one dimension at the offsets -r..r; None where it is none.
+
+        `coefficient` as for `line_moments`.
+        """
+        return None
+
     def start(self, parameter: Parameter) -> Array:
         """Initial values of a parameter, but for noise; to be broadcast to its shape."""
         starts = np.array([component.start for component in self.components()[parameter.name]])
@@ -374,6 +381,21 @@ class Operator:
         omega: float | Array | None = None,
     ) -> tuple[Array, Array]:
         """W as a matrix and what it adds, from its entries: apply(z) = W z + shift."""
+        rows, columns, values, shift = self._entries(params, layer, omega)
+        n = len(shift)
+        if rows is None:
+            return values.reshape(n, n), shift
+        matrix = np.zeros((n, n), values.dtype)
+        matrix[rows, columns] = values
+        return matrix, shift
+
+    def _entries(
+        self,
+        params: Mapping[str, ArrayLike],
+        layer: int = 0,
+        omega: float | Array | None = None,
+    ) -> tuple[Array | None, Array | None, Array, Array]:
+        """Rows, columns and values of W, and what it adds; of a full W no rows and columns."""
         dtypes = {np.asarray(value).dtype for value in params.values()}
         dtype = np.dtype(np.float32 if dtypes == {np.dtype(np.float32)} else np.float64)
         depth, arrays = self._read_params(params, dtype)
@@ -386,10 +408,9 @@ class Operator:
         number = layer if self.is_layered else 0
         network.assemble([*arrays, rate], number, values, shift, 1)
         if is_full:
-            return values.reshape(n, n), shift
-        matrix = np.zeros((n, n), dtype)
-        matrix[np.repeat(np.arange(n), np.diff(row_begin)), columns] = values
-        return matrix, shift
+            return None, None, values, shift
+        rows = np.repeat(np.arange(n), np.diff(row_begin))
+        return rows, np.array(columns, np.int64), values, shift
 
     def _read_params(
         self, params: Mapping[str, ArrayLike], dtype: np.dtype[Any]

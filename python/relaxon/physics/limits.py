@@ -11,8 +11,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from .coefficients import Process
+from .numbers import format_percent
 from .remarks import LEAST_SHARE, Remark
-from .stability import DIFFUSIVE, STABLE_BOUND, Stability, format_percent
+from .stability import DIFFUSIVE, STABLE_BOUND, Stability
 
 __all__ = ["NEAR_BOUND", "read_limits"]
 

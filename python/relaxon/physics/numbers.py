@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-__all__ = ["format_measured", "format_number"]
+__all__ = ["format_measured", "format_number", "format_percent"]
 
 # People write no exponent in between.
 SMALLEST, LARGEST = 1e-4, 1e7
@@ -19,6 +19,16 @@ def format_number(value: float, digits: int = 4) -> str:
     if "e+" in text and abs(value) < LARGEST:
         text = f"{float(text):.0f}"
     return "0" if text == "-0" else text
+
+
+def format_percent(share: float) -> str:
+    """A share in per cent; what is not quite none or all does not read like it."""
+    percent = 100.0 * share
+    if 0.0 < percent < 0.05:
+        return "< 0.1 %"
+    if 99.95 < percent < 100.0:
+        return "> 99.9 %"
+    return f"{percent:.3g} %"
 
 
 def format_measured(value: float, error: float | None = None) -> tuple[str, str]:

@@ -16,8 +16,7 @@ import numpy as np
 from ..datasets.coordinates import Coordinates
 from ..domain.grid import Grid
 from .coefficients import Process
-from .numbers import format_number
-from .stability import format_percent
+from .numbers import format_number, format_percent
 
 __all__ = ["Remark", "number_remarks", "read_remarks"]
 

@@ -11,21 +11,36 @@ and monotone, making no new extrema, where also the cell Peclet number |u_a| / d
 An implicit layer amplifies a wave no more than an explicit one of (1 - 2 theta) omega: both numbers
 are smaller by this factor, and 0 from theta = 1/2 on where no diffusion is negative.
 
+Where coefficients differ between cells these are numbers of frozen coefficients, neither necessary
+nor sufficient; what holds for the network are its certificate and its spectral radius
+(`relaxon.dynamics`).
+
 References: A. C. Hindmarsh, P. M. Gresho, D. F. Griffiths, Int. J. Numer. Meth. Fluids 4 (1984)
 853-897.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..base.text import align
+from ..base.validate import refuse
+from ..datasets.coordinates import Coordinates
+from ..dynamics.amplification import Amplification
+from ..dynamics.certificate import Certificate
+from ..dynamics.waves import damps_all_waves
 from ..model.lattice import Lattice, numerical_diffusion, transport
-from ..model.relaxation import Relaxation
+from ..operators import ADR
+from .numbers import format_percent
+from .stability_figure import draw_stability
+from .stability_rows import Number, describe, number_rows
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 __all__ = [
     "ADVECTIVE",
@@ -33,9 +48,7 @@ __all__ = [
     "MONOTONE_BOUND",
     "STABLE_BOUND",
     "Stability",
-    "format_percent",
     "read_stability",
-    "stability_number",
 ]
 
 Field = NDArray[np.float64]
@@ -50,7 +63,9 @@ ADVECTIVE = "omega s sum u^2 / (2 d)"
 class Stability:
     """Stability numbers of layers, per layer and cell where they differ.
 
-    Those of implicit layers are smaller by the factor 1 - 2 theta, 0 from theta = 1/2 on.
+    Those of implicit layers are smaller by the factor 1 - 2 theta, 0 from theta = 1/2 on. Arrays
+    have no entry for operators whose stencil is wider than one cell on each side. What
+    :func:`relaxon.stability` adds is None in the result of :func:`relaxon.explain`.
 
     Attributes
     ----------
@@ -66,6 +81,27 @@ class Stability:
         `diffusive`.
     scheme : str
         The operator's scheme, whose numerical diffusion is included.
+    damps : ndarray of bool
+        Whether no wave grows, reaction and slope included: sharp in one dimension, sufficient in
+        more. Shaped as `diffusive`; no entry with mixed diffusion, where only
+        :func:`relaxon.amplification` tells.
+    theta : float
+        Of the layers.
+    slope : float
+        s.
+    is_frozen : bool
+        Whether cells differ, so that the numbers are those of frozen coefficients.
+    certificate : Certificate or None
+        What holds for every state.
+    amplification : Amplification or None
+        The factors of waves.
+    spectral_radius : float or None
+        The largest of all layers at the slope s everywhere, where waves do not tell it: for dense
+        matrices, wide stencils, and cells that differ. NaN where it was not found.
+    notes : tuple of str
+        Why one of these is missing.
+    coordinates : Coordinates or None
+        Of the cells.
 
     Examples
     --------
@@ -83,6 +119,15 @@ class Stability:
     advective: Field
     peclet: tuple[Field, ...]
     scheme: str
+    damps: NDArray[np.bool_]
+    theta: float
+    slope: float
+    is_frozen: bool
+    certificate: Certificate | None = None
+    amplification: Amplification | None = None
+    spectral_radius: float | None = None
+    notes: tuple[str, ...] = ()
+    coordinates: Coordinates | None = None
 
     @property
     def diffusive_share(self) -> float:
@@ -111,7 +156,10 @@ class Stability:
         cures = []
         if self.share > 0.0:
             cures.append("more layers, each with a smaller omega and the same omega times depth")
-            cures.append("implicit layers (theta=0.5 or theta=1)")
+            # From theta = 1/2 on only a diffusion that is not positive is over a bound.
+            if self.theta < 0.5:
+                both = "theta=0.5" if self.scheme == "lax-wendroff" else "theta=0.5 or theta=1"
+                cures.append(f"implicit layers ({both})")
         if self.diffusive_share > 0.0:
             cures.append("an upper bound or a penalty (Smoothness, L2) on D")
         if self.advective_share > 0.0:
@@ -120,11 +168,97 @@ class Stability:
             cures.append("a lower bound above 0 or more Smoothness on D, a penalty on U")
         return tuple(cures)
 
-    def __str__(self) -> str:
-        lines = [f"stability: {format_percent(self.share)} of cells over the explicit bounds"]
+    @property
+    def is_complete(self) -> bool:
+        """Whether it has what :func:`relaxon.stability` adds."""
+        return self.coordinates is not None
+
+    def rows(self) -> list[list[str]]:
+        """The table as texts: a head, then number, kind, value, bound, where, and share over it.
+
+        Returns
+        -------
+        list of list of str
+            Every number is named as a bound, as frozen or as a certificate.
+        """
+        kind = "frozen" if self.is_frozen else "bound"
+        numbers = []
+        if self.diffusive.size:
+            numbers += [
+                Number(f"diffusive stability, {DIFFUSIVE}", kind, self.diffusive, STABLE_BOUND),
+                Number(f"advective stability, {ADVECTIVE}", kind, self.advective, STABLE_BOUND),
+            ]
+            axes = [] if self.coordinates is None else self.coordinates.names
+            numbers += [
+                Number(f"cell Peclet number along {name}, monotone", kind, values, MONOTONE_BOUND)
+                for name, values in zip(axes, self.peclet, strict=True)
+            ]
+        ndim = 0 if self.coordinates is None else len(self.coordinates.names)
+        return number_rows(
+            numbers, ndim, self.amplification, self.spectral_radius, self.certificate
+        )
+
+    def plot(self) -> Figure:
+        """Draw the factors of waves, and the numbers beside their bounds.
+
+        The factors over wave numbers, those of the worst layer and cell where these differ; the
+        numbers as a map or a line over cells, over layers, or as points.
+
+        Returns
+        -------
+        matplotlib.figure.Figure
+            Made without pyplot: nothing global is touched.
+
+        Raises
+        ------
+        ImportError
+            Without matplotlib.
+        ValueError
+            For what :func:`relaxon.explain` gives, which has no waves.
+
+        Examples
+        --------
+        >>> import relaxon as rx
+        >>> model = rx.Relaxation(rx.ADR(rx.Grid((16,)), time="layered"), depth=4)
+        >>> len(rx.stability(model).plot().axes)
+        2
+        """
+        coordinates = self.coordinates
+        if coordinates is None:
+            refuse("self", "what relaxon.stability gives", "what relaxon.explain gives")
+        named = {DIFFUSIVE: self.diffusive, ADVECTIVE: self.advective}
+        return draw_stability(
+            self.amplification,
+            {name: values for name, values in named.items() if values.size},
+            self.certificate,
+            coordinates,
+        )
+
+    def sentences(self) -> list[str]:
+        """What the numbers say, and what helps.
+
+        Returns
+        -------
+        list of str
+            Lines.
+        """
+        lines: list[str] = []
+        if self.is_complete:
+            damps = self.damps[~np.isnan(self.diffusive)] if self.damps.size else self.damps
+            lines += describe(self.amplification, self.certificate, damps, self.is_frozen)
+            lines += self.notes
+        if self.diffusive.size:
+            where = "cells" if self.theta < 0.5 else f"cells (theta = {self.theta:g})"
+            share = format_percent(self.share)
+            lines.append(f"stability: {share} of {where} over the explicit bounds")
         if self.cures:
             lines.append(f"usual cures: {'; '.join(self.cures)}")
-        return "\n".join(lines)
+        return lines
+
+    def __str__(self) -> str:
+        text = "\n".join(self.sentences())
+        rows = self.rows() if self.is_complete else []
+        return f"{align(rows)}\n\n{text}" if len(rows) > 1 else text
 
 
 def read_stability(lattice: Lattice, slope: float) -> Stability | None:
@@ -151,56 +285,45 @@ def read_stability(lattice: Lattice, slope: float) -> Stability | None:
     added = numerical_diffusion(lattice)
     if added is not None:
         diffusion = diffusion + added
+    theta = lattice.model.theta
     with np.errstate(all="ignore"):
         # The sign and the zeros of omega count as well: they are in the products.
         c, e = lattice.omega * slope * velocity, lattice.omega * slope * diffusion
-        factor = max(1.0 - 2.0 * lattice.model.theta, 0.0)
+        factor = max(1.0 - 2.0 * theta, 0.0)
         diffusive = factor * 2.0 * e.sum(axis=0)
         advective = _ratio(factor * c**2, 2.0 * e).sum(axis=0)
         peclet = [_ratio(np.abs(u), d) for u, d in zip(velocity, diffusion, strict=True)]
+    damps = np.ones(0, np.bool_)
+    if not _has_mixed_diffusion(lattice):
+        reaction = _reaction(lattice)
+        found = damps_all_waves(lattice.omega, theta, slope, reaction, velocity, diffusion)
+        damps = lattice.spread(found.astype(np.float64)) != 0.0
     return Stability(
         diffusive=lattice.spread(diffusive),
         advective=lattice.spread(advective),
         peclet=tuple(lattice.spread(number) for number in peclet),
-        scheme=getattr(lattice.model.operator, "scheme", ""),
+        scheme=getattr(operator, "scheme", ""),
+        damps=damps,
+        theta=theta,
+        slope=slope,
+        is_frozen=lattice.is_spread,
     )
 
 
-def stability_number(model: Relaxation, params: Mapping[str, NDArray[Any]]) -> str:
-    """The larger of the two bounds that layers exceed, and where it stands.
+def _reaction(lattice: Lattice) -> Field:
+    """R, or W_0 - 1."""
+    moments = lattice.model.operator.line_moments(lattice.coefficient)
+    return lattice.coefficient("R") if moments is None else moments[0] - 1.0
 
-    Parameters
-    ----------
-    model : Relaxation
-        Operator, shapes and settings.
-    params : mapping of str to array
-        Values in the place of the model's, "omega" among them; they need not be finite.
 
-    Returns
-    -------
-    str
-        In words; empty for operators without such a bound.
-
-    Notes
-    -----
-    With slope 1: that of all activations of unbounded growth far from zero, where a state that runs
-    away is, except square, which has none.
-    """
-    stability = read_stability(Lattice(model, params), slope=1.0)
-    if stability is None:
-        return ""
-    numbers = {DIFFUSIVE: stability.diffusive, ADVECTIVE: stability.advective}
-    peaks = {
-        name: np.max(values, where=~np.isnan(values), initial=-np.inf)
-        for name, values in numbers.items()
-    }
-    name = max(peaks, key=lambda key: peaks[key])
-    if np.isneginf(peaks[name]):
-        return "the coefficients are no numbers any more"
-    text = f"{name.replace(' s ', ' ')} = {peaks[name]:.3g}, stable up to {STABLE_BOUND:g}"
-    if name == ADVECTIVE and np.isinf(peaks[name]):
-        text += " (a diffusion that is not positive)"
-    return text
+def _has_mixed_diffusion(lattice: Lattice) -> bool:
+    operator = lattice.model.operator
+    if not isinstance(operator, ADR):
+        return False
+    mixed = np.delete(lattice.coefficient("D"), operator.diagonal(), axis=0)
+    if lattice.grid.mask is not None and operator.is_local:
+        mixed = mixed[..., lattice.grid.mask]
+    return bool(np.any(mixed))
 
 
 def _ratio(numerator: Field, denominator: Field) -> Field:
@@ -211,14 +334,6 @@ def _ratio(numerator: Field, denominator: Field) -> Field:
 
 def _share(over: NDArray[np.bool_], values: Field) -> float:
     exists = ~np.isnan(values)
+    if not exists.size:
+        return 0.0
     return float(np.count_nonzero(over & exists) / np.count_nonzero(exists))
-
-
-def format_percent(share: float) -> str:
-    """A share in per cent; what is not quite none or all does not read like it."""
-    percent = 100.0 * share
-    if 0.0 < percent < 0.05:
-        return "< 0.1 %"
-    if 99.95 < percent < 100.0:
-        return "> 99.9 %"
-    return f"{percent:.3g} %"

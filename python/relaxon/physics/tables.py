@@ -8,16 +8,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, fields, replace
 from typing import Any
 
-from ..base.text import LINE, quote_cell, show
+from ..base.text import LINE, align, quote_cell, show
 from .findings import Findings, Row
-from .numbers import format_measured, format_number
+from .numbers import format_measured, format_number, format_percent
 from .remarks import number_remarks
-from .stability import format_percent
 
-# Characters of a cell.
-CELL = 100
-
-__all__ = ["align", "format_csv", "format_explanation", "readable_rows"]
+__all__ = ["format_csv", "format_explanation", "readable_rows"]
 
 
 def format_explanation(explanation: Findings) -> str:
@@ -118,15 +114,6 @@ def _stability_lines(rows: Sequence[Row]) -> list[list[str]]:
         line += [f"{row.bound:g}", format_percent(row.share_over or 0.0)]
         lines.append(line)
     return lines
-
-
-def align(lines: list[list[str]]) -> str:
-    """Columns of one width each, with a rule below the first line."""
-    lines = [[show(cell, CELL) for cell in line] for line in lines]
-    widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
-    texts = ["  ".join(c.ljust(w) for c, w in zip(line, widths, strict=True)) for line in lines]
-    texts.insert(1, "  ".join("-" * width for width in widths))
-    return "\n".join(text.rstrip() for text in texts)
 
 
 def _range(low: float | None, high: float | None) -> str:

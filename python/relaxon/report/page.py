@@ -15,10 +15,9 @@ from string import Template
 from typing import Any
 
 from ..base.text import LINE, show
-from ..physics.numbers import format_measured, format_number
+from ..physics.numbers import format_measured, format_number, format_percent
 from ..physics.plots import pretty_unit
 from ..physics.remarks import Remark, number_remarks
-from ..physics.stability import format_percent
 from .summary import physics_lines, value_at
 
 __all__ = ["render_page"]

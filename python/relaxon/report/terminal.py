@@ -9,9 +9,10 @@ from ..forecasting.experiment import Experiment, Result
 from ..physics.explain import Explanation
 from ..physics.numbers import format_measured
 from ..physics.remarks import number_remarks
+from ..physics.stability import Stability
 from .summary import physics_lines, physics_of, skill_text, value_at
 
-__all__ = ["print_result"]
+__all__ = ["print_result", "print_stability"]
 
 _GRID_DIRECTIONS = {"latitude": "grid north", "longitude": "grid east"}
 _DIRECTIONS = {"latitude": ("southward", "northward"), "longitude": ("westward", "eastward")}
@@ -72,6 +73,29 @@ def print_result(experiment: Experiment, result: Result) -> None:
     stability = result.explanation.stability
     if stability is not None and stability.share > 0.0:
         print(f"\n{stability}")
+
+
+def print_stability(stability: Stability) -> None:
+    """Print the table of stability numbers and what they say.
+
+    Parameters
+    ----------
+    stability : Stability
+        What :func:`relaxon.stability` gives.
+    """
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    head, *rows = stability.rows()
+    table = Table(box=box.SIMPLE_HEAD)
+    for title in head:
+        table.add_column(title, justify="left" if title in ("number", "kind", "where") else "right")
+    for row in rows:
+        table.add_row(*row)
+    Console(width=None if sys.stdout.isatty() else 120).print(table)
+    for line in stability.sentences():
+        print(show(line, LINE))
 
 
 def _physics_text(explanation: Explanation) -> str:

@@ -1,4 +1,4 @@
-"""Which parameters a fit may change, and between which bounds."""
+"""Which parameters a fit may change, between which bounds, and under which constraint."""
 
 from __future__ import annotations
 
@@ -8,12 +8,27 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..base.validate import read_array, refuse
+from ..base.validate import check_choice, read_array, refuse
+from ..model.lattice import Lattice
 from ..model.relaxation import Relaxation
+from ..operators import ADR
+from .optimizers import Optimizer
 
-__all__ = ["Bound", "Bounds", "check_bounds", "check_trainable"]
+__all__ = [
+    "CONSTRAINTS",
+    "Bound",
+    "Bounds",
+    "CoreConstraint",
+    "check_bounds",
+    "check_constraint",
+    "check_trainable",
+]
 
+CONSTRAINTS = ("monotone", "stable")
 Array = NDArray[Any]
+# Kind, scheme, least and largest omega of every set of coefficients, and factors of omega in the
+# bounds and in the diffusion of the scheme.
+CoreConstraint = tuple[str, str, NDArray[np.float64], NDArray[np.float64], float, float]
 Bound = ArrayLike | None
 Bounds = Mapping[str, tuple[Bound, Bound]]
 
@@ -55,6 +70,98 @@ def check_bounds(model: Relaxation, bounds: Bounds | None) -> dict[str, tuple[Ar
             refuse("bounds", "low <= high", values)
         _check_start(name, start, sides)
     return checked
+
+
+def check_constraint(
+    model: Relaxation,
+    constraint: str | None,
+    optimizer: Optimizer,
+    trained: Mapping[str, bool],
+    bounds: Mapping[str, tuple[Array, Array]] | None,
+) -> CoreConstraint | None:
+    """A constraint as the core takes it; refused where steps cannot keep it."""
+    if constraint is None:
+        return None
+    check_choice("constraint", constraint, CONSTRAINTS)
+    operator = model.operator
+    if not isinstance(operator, ADR):
+        rule = "None for an operator without R, U and D"
+        fix = "use ADR, or bounds="
+        refuse("constraint", rule, f"{constraint!r} with {type(operator).__name__}", fix=fix)
+    if optimizer._has_journal:
+        rule = f"None with {optimizer!r}, whose line search leaves what is feasible"
+        refuse("constraint", rule, repr(constraint), fix="use SteepestDescent, Adam or bounds=")
+    if model.theta >= 0.5:
+        rule = f"None with theta = {model.theta:g}, from 1/2 on nothing has to be kept"
+        refuse("constraint", rule, repr(constraint), fix="leave it out")
+    if model.trainable_omega and trained.get("omega", False):
+        rule = "None with a trained omega, which moves the bounds"
+        fix = "fix it with trainable={'omega': False}, or with trainable_omega=False"
+        refuse("constraint", rule, repr(constraint), fix=fix)
+    low, high = _omega_of_sets(model)
+    share = 1.0 if constraint == "monotone" else 2.0
+    bound_factor = 1.0 - share * model.theta
+    _check_kept(model, constraint, trained, bound_factor * high)
+    _check_room(model, constraint, bounds, bound_factor * high)
+    return constraint, operator.scheme, low, high, bound_factor, 1.0 - 2.0 * model.theta
+
+
+def _omega_of_sets(model: Relaxation) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Least and largest omega where each set of coefficients is used; -1 where no cell is."""
+    lattice, operator = Lattice(model), model.operator
+    rate = np.broadcast_to(lattice.omega, (model.depth, *model.grid.shape))
+    exists = np.ones(rate.shape, np.bool_)
+    if model.grid.mask is not None:
+        exists &= model.grid.mask
+    cells = tuple(range(1, rate.ndim))
+    shared = (() if operator.is_layered else (0,)) + (() if operator.is_local else cells)
+    low = np.where(exists, rate, np.inf).min(axis=shared, initial=np.inf)
+    high = np.where(exists, rate, -1.0).max(axis=shared, initial=-1.0)
+    return np.array(low, np.float64, order="C"), np.array(high, np.float64, order="C")
+
+
+def _check_kept(
+    model: Relaxation, constraint: str, trained: Mapping[str, bool], rate: NDArray[np.float64]
+) -> None:
+    """Refuse parameters that are kept and that a retraction would have to move."""
+    for name in ("U", "D"):
+        if not trained[name] and np.any(_existing(model, model.params[name])):
+            fix = f"train {name} as well, or set it to 0"
+            rule = f"None where {name} is kept as it is and not 0"
+            refuse("constraint", rule, repr(constraint), fix=fix)
+    if constraint == "monotone" and not trained["R"]:
+        least = _existing(model, model.params["R"] * rate.reshape(model.params["R"].shape))
+        if np.any(least < -1.0):
+            fix = "train R as well, or use a smaller omega"
+            refuse("constraint", "R >= -1 / omega where R is kept", repr(constraint), fix=fix)
+
+
+def _check_room(
+    model: Relaxation,
+    constraint: str,
+    bounds: Mapping[str, tuple[Array, Array]] | None,
+    rate: NDArray[np.float64],
+) -> None:
+    """Refuse bounds that a retraction, which moves U and D towards 0, could leave."""
+    if bounds is None:
+        return
+    for name in ("U", "D"):
+        low, high = (_existing(model, side) for side in bounds[name])
+        if np.any(low > 0.0) or np.any(high < 0.0):
+            rule = f"with constraint={constraint!r}, bounds of {name!r} with 0 between them"
+            refuse("bounds", rule, "others", fix="widen them, or leave the constraint out")
+    high = bounds["R"][1]
+    if constraint == "monotone" and np.any(
+        _existing(model, high * rate.reshape(high.shape)) < -1.0
+    ):
+        rule = "with constraint='monotone', an upper bound of 'R' of at least -1 / omega"
+        refuse("bounds", rule, "a lower one", fix="widen it, or leave the constraint out")
+
+
+def _existing(model: Relaxation, values: Array) -> Array:
+    """The entries of existing cells, of an array of the operator."""
+    mask = model.grid.mask
+    return values if mask is None or not model.operator.is_local else values[..., mask]
 
 
 def _check_name(argument: str, name: object, model: Relaxation) -> None:

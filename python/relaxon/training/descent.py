@@ -22,7 +22,7 @@ from ..inputs.input_errors import InputErrors, parameter_scales
 from ..model.losses import Distance
 from ..model.relaxation import Relaxation
 from ..model.saving import pack
-from .constraints import Bounds, check_bounds, check_trainable
+from .constraints import Bounds, check_bounds, check_constraint, check_trainable
 from .history import History
 from .journal import Journal
 from .optimizers import KINDS, Optimizer
@@ -230,6 +230,7 @@ def start_descent(
     threads: int | None,
     trainable: Mapping[str, bool] | None,
     bounds: Bounds | None,
+    constraint: str | None,
     input_errors: InputErrors | None,
     allow_unconverged: bool = False,
 ) -> Descent:
@@ -244,7 +245,10 @@ def start_descent(
     used = [rates[name] if trained.get(name, False) else 0.0 for name in order]
     if not any(used):
         refuse("trainable", "a parameter with a rate above 0", repr(trainable))
-    limits = _limit_arrays(model, bounds, order)
+    checked = check_bounds(model, bounds)
+    limits = None if checked is None else _limit_arrays(model, checked, order)
+    moves = {name: rate > 0.0 for name, rate in zip(order, used, strict=True)}
+    kept = check_constraint(model, constraint, optimizer, moves, checked)
     held_out = None if validation is None else _check_validation(model, validation, loss)
     if patience is not None:
         check_integer("patience", patience, 1, MOST_STEPS)
@@ -275,6 +279,7 @@ def start_descent(
         network=model._network,
         start=model._arrays(),
         bounds=limits,
+        constraint=kept,
         x=states,
         input_errors=unknowns,
         loss=loss._core_loss,
@@ -308,6 +313,7 @@ def start_descent(
         "patience": patience,
         "tolerance": tolerance,
         "bounds": limits,
+        "constraint": kept,
         "inputs": (unknowns, scales),
     }
     if allow_unconverged:
@@ -344,11 +350,8 @@ def _flat(arrays: list[Array]) -> NDArray[np.float64]:
 
 
 def _limit_arrays(
-    model: Relaxation, bounds: Bounds | None, order: list[str]
-) -> tuple[list[Array], list[Array]] | None:
-    limits = check_bounds(model, bounds)
-    if limits is None:
-        return None
+    model: Relaxation, limits: Mapping[str, tuple[Array, Array]], order: list[str]
+) -> tuple[list[Array], list[Array]]:
     sides = [limits.get(name, (model._omega, model._omega)) for name in order]
     return [low for low, _ in sides], [high for _, high in sides]
 

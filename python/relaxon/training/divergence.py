@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any, NoReturn
 
 import numpy as np
 
 from .. import _core
 from ..model.relaxation import Relaxation
-from ..physics.stability import stability_number
+from ..physics.stability_words import describe_start, stability_number
 from .descent import Descent
 from .optimizers import Optimizer
 
-__all__ = ["DivergenceError", "diverge"]
+__all__ = ["DivergenceError", "diverge", "warn_of_start"]
 
 
 class DivergenceError(ArithmeticError):
@@ -43,6 +44,14 @@ class DivergenceError(ArithmeticError):
         return type(self), (str(self), self.step, self.layer, self.cell, self.model)
 
 
+def warn_of_start(model: Relaxation) -> None:
+    """Say where training starts over a bound of explicit layers; the caller's caller reads it."""
+    found = describe_start(model)
+    if found:
+        text = f"training starts over a bound of explicit layers: {found}"
+        warnings.warn(text, UserWarning, stacklevel=3)
+
+
 def diverge(descent: Descent, optimizer: Optimizer) -> NoReturn:
     """Find where the numbers ran away, and say which bound was exceeded and what helps."""
     model = descent.model("previous")
@@ -68,9 +77,10 @@ def diverge(descent: Descent, optimizer: Optimizer) -> NoReturn:
 
 def _stability(descent: Descent, place: _core.Extreme) -> str:
     """The bound that the present parameters exceed; without one, how fast the state grows."""
-    if "scheme" not in descent.start.operator.settings():
-        return f"|z| grew {place.growth:.3g} times in that layer"
-    return stability_number(descent.start, descent.arrays("parameters"))
+    known = ""
+    if "scheme" in descent.start.operator.settings():
+        known = stability_number(descent.start, descent.arrays("parameters"))
+    return known or f"|z| grew {place.growth:.3g} times in that layer"
 
 
 def _cure(descent: Descent, optimizer: Optimizer, place: _core.Extreme) -> str:

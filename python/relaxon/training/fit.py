@@ -20,7 +20,7 @@ from . import quasi_newton  # noqa: F401 (it registers its kind of steps)
 from .checkpoint import Checkpoint, open_checkpoint
 from .constraints import Bounds
 from .descent import MOST_STEPS, STRETCH_SECONDS, Descent, Validation, start_descent
-from .divergence import DivergenceError, diverge
+from .divergence import DivergenceError, diverge, warn_of_start
 from .history import History, State, Status
 from .optimizers import KINDS, Optimizer, SteepestDescent
 from .penalties import Penalty
@@ -132,6 +132,7 @@ def fit(
     progress: bool | Callable[[State], object] = False,
     trainable: Mapping[str, bool] | None = None,
     bounds: Bounds | None = None,
+    constraint: str | None = None,
     inputs: str = "drop",
     input_error: float | Array | None = None,
     target_error: float | Sequence[float] | None = None,
@@ -188,6 +189,13 @@ def fit(
         local parameter also one that broadcasts to its shape without the axes of the cells, which
         goes first where both are possible. ``np.array([0.0, -np.inf, 0.0])`` bounds the diagonal of
         a 2-D "D" from below and leaves its mixed component free.
+    constraint : {None, "monotone", "stable"}, default None
+        What explicit layers of ADR keep, in every cell and layer, from the start on: after each
+        step the coefficients are moved to feasible ones. "stable": d_a >= 0, 2 omega sum d_a <= 1
+        by shrinking d, omega sum u_a^2 / (2 d_a) <= 1 by shrinking u; mixed diffusion is left
+        alone. "monotone": mixed diffusion 0, d_a >= 0, |u_a| <= 2 d_a by cutting u, sum 2 d_a <=
+        R + 1 / omega by shrinking d and u alike (R >= -1 / omega). The diffusion of the scheme
+        counts. Not with LBFGS, theta >= 1/2, nor a trained omega.
     inputs : {"drop", "given", "fill", "estimate"}, default "drop"
         What becomes of gaps and errors in x. "drop": targets with a gap within reach do not count;
         after a first fit, once more with the reach of its model, lead |U| + sqrt(2 D lead), where
@@ -241,17 +249,19 @@ def fit(
     Warns
     -----
     UserWarning
-        If gaps leave less than a quarter of the targets, or the checkpoint cannot be written later.
+        If gaps leave less than a quarter of the targets, or the checkpoint cannot be written later;
+        once, if explicit layers start over a stability bound: which, by how much, and what helps.
 
     Notes
     -----
     The loop over steps runs in the core (LBFGS: in SciPy). Runs repeat bit by bit, for any number
     of threads and any budget. The first Ctrl-C ends the fit with status INTERRUPTED, a second one
     raises. With mini-batches the history holds the loss of each step's batch. With bounds, the
-    gradient norm leaves out what points out of them. A gradient that vanishes because the output
-    does not depend on the parameters (tanh at 290 K) is no minimum: where the mean of y is the
-    better forecast, too, the status is STALLED. Where `inputs` asks for several fits, history and
-    status are those of the last one; its penalty holds that of the inputs.
+    gradient norm leaves out what points out of them; it knows nothing of a constraint. A gradient
+    that vanishes because the output does not depend on the parameters (tanh at 290 K) is no
+    minimum: where the mean of y is the better forecast, too, the status is STALLED. Where `inputs`
+    asks for several fits, history and status are those of the last one; its penalty holds that of
+    the inputs.
 
     A checkpoint belongs to one fit: model, data and all arguments that numbers depend on are
     compared by hash, the versions of relaxon, NumPy and SciPy, the ISA level and the threads of
@@ -281,6 +291,8 @@ def fit(
     if mode in ("fill", "estimate") and not optimizer._takes_unknown_inputs:
         rule = f"LBFGS() with inputs={inputs!r}, which makes inputs unknowns"
         refuse("optimizer", rule, repr(optimizer), TypeError)
+    if constraint is None:
+        warn_of_start(model)
     show = make_progress(progress)
     errors_raised: list[Exception] = []
     settings: dict[str, Any] = {
@@ -295,6 +307,7 @@ def fit(
         "threads": threads,
         "trainable": trainable,
         "bounds": bounds,
+        "constraint": constraint,
         "allow_unconverged": allow_unconverged,
     }
 

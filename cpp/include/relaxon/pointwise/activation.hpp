@@ -16,13 +16,13 @@
 namespace relaxon {
 
 enum class Activation {
-#define RELAXON_ENTRY(name, Function, slope, least, largest) name,
+#define RELAXON_ENTRY(name, Function, slope, low, high) name,
     RELAXON_ACTIVATIONS(RELAXON_ENTRY)
 #undef RELAXON_ENTRY
 };
 
 inline constexpr Activation kActivations[] = {
-#define RELAXON_ENTRY(name, Function, slope, least, largest) Activation::name,
+#define RELAXON_ENTRY(name, Function, slope, low, high) Activation::name,
     RELAXON_ACTIVATIONS(RELAXON_ENTRY)
 #undef RELAXON_ENTRY
 };
@@ -58,11 +58,11 @@ private:
 // f'(0), the slope s of linearised reports.
 double slope_at_zero(Activation kind);
 
-// Where all slopes f' lie; infinite where they have no bound.
-struct SlopeBounds {
-    double least, largest;
+// All slopes f'(x) lie between these; infinite where they have no bound.
+struct SlopeRange {
+    double low, high;
 };
-SlopeBounds slope_bounds(Activation kind);
+SlopeRange slope_range(Activation kind);
 
 const char* name(Activation kind);
 

@@ -12,7 +12,7 @@
 #include "relaxon/pointwise/activation_gelu.hpp"
 #include "relaxon/pointwise/activation_sine.hpp"
 
-// Name, function of packs of T, f'(0), and the least and the largest f' anywhere.
+// Name, function of packs of T, f'(0), and the least and the largest slope, rounded outwards.
 //
 // logistic 1 / (1 + exp(-x)); leaky_relu x, slope 0.01 below 0; softplus log(1 + exp(x)); silu
 // x logistic(x); gelu x Phi(x), Phi the normal distribution function (not its tanh approximation);
@@ -24,8 +24,8 @@
     X(relu, Relu<T>, 0.0, 0.0, 1.0)                                                                \
     X(leaky_relu, LeakyRelu<T>, 0.01, 0.01, 1.0)                                                   \
     X(softplus, exponential::Softplus<T>, 0.5, 0.0, 1.0)                                           \
-    X(silu, exponential::Silu<T>, 0.5, -0.09984, 1.09984)                                          \
-    X(gelu, InDouble<T RELAXON_COMMA Gelu>, 0.5, -0.12891, 1.12891)                                \
+    X(silu, exponential::Silu<T>, 0.5, -0.09983932013, 1.09983932013)                              \
+    X(gelu, InDouble<T RELAXON_COMMA Gelu>, 0.5, -0.1289042569, 1.1289042569)                      \
     X(sin, InDouble<T RELAXON_COMMA Sine>, 1.0, -1.0, 1.0)                                         \
     X(square, Square<T>, 0.0, -HUGE_VAL, HUGE_VAL)                                                 \
     X(hard_tanh, HardTanh<T>, 1.0, 0.0, 1.0)

@@ -69,7 +69,9 @@ struct DescentProblem {
     ObjectiveProblem<T> objective;
     Parameters<T> start;                                // copied; deviations of inputs start at 0
     std::vector<std::pair<const T*, const T*>> bounds;  // low and high, copied; empty: none
-    std::int64_t n_validation = 0;                      // samples, 0: no validation
+    // Null: none; the start is moved, too. Not with the external rule.
+    std::shared_ptr<const Constraint> constraint;
+    std::int64_t n_validation = 0;  // samples, 0: no validation
     const T* x_validation = nullptr;
     Target<T> target_validation;
 };

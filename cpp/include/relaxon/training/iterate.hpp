@@ -6,13 +6,17 @@
 //               p <- P(p - t r (m / (1 - beta_1^k)) / (sqrt(s / (1 - beta_2^k)) + epsilon))
 //               at step k = 1, 2, ... (Kingma and Ba, ICLR 2015, arXiv:1412.6980)
 //   gradient    p <- P(q - t r g) from the point q before, with its gradient g
+//
+// With a constraint (constraint.hpp) its retraction follows P; it counts as cutting, too.
 #pragma once
 
 #include <cmath>
 #include <cstdint>
+#include <memory>
 #include <vector>
 
 #include "relaxon/base/sum.hpp"
+#include "relaxon/training/constraint.hpp"
 
 namespace relaxon {
 
@@ -33,6 +37,7 @@ struct Iterate {
     T* square = nullptr;             // s
     T* lower = nullptr;              // bounds; null: none
     T* upper = nullptr;
+    std::shared_ptr<const Constraint> constraint;  // null: none
 
     std::int64_t size() const { return offsets.back(); }
 

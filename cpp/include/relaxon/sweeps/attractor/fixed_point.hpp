@@ -38,7 +38,7 @@ struct FixedPoint {
 
     // Norms and contraction, once entries and offset are there.
     void measure() {
-        const SlopeBounds slopes = slope_bounds(activation);
+        const SlopeRange slopes = slope_range(activation);
         row_norm = offset_norm = 0.0;
         double mu = -std::numeric_limits<double>::infinity(), least = 0.0;
         for (std::int64_t row = 0; row < n(); ++row) {
@@ -54,14 +54,14 @@ struct FixedPoint {
             }
             row_norm = std::max(row_norm, std::abs(diagonal) + others);
             offset_norm = std::max(offset_norm, std::abs(static_cast<double>(offset[row])));
-            for (const double slope : {slopes.least, slopes.largest}) {
+            for (const double slope : {slopes.low, slopes.high}) {
                 mu = std::max(mu, slope * diagonal + std::abs(slope) * others);
                 least = std::min(least, slope * diagonal);
             }
         }
         // Slopes without bound make infinities or, of rows of zeros, no numbers.
         contraction = Contraction();
-        if (!std::isfinite(slopes.largest) || !std::isfinite(mu)) return;
+        if (!std::isfinite(slopes.high) || !std::isfinite(mu)) return;
         contraction.mu = mu;
         contraction.omega_max = 1.0 / (1.0 - least);
     }
