@@ -39,12 +39,19 @@ OmegaKind parse_omega(const std::string& kind) {
         {{"scalar", OmegaKind::scalar}, {"layer", OmegaKind::layer}, {"cell", OmegaKind::cell}});
 }
 
-Explicit make_explicit(std::int64_t depth, const std::string& omega, double beta) {
-    return {depth, parse_omega(omega), beta};
+Normalization parse_normalization(const std::string& kind) {
+    return parse_name<Normalization>(
+        kind, {{"none", Normalization::none}, {"hard", Normalization::hard}});
 }
 
-Theta make_theta(std::int64_t depth, const std::string& omega, double beta, double theta) {
-    return {depth, parse_omega(omega), beta, theta};
+Explicit make_explicit(std::int64_t depth, const std::string& omega, double beta, bool drive,
+                       const std::string& normalization) {
+    return {depth, parse_omega(omega), beta, drive, parse_normalization(normalization)};
+}
+
+Theta make_theta(std::int64_t depth, const std::string& omega, double beta, double theta,
+                 bool drive, const std::string& normalization) {
+    return {depth, parse_omega(omega), beta, theta, drive, parse_normalization(normalization)};
 }
 
 EndConfig make_end(std::int64_t width, const std::string& activation) {
@@ -290,10 +297,11 @@ void bind_network(py::module_& module) {
         .def_readonly("magnitude", &Extreme::magnitude)
         .def_readonly("growth", &Extreme::growth);
     py::class_<Explicit>(module, "Explicit")
-        .def(py::init(&make_explicit), py::arg("depth"), py::arg("omega"), py::arg("beta"));
+        .def(py::init(&make_explicit), py::arg("depth"), py::arg("omega"), py::arg("beta"),
+             py::arg("drive"), py::arg("normalization"));
     py::class_<Theta>(module, "Theta")
         .def(py::init(&make_theta), py::arg("depth"), py::arg("omega"), py::arg("beta"),
-             py::arg("theta"));
+             py::arg("theta"), py::arg("drive"), py::arg("normalization"));
     py::class_<EndConfig>(module, "End")
         .def(py::init(&make_end), py::arg("width"), py::arg("activation"));
     py::class_<Loss>(module, "Loss").def(py::init(&make_loss), py::arg("kind"), py::arg("scale"));

@@ -23,6 +23,8 @@ class Relaxation(DifferentiableNetwork):
 
     Z = W z - b,  z' = (1 - omega) z + omega f(Z) - beta (|z| - 1) z, `depth` times; or implicitly,
     z' + omega theta (z' - f(W z' - b)) = z + omega (1 - theta) (f(Z) - z) - beta (|z| - 1) z.
+    With drive x is added to every W z - b, and z_0 = 0; hard normalisation ends a layer with
+    z' / |z'|.
 
     Parameters
     ----------
@@ -58,6 +60,14 @@ class Relaxation(DifferentiableNetwork):
         Weight of a layer's end in what moves it, from 0, explicit layers, to 1: above 0 a layer is
         solved by Newton's method, and LayerError raised where that fails. From 1/2 on no bound
         limits omega or diffusion; 1 damps the shortest waves. Lax-wendroff takes up to 1/2.
+    drive : bool, default False
+        True: the input is no starting state but a source that acts in every layer,
+        Z = W z - b + x, on both sides of implicit ones, and z_0 = 0. With a lift the lifted field
+        is the source.
+    normalization : {None, "hard"}, default None
+        "hard": every layer ends with z / |z|, per sample, |z| as for `beta`, beside which it is
+        refused; x itself is not normalised, and 0 stays 0. For f = identity, b = 0 this is the
+        power method.
 
     Attributes
     ----------
