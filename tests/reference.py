@@ -8,6 +8,9 @@ or, implicitly, with Z' = W_l z_{l+1} - b_l,
     z_{l+1} + omega_l theta (z_{l+1} - f(Z'))
         = z_l + omega_l (1 - theta) (f(Z_l) - z_l) - beta (|z_l| - 1) z_l
 
+With drive the input x is added to every Z and Z', and z_0 = 0. With hard normalisation the state is
+divided by its norm at the end of every layer.
+
 Written to be read, not to be fast, and independent of the package it judges. What W is stands in
 the folder ``operators``, one file for each; nothing here names one. The forward pass runs in any
 floating type, complex ones included, so that every derivative can be checked by the complex step
@@ -115,6 +118,8 @@ class Network:
     time: str = "constant"
     beta: float = 0.0
     theta: float = 0.0
+    drive: bool = False
+    normalization: str | None = None
 
     @property
     def is_layered(self) -> bool:
@@ -180,31 +185,56 @@ def norm(network: Network, z: Array) -> Array:
 
 def trajectory(network: Network, params: Mapping[str, Array], x: Array) -> Array:
     """All states z_0..z_L."""
+    return np.stack(all_states(network, params, x)[0], axis=1)
+
+
+def all_states(
+    network: Network, params: Mapping[str, Array], x: Array
+) -> tuple[list[Array], list[Array]]:
+    """States z_0..z_L, and what the layers end with before its hard normalisation."""
     exists = network.grid.exists
     omega = params.get("omega", network.omega)
-    states = [np.where(exists, x, 0)]
+    start = np.where(exists, x, 0)
+    source = start if network.drive else 0
+    states, ends = [0 * start if network.drive else start], []
     for layer in range(network.depth):
         z, rate = states[-1], (1 - network.theta) * network.rate(omega, layer)
-        pre = pre_activation(network, params, z, layer)
+        pre = pre_activation(network, params, z, layer) + source
         z_next = (1 - rate) * z + rate * ACTIVATIONS[network.activation].f(pre)
         if network.beta:
             z_next = z_next - network.beta * (norm(network, z) - 1) * z
         z_next = np.where(exists, z_next, 0)
-        states.append(solve_layer(network, params, z, z_next, layer) if network.theta else z_next)
-    return np.stack(states, axis=1)
+        if network.theta:
+            z_next = solve_layer(network, params, z, z_next, layer, source)
+        ends.append(z_next)
+        states.append(normalised(network, z_next))
+    return states, ends
+
+
+def normalised(network: Network, y: Array) -> Array:
+    """y / |y| with hard normalisation; 0 stays 0."""
+    if network.normalization is None:
+        return y
+    size = norm(network, y)
+    return y / np.where(size == 0, 1, size)
 
 
 def solve_layer(
-    network: Network, params: Mapping[str, Array], z: Array, right: Array, layer: int
+    network: Network,
+    params: Mapping[str, Array],
+    z: Array,
+    right: Array,
+    layer: int,
+    source: Array | int,
 ) -> Array:
-    """z' with z' + omega theta (z' - f(W z' - b)) = right, by Newton's method from z."""
+    """z' with z' + omega theta (z' - f(W z' - b + source)) = right, by Newton's method from z."""
     activation = ACTIVATIONS[network.activation]
     omega = params.get("omega", network.omega)
     rate = network.theta * network.rate(omega, layer)
     state = z
     n_still = 0  # steps that move nothing: what the complex step adds follows a step later
     for _ in range(60):
-        pre = pre_activation(network, params, state, layer)
+        pre = pre_activation(network, params, state, layer) + source
         residual = state + rate * (state - activation.f(pre)) - right
         residual = np.where(network.grid.exists, residual, 0)
         step = solve_jacobian(network, params, pre, residual, layer)
@@ -260,29 +290,34 @@ def vjp(
     cotangents: Mapping[int, Array],
 ) -> dict[str, Array]:
     """Gradient of sum_l <cotangents[l], z_l> for every parameter, and ``x``."""
-    states = trajectory(network, params, x)
+    states, ends = all_states(network, params, x)
     exists = network.grid.exists
+    source = np.where(exists, x, 0) if network.drive else 0
+    x_bar = np.zeros(states[0].shape)
     omega = params.get("omega", network.omega)
     grads = {name: np.zeros_like(value) for name, value in params.items()}
 
     def incoming(layer: int) -> Array:
-        return np.where(exists, cotangents.get(layer, np.zeros_like(states[:, 0])), 0)
+        return np.where(exists, cotangents.get(layer, np.zeros_like(states[0])), 0)
 
     cotangent = incoming(network.depth)
     for layer in reversed(range(network.depth)):
-        z, rate = states[:, layer], network.rate(omega, layer)
+        z, end, rate = states[layer], ends[layer], network.rate(omega, layer)
+        if network.normalization is not None:
+            cotangent = projection_adjoint(network, end, cotangent)
         if network.theta:
-            z_next = states[:, layer + 1]
-            pre = pre_activation(network, params, z_next, layer)
+            pre = pre_activation(network, params, end, layer) + source
             cotangent = solve_jacobian(network, params, pre, cotangent, layer, is_transposed=True)
-            pull_back(network, params, grads, layer, z_next, network.theta * cotangent)
+            implicit = network.theta * cotangent
+            x_bar += pull_back(network, params, grads, layer, end, implicit, source)[1]
         explicit = (1 - network.theta) * cotangent
-        z_bar = pull_back(network, params, grads, layer, z, explicit)
+        z_bar, s = pull_back(network, params, grads, layer, z, explicit, source)
+        x_bar += s
         z_bar = z_bar + (1 - (1 - network.theta) * rate) * cotangent
         if network.beta:
             z_bar = z_bar - network.beta * normalisation_adjoint(network, z, cotangent)
         cotangent = np.where(exists, z_bar, 0) + incoming(layer)
-    grads["x"] = cotangent
+    grads["x"] = x_bar if network.drive else cotangent
     return grads
 
 
@@ -293,12 +328,13 @@ def pull_back(
     layer: int,
     z: Array,
     cotangent: Array,
-) -> Array:
-    """W^T s of <cotangent, omega (f(W z - b) - z)> for one layer; adds to ``grads``."""
+    source: Array | int,
+) -> tuple[Array, Array]:
+    """W^T s and s of <cotangent, omega (f(W z - b) - z)> for one layer; adds to ``grads``."""
     exists = network.grid.exists
     rate = network.rate(params.get("omega", network.omega), layer)
     coefficients = slice_of_layer(network, params, layer)
-    pre = pre_activation(network, params, z, layer)
+    pre = pre_activation(network, params, z, layer) + source
     activation = ACTIVATIONS[network.activation]
     s = np.where(exists, rate * activation.slope(pre) * cotangent, 0)
 
@@ -317,7 +353,16 @@ def pull_back(
         if target.shape == (network.depth,):
             target = target[layer : layer + 1]
         target += reduce_to(target.shape, rate_bar)
-    return z_bar
+    return z_bar, s
+
+
+def projection_adjoint(network: Network, y: Array, cotangent: Array) -> Array:
+    """Transposed derivative of y / |y|; at y = 0 it is 0."""
+    size = norm(network, y)
+    z = normalised(network, y)
+    axes = tuple(range(1, y.ndim))
+    inner = np.sum(z * cotangent, axis=axes, keepdims=True) * network.grid.cell_volume
+    return np.where(size > 0, (cotangent - inner * z) / np.where(size > 0, size, 1), 0)
 
 
 def normalisation_adjoint(network: Network, z: Array, cotangent: Array) -> Array:

@@ -105,6 +105,8 @@ class Case:
             bias=self.bias,
             beta=network.beta,
             theta=network.theta,
+            drive=network.drive,
+            normalization=network.normalization,
             trainable_omega=is_trained,
             dtype=self.dtype,
         )
@@ -360,8 +362,7 @@ def conformance(name: str = "cases") -> tuple[tuple[Case, float, Mapping[str, Ar
 
 def is_built(entry: Mapping[str, Any]) -> bool:
     """Whether a recorded case is of layers that are there."""
-    is_plain = not entry.get("drive") and not entry.get("normalization")
-    return entry.get("kind", "layers") == "layers" and is_plain and "gamma" not in entry["name"]
+    return entry.get("kind", "layers") == "layers" and "gamma" not in entry["name"]
 
 
 def conformance_case(
@@ -390,6 +391,8 @@ def conformance_case(
         time=entry["time"],
         beta=entry["beta"],
         theta=entry.get("theta", 0.0),
+        drive=entry.get("drive", False),
+        normalization=entry.get("normalization"),
     )
     case = Case(
         name=entry["name"],

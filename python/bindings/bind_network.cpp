@@ -43,19 +43,26 @@ OmegaKind parse_omega(const std::string& kind) {
         {{"scalar", OmegaKind::scalar}, {"layer", OmegaKind::layer}, {"cell", OmegaKind::cell}});
 }
 
-Explicit make_explicit(std::int64_t depth, const std::string& omega, double beta) {
-    return {depth, parse_omega(omega), beta};
+Normalization parse_normalization(const std::string& kind) {
+    return parse_name<Normalization>(
+        kind, {{"none", Normalization::none}, {"hard", Normalization::hard}});
 }
 
-Theta make_theta(std::int64_t depth, const std::string& omega, double beta, double theta) {
-    return {depth, parse_omega(omega), beta, theta};
+Explicit make_explicit(std::int64_t depth, const std::string& omega, double beta, bool drive,
+                       const std::string& normalization) {
+    return {depth, parse_omega(omega), beta, drive, parse_normalization(normalization)};
 }
 
-Attractor make_attractor(const std::string& omega, bool has_drive, const std::string& method,
+Theta make_theta(std::int64_t depth, const std::string& omega, double beta, double theta,
+                 bool drive, const std::string& normalization) {
+    return {depth, parse_omega(omega), beta, theta, drive, parse_normalization(normalization)};
+}
+
+Attractor make_attractor(const std::string& omega, bool drive, const std::string& method,
                          double tolerance, std::int64_t max_iterations) {
     Attractor attractor;
     attractor.omega = parse_omega(omega);
-    attractor.has_drive = has_drive;
+    attractor.drive = drive;
     attractor.search.method =
         parse_name<AttractorMethod>(method, {{"auto", AttractorMethod::automatic},
                                              {"newton", AttractorMethod::newton},
@@ -363,12 +370,13 @@ void bind_network(py::module_& module) {
         .def_readonly("magnitude", &Extreme::magnitude)
         .def_readonly("growth", &Extreme::growth);
     py::class_<Explicit>(module, "Explicit")
-        .def(py::init(&make_explicit), py::arg("depth"), py::arg("omega"), py::arg("beta"));
+        .def(py::init(&make_explicit), py::arg("depth"), py::arg("omega"), py::arg("beta"),
+             py::arg("drive"), py::arg("normalization"));
     py::class_<Theta>(module, "Theta")
         .def(py::init(&make_theta), py::arg("depth"), py::arg("omega"), py::arg("beta"),
-             py::arg("theta"));
+             py::arg("theta"), py::arg("drive"), py::arg("normalization"));
     py::class_<Attractor>(module, "Attractor")
-        .def(py::init(&make_attractor), py::arg("omega"), py::arg("has_drive"), py::arg("method"),
+        .def(py::init(&make_attractor), py::arg("omega"), py::arg("drive"), py::arg("method"),
              py::arg("tolerance"), py::arg("max_iterations"));
     py::class_<EndConfig>(module, "End")
         .def(py::init(&make_end), py::arg("width"), py::arg("activation"));

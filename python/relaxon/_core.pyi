@@ -109,10 +109,10 @@ class Extreme:
     def sample(self) -> int:
         ...
 class Explicit:
-    def __init__(self, depth: typing.SupportsInt | typing.SupportsIndex, omega: str, beta: typing.SupportsFloat | typing.SupportsIndex) -> None:
+    def __init__(self, depth: typing.SupportsInt | typing.SupportsIndex, omega: str, beta: typing.SupportsFloat | typing.SupportsIndex, drive: bool, normalization: str) -> None:
         ...
 class Theta:
-    def __init__(self, depth: typing.SupportsInt | typing.SupportsIndex, omega: str, beta: typing.SupportsFloat | typing.SupportsIndex, theta: typing.SupportsFloat | typing.SupportsIndex) -> None:
+    def __init__(self, depth: typing.SupportsInt | typing.SupportsIndex, omega: str, beta: typing.SupportsFloat | typing.SupportsIndex, theta: typing.SupportsFloat | typing.SupportsIndex, drive: bool, normalization: str) -> None:
         ...
 class End:
     def __init__(self, width: typing.SupportsInt | typing.SupportsIndex, activation: str) -> None:

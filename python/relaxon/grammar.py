@@ -164,6 +164,16 @@ def make_app() -> "Typer":
                 "layers that no bound limits. 0: explicit ones."
             ),
         ] = Settings.theta,
+        drive: Annotated[
+            bool,
+            Option(
+                "--drive", help="The input is a source in every layer, and the first state is zero."
+            ),
+        ] = Settings.drive,
+        normalization: Annotated[
+            str | None,
+            Option(help="hard: every layer ends with z / |z|. [default: none]"),
+        ] = Settings.normalization,
         trainable_omega: Annotated[
             bool, Option("--trainable-omega", help="Train the relaxation rate, too.")
         ] = Settings.trainable_omega,

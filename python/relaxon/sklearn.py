@@ -67,7 +67,7 @@ class RelaxationRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
         Coefficients for all layers or per layer.
     scheme : str, default "central"
         Of "adr".
-    depth, activation, omega, bias, beta, theta, trainable_omega
+    depth, activation, omega, bias, beta, theta, trainable_omega, drive, normalization
         As for :class:`relaxon.Relaxation`; default depth 4.
     optimizer : Optimizer, optional
         As for :func:`relaxon.fit`. Default ``rx.LBFGS()``, which needs no tuning.
@@ -159,6 +159,8 @@ class RelaxationRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
         memory: int | str | None = None,
         threads: int | None = None,
         verbose: bool = False,
+        drive: bool = False,
+        normalization: str | None = None,
     ) -> None:
         self.grid = grid
         self.boundary = boundary
@@ -186,6 +188,8 @@ class RelaxationRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
         self.memory = memory
         self.threads = threads
         self.verbose = verbose
+        self.drive = drive
+        self.normalization = normalization
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
         """Train a new model.
@@ -363,6 +367,8 @@ class RelaxationRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
             bias=self.bias,
             beta=self.beta,
             theta=self.theta,
+            drive=self.drive,
+            normalization=self.normalization,
             trainable_omega=self.trainable_omega,
             readout=Readout(targets.shape[1]) if self.grid is None else None,
             dtype=dtype,

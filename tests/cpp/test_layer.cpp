@@ -165,7 +165,7 @@ TYPED_TEST(LayerTest, ActivationIsRecoveredFromTheNextState) {
     const Rows all{0, Line<T>::kCells};
     for (const Activation activation : {Activation::tanh, Activation::logistic}) {
         const Coefficients<T> c(line, false, 10, 0.5);
-        ASSERT_TRUE(recovers_activation(activation, c.layer.omega, 0.0));
+        ASSERT_TRUE(recovers_activation(activation, c.layer.omega, false));
         std::vector<T> z = line.state(1), z_next = line.field();
         std::vector<T> lambda = line.pack(random_values<T>(Line<T>::kCells, 3));
         std::vector<T> evaluated = line.field(), recovered = line.field(), z_bar = line.field();
@@ -187,11 +187,11 @@ TYPED_TEST(LayerTest, ActivationIsRecoveredFromTheNextState) {
 TYPED_TEST(LayerTest, ActivationIsRecoveredOnlyWhereTheErrorIsBounded) {
     using T = TypeParam;
     const T fast = T(0.5), slow = T(0.05);
-    EXPECT_TRUE(recovers_activation<T>(Activation::logistic, {&fast, false}, 0.0));
-    EXPECT_FALSE(recovers_activation<T>(Activation::logistic, {&slow, false}, 0.0));
-    EXPECT_FALSE(recovers_activation<T>(Activation::logistic, {&fast, true}, 0.0));
-    EXPECT_FALSE(recovers_activation<T>(Activation::logistic, {&fast, false}, 0.1));
-    EXPECT_FALSE(recovers_activation<T>(Activation::silu, {&fast, false}, 0.0));
+    EXPECT_TRUE(recovers_activation<T>(Activation::logistic, {&fast, false}, false));
+    EXPECT_FALSE(recovers_activation<T>(Activation::logistic, {&slow, false}, false));
+    EXPECT_FALSE(recovers_activation<T>(Activation::logistic, {&fast, true}, false));
+    EXPECT_FALSE(recovers_activation<T>(Activation::logistic, {&fast, false}, true));
+    EXPECT_FALSE(recovers_activation<T>(Activation::silu, {&fast, false}, false));
 }
 
 // Ghosts and masked cells may hold anything where the cotangent is zero, infinities included.

@@ -114,6 +114,16 @@ SETTINGS = {
     "three-d": lambda: Setting(relaxation(rx.ADR(rx.Grid((9, 8, 11)), space="local"), 12), 2),
     "dense": lambda: Setting(relaxation(rx.Dense(line(70)), 26, bias="local"), 37),
     "dense-layered": lambda: Setting(relaxation(rx.Dense(line(24), time="layered"), 15), 9),
+    "drive": lambda: Setting(relaxation(ring(space="local"), 40, drive=True), 5),
+    "drive-lanes": lambda: Setting(relaxation(sea(5, 6), 12, drive=True, bias="local"), 130),
+    "drive-tiles": lambda: Setting(
+        relaxation(rx.ADR(rx.Grid((9001,))), 14, drive=True, activation="silu"), 2
+    ),
+    "drive-dense": lambda: Setting(relaxation(rx.Dense(line(24)), 15, drive=True), 9, at=[4, 15]),
+    "hard": lambda: Setting(relaxation(sea(), 20, drive=True, normalization="hard"), 3),
+    "hard-tiles": lambda: Setting(
+        relaxation(rx.ADR(rx.Grid((130, 70))), 6, normalization="hard", dtype="float32"), 2
+    ),
     "dense-at": lambda: Setting(relaxation(rx.Dense(line(24)), 30, beta=0.1), 9, at=[5, 30]),
 }
 

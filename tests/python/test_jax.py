@@ -42,7 +42,11 @@ def assert_same(got: Any, expected: Any) -> None:
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("lead", [(), (5,)])
 @pytest.mark.parametrize("is_jitted", [False, True])
-@pytest.mark.parametrize("options", [{}, {"trainable_omega": True}, ENDS], ids=["", "omega", "end"])
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"trainable_omega": True}, ENDS, {"drive": True, "normalization": "hard"}],
+    ids=["", "omega", "end", "drive"],
+)
 def test_output_and_gradients_are_ours(
     options: dict[str, Any], is_jitted: bool, lead: tuple[int, ...], dtype: str
 ) -> None:

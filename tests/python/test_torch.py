@@ -39,7 +39,9 @@ def bars(layer: Any) -> dict[str, Any]:
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("lead", [(), (5,)])
 @pytest.mark.parametrize(
-    "options", [{}, {"masked": True, "trainable_omega": True}, ENDS], ids=["", "mask", "ends"]
+    "options",
+    [{}, {"masked": True, "trainable_omega": True}, ENDS, {"drive": True, "normalization": "hard"}],
+    ids=["", "mask", "ends", "drive"],
 )
 def test_output_and_gradients_are_ours(
     options: dict[str, Any], lead: tuple[int, ...], dtype: str

@@ -379,6 +379,8 @@ def _with_depth(model: Relaxation, depth: int) -> Relaxation:
         bias=model.bias,
         beta=model.beta,
         theta=model.theta,
+        drive=model.drive,
+        normalization=model.normalization,
         trainable_omega=model.trainable_omega,
         dt=model.dt,
         time_unit=model.time_unit,

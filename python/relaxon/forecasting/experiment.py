@@ -413,6 +413,8 @@ class Experiment:
             omega=options.omega,
             beta=options.beta,
             theta=options.theta,
+            drive=options.drive,
+            normalization=options.normalization,
             trainable_omega=options.trainable_omega,
             # A depth of zero is for the model to refuse, not for this division.
             dt=length / max(options.depth, 1),

@@ -73,6 +73,8 @@ class Settings:
     mask_boundary: str | None = None
     beta: float = 0.0
     theta: float = 0.0
+    drive: bool = False
+    normalization: str | None = None
     trainable_omega: bool = False
     bounds: str | None = None
     constraint: str | None = None

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from .. import _core
-from ..base.schema import Nullable
+from ..base.schema import Later, Nullable
 from ..base.validate import check_choice, check_flag, check_integer, check_number, refuse
 from ..operators.operator import check_depth
 
@@ -19,6 +19,8 @@ __all__ = ["ATTRACTOR", "DYNAMICS", "METHODS", "AtAttractor", "Explicit", "Theta
 # What depth is where the output is the attractor.
 ATTRACTOR = "attractor"
 METHODS = ("auto", "newton", "anderson", "relaxation")
+
+NORMALIZATIONS = ("hard",)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,23 +33,41 @@ class Explicit:
         Number of layers, at least 1.
     beta : float
         Strength of the normalisation term.
+    drive : bool
+        Whether the input is a source, Z = W z - b + x in every layer, and z_0 = 0.
+    normalization : {None, "hard"}
+        "hard": every layer ends with z / |z|.
 
     Raises
     ------
     TypeError, ValueError
-        If one is of another type or out of range.
+        If one is of another type or out of range, or both normalisations are asked for.
     """
 
     depth: int
     beta: float
+    drive: bool = dataclasses.field(default=False, kw_only=True)
+    normalization: str | None = dataclasses.field(default=None, kw_only=True)
 
     # As model files hold them.
     kind: ClassVar[str] = "explicit"
-    settings: ClassVar[dict[str, Any]] = {"depth": int, "beta": float}
+    settings: ClassVar[dict[str, Any]] = {
+        "depth": int,
+        "beta": float,
+        Later("drive"): bool,
+        Later("normalization"): NORMALIZATIONS,
+    }
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "depth", check_depth(self.depth))
         object.__setattr__(self, "beta", check_number("beta", self.beta, 0.0))
+        object.__setattr__(self, "drive", check_flag("drive", self.drive))
+        if self.normalization is None:
+            return
+        check_choice("normalization", self.normalization, NORMALIZATIONS)
+        if self.beta:
+            rule = "None beside the soft normalisation, beta > 0"
+            refuse("normalization", rule, repr(self.normalization), fix="take one of the two")
 
     @property
     def n_layers(self) -> int:
@@ -66,7 +86,11 @@ class Explicit:
 
     def _make_core(self, omega: str, dtype: np.dtype[Any]) -> _core.Explicit | _core.Theta:
         """The core's object; omega is "scalar", or of every "layer" or "cell"."""
-        return _core.Explicit(self.depth, omega, self.beta)
+        return _core.Explicit(self.depth, omega, self.beta, *self._common())
+
+    def _common(self) -> tuple[bool, str]:
+        """What stands last in the core's objects of all kinds."""
+        return self.drive, self.normalization or "none"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,7 +99,7 @@ class Theta(Explicit):
 
     Parameters
     ----------
-    depth, beta
+    depth, beta, drive, normalization
         As for explicit ones.
     theta : float
         Above 0 and at most 1; 1/2 is the trapezoidal rule, 1 the backward Euler step.
@@ -104,7 +128,7 @@ class Theta(Explicit):
 
     def _make_core(self, omega: str, dtype: np.dtype[Any]) -> _core.Theta:
         """The core's object; omega is "scalar", or of every "layer" or "cell"."""
-        return _core.Theta(self.depth, omega, self.beta, self.theta)
+        return _core.Theta(self.depth, omega, self.beta, self.theta, *self._common())
 
 
 @dataclasses.dataclass(frozen=True)
@@ -144,6 +168,7 @@ class AtAttractor:
     depth: ClassVar[str] = ATTRACTOR
     n_layers: ClassVar[int] = 1
     beta: ClassVar[float] = 0.0
+    normalization: ClassVar[str | None] = None
     implicitness: ClassVar[float] = 0.0
     omega_limit: ClassVar[float] = 2.0
 
@@ -201,14 +226,15 @@ def make_dynamics(
     depth: int | str,
     beta: float,
     theta: float,
-    drive: bool,
-    attractor: Mapping[str, Any] | None,
+    drive: bool = False,
+    normalization: str | None = None,
+    attractor: Mapping[str, Any] | None = None,
 ) -> Explicit | AtAttractor:
     """The kind of layers that a model is told.
 
     Parameters
     ----------
-    depth, beta, theta, drive, attractor
+    depth, beta, theta, drive, normalization, attractor
         As for :class:`relaxon.Relaxation`.
 
     Returns
@@ -225,13 +251,14 @@ def make_dynamics(
     if isinstance(depth, str):
         if depth != ATTRACTOR:
             refuse("depth", f"a number of layers or {ATTRACTOR!r}", repr(depth))
-        for name, value in (("beta", check_number("beta", beta, 0.0)), ("theta", theta)):
+        beta = check_number("beta", beta, 0.0)
+        for name, value in (("beta", beta), ("theta", theta), ("normalization", normalization)):
             if value:
-                rule = f"0 beside depth={ATTRACTOR!r}, which has no steps"
-                refuse(name, rule, value, fix=f"leave {name} out, or give a number of layers")
+                rule = f"none beside depth={ATTRACTOR!r}, which has no steps"
+                refuse(name, rule, repr(value), fix=f"leave {name} out, or give a number of layers")
         return AtAttractor.of_options(drive, attractor)
     if attractor is not None:
         refuse("attractor", f"None without depth={ATTRACTOR!r}", repr(attractor))
-    if check_flag("drive", drive):
-        refuse("drive", f"False without depth={ATTRACTOR!r}", "True")
-    return Theta(depth, beta, theta) if theta else Explicit(depth, beta)
+    if not theta:
+        return Explicit(depth, beta, drive=drive, normalization=normalization)
+    return Theta(depth, beta, theta, drive=drive, normalization=normalization)

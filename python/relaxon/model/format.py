@@ -119,7 +119,8 @@ def renewed(where: str, found: Any, version: int) -> Any:
         return found
     if "dynamics" in found:
         refuse(where, "its configuration makes no model (there is no 'dynamics' in version 1)")
-    moved = {name: model[name] for name in Explicit.settings if name in model}
+    known = (name for name in Explicit.settings if not isinstance(name, Later))
+    moved = {name: model[name] for name in known if name in model}
     rest = {name: value for name, value in model.items() if name not in moved}
     return {**found, "dynamics": {"type": Explicit.kind, **moved}, "model": rest}
 

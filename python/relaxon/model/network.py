@@ -62,11 +62,12 @@ class Network:
         seed: int = 0,
         theta: float = 0.0,
         drive: bool = False,
+        normalization: str | None = None,
         attractor: Mapping[str, Any] | None = None,
     ) -> None:
         check_instance("op", op, Operator)
         settings = (activation, bias, trainable_omega, lift, readout, dt, time_unit)
-        dynamics = make_dynamics(depth, beta, theta, drive, attractor)
+        dynamics = make_dynamics(depth, beta, theta, drive, normalization, attractor)
         self._configure(op, dynamics, *settings, dtype, seed)
         if np.asarray(omega).dtype.kind not in "fiu":
             refuse("omega", "a number or an array of numbers", repr(omega), TypeError)
@@ -166,11 +167,6 @@ class Network:
         return self.depth == ATTRACTOR  # type: ignore[no-any-return]
 
     @property
-    def drive(self) -> bool:
-        """Whether the input is a source in place of the starting state."""
-        return getattr(self._dynamics, "drive", False)
-
-    @property
     def activation(self) -> str:
         """Name of f."""
         return self._activation
@@ -194,6 +190,16 @@ class Network:
     def theta(self) -> float:
         """Weight of a layer's end in what moves it; 0: explicit layers."""
         return self._dynamics.implicitness
+
+    @property
+    def drive(self) -> bool:
+        """Whether the input is a source in every layer, not the first state."""
+        return self._dynamics.drive
+
+    @property
+    def normalization(self) -> str | None:
+        """Whether every layer ends with z / |z|: "hard" or None."""
+        return self._dynamics.normalization
 
     @property
     def trainable_omega(self) -> bool:
@@ -388,6 +394,8 @@ class Network:
             parts.append(f"theta={self.theta:g}")
         if self.drive:
             parts.append("drive=True")
+        if self.normalization:
+            parts.append(f"normalization={self.normalization!r}")
         if self._trainable_omega:
             parts.append("trainable_omega=True")
         parts += [f"{name}={end!r}" for name, end in self._ends().items() if end is not None]

@@ -24,6 +24,8 @@ class Relaxation(DifferentiableNetwork):
 
     Z = W z - b,  z' = (1 - omega) z + omega f(Z) - beta (|z| - 1) z, `depth` times; or implicitly,
     z' + omega theta (z' - f(W z' - b)) = z + omega (1 - theta) (f(Z) - z) - beta (|z| - 1) z.
+    With drive x is added to every W z - b, and z_0 = 0; hard normalisation ends a layer with
+    z' / |z'|.
 
     Parameters
     ----------
@@ -63,8 +65,13 @@ class Relaxation(DifferentiableNetwork):
         solved by Newton's method, and LayerError raised where that fails. From 1/2 on no bound
         limits omega or diffusion; 1 damps the shortest waves. Lax-wendroff takes up to 1/2.
     drive : bool, default False
-        With depth "attractor": whether the input is a source, z = f(W z - b + x), instead of the
-        start of the search.
+        True: the input is no starting state but a source that acts in every layer,
+        Z = W z - b + x, on both sides of implicit ones, and z_0 = 0. With a lift the lifted field
+        is the source.
+    normalization : {None, "hard"}, default None
+        "hard": every layer ends with z / |z|, per sample, |z| as for `beta`, beside which it is
+        refused; x itself is not normalised, and 0 stays 0. For f = identity, b = 0 this is the
+        power method.
     attractor : dict, optional
         With depth "attractor": method, tol and max_iterations of :func:`relaxon.attractor`.
 

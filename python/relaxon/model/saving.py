@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..base.durable import write_atomic
+from ..base.schema import Later
 from ..base.validate import refuse
 from ..domain.grid import Condition
 from ..operators.operator import Data
@@ -163,7 +164,12 @@ def _configuration(model: Network) -> dict[str, Any]:
         },
         "dynamics": {
             "type": dynamics.kind,
-            **{name: getattr(dynamics, name) for name in dynamics.settings},
+            # What came later is absent where it says no, as in files from before.
+            **{
+                name: value
+                for name, value in ((n, getattr(dynamics, n)) for n in dynamics.settings)
+                if value or not isinstance(name, Later)
+            },
         },
         "model": {
             "activation": model.activation,

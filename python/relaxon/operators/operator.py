@@ -228,7 +228,7 @@ class Operator:
 
     def _applying_network(self, depth: int, rate: Array, dtype: np.dtype[Any]) -> _core.Network:
         """One that only applies it; `rate` is the omega that schemes read."""
-        dynamics = _core.Explicit(depth, "cell" if rate.ndim else "scalar", 0.0)
+        dynamics = _core.Explicit(depth, "cell" if rate.ndim else "scalar", 0.0, False, "none")
         return self._core_network(dynamics, dtype)
 
     def parameter_names(self) -> tuple[str, ...]:

@@ -180,7 +180,7 @@ def explain(
     Notes
     -----
     The numerical diffusion that the upwind and Lax-Wendroff schemes add is listed apart from the
-    trained one. The soft normalisation (beta) and the bias are not part of the linearisation.
+    trained one. Normalisation, bias and drive are not part of the linearisation.
     Where f'(0) = 0 (relu, square) there is no linearisation, and the result says so. Moments of a
     dense matrix stand beside those of the same matrix with each row's off-diagonal entries shuffled
     (seed 0): trained dense matrices may carry no physics at all. R has no such comparison: it is
@@ -254,6 +254,8 @@ def explain(
             errors = estimate_standard_errors(model, data, loss, threads, groups, inputs)
     if model.beta:
         notes.append("without the soft normalisation (beta)")
+    if model.normalization:
+        notes.append("without the hard normalisation")
     fixed = describe_fixed_values(model)
     if fixed:
         notes.append(fixed)

@@ -197,7 +197,8 @@ class _Samples:
             size = np.sqrt(_inner(step, step).max())
             if size <= NEWTON_TOLERANCE * (1.0 + np.sqrt(_inner(deviations, deviations).max())):
                 break
-            if self._model.activation == "identity" and self._model.beta == 0.0:
+            model = self._model
+            if model.activation == "identity" and not model.beta and not model.normalization:
                 break
         return deviations
 

@@ -41,6 +41,15 @@ struct NetworkConfig {
     double beta() const {
         return std::visit([](const auto& layers) { return layers.beta; }, dynamics);
     }
+    bool drive() const {
+        return std::visit([](const auto& layers) { return layers.drive; }, dynamics);
+    }
+    bool is_normalised() const {
+        return std::visit([](const auto& layers) { return layers.normalization; }, dynamics) ==
+               Normalization::hard;
+    }
+    // Whether a layer asks for the size of a state, all its cells together.
+    bool measures_states() const { return beta() != 0.0 || is_normalised(); }
 
     // Sets of coefficients, and that of a layer.
     std::int64_t n_sets() const { return op->is_layered() ? depth() : 1; }

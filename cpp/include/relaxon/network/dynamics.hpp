@@ -8,11 +8,17 @@ namespace relaxon {
 
 enum class OmegaKind { scalar, layer, cell };
 
-// Explicit steps, z' = (1 - omega) z + omega f(W z - b) - beta (|z| - 1) z.
+// hard: every layer ends with z / |z|, 0 where |z| is 0.
+enum class Normalization { none, hard };
+
+// Explicit steps, z' = (1 - omega) z + omega f(W z - b) - beta (|z| - 1) z. With drive the input x
+// is no starting state, z_0 = 0, but a source: W z - b + x in every layer.
 struct Explicit {
     std::int64_t depth = 1;
     OmegaKind omega = OmegaKind::scalar;
     double beta = 0.0;
+    bool drive = false;
+    Normalization normalization = Normalization::none;
 };
 
 // Implicit steps: omega (f(W z - b) - z) is taken at z' with weight theta, 0 < theta <= 1, and at z
@@ -22,6 +28,8 @@ struct Theta {
     OmegaKind omega = OmegaKind::scalar;
     double beta = 0.0;
     double theta = 1.0;
+    bool drive = false;
+    Normalization normalization = Normalization::none;
 };
 
 enum class AttractorMethod { automatic, newton, anderson, relaxation };
@@ -39,7 +47,8 @@ struct Attractor {
     std::int64_t depth = 1;
     OmegaKind omega = OmegaKind::scalar;
     double beta = 0.0;
-    bool has_drive = false;
+    bool drive = false;
+    Normalization normalization = Normalization::none;
     AttractorSearch search;
 };
 

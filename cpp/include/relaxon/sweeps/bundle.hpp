@@ -2,7 +2,9 @@
 // in flight together, and what a reverse sweep begins with.
 #pragma once
 
+#include <cmath>
 #include <cstdint>
+#include <limits>
 
 #include "relaxon/checkpoint/plan.hpp"
 #include "relaxon/checkpoint/state_pool.hpp"
@@ -19,9 +21,18 @@ struct DepthBundle {
     StatePool<T> states;
     T* tangents[2] = {};  // of tangent sweeps: this layer's and the next one's
     T* lambda[2] = {};    // cotangents of reverse sweeps: this step's and the next one's
+    // Of networks with drive: the input, its tangent, and its cotangent where that is wanted.
+    T *drive = nullptr, *drive_dot = nullptr, *drive_bar = nullptr;
+    double* sizes = nullptr;  // with hard normalisation: |y| of [layer][sample]
     std::int64_t* schedule = nullptr;
     Evaluations evaluations;
 };
+
+// 1 / |y|: 0 where y is 0; no number where |y| is not finite, so that overflow is seen.
+inline double inverse_size(double size) {
+    if (size == 0.0) return 0.0;
+    return std::isfinite(size) ? 1.0 / size : std::numeric_limits<double>::quiet_NaN();
+}
 
 // Cotangents at the end of the layers: given ones, or those of a loss.
 template <class T>

@@ -19,11 +19,15 @@
 // and of one bundle, layers [begin, end), states z in the family's own layout, cells in the
 // caller's, the samples of an array `stride` entries apart:
 //
-//     void load(bundle, x)                        x to the working state, bundle.states.current
+//     void load(bundle, x)                        x, or 0 where that is null, to the working state,
+//                                                 bundle.states.current
+//     void load_drive(bundle, x)                  with drive: x to bundle.drive, 0 to its cotangent
 //     void unload(bundle, z, cells, stride)
 //     void advance(bundle, begin, end, out, is_reversed)      the working state to z_end in `out`;
 //                                                             is_reversed: a reversal follows
-//     void load_tangent(bundle, x_dot, z_dot)                 x_dot may be null: zero
+//     void load_tangent(bundle, x_dot, z_dot)                 x_dot may be null: zero; with drive
+//     to
+//                                                             bundle.drive_dot, and z_dot is zero
 //     void advance_tangent(bundle, layer, z_dot, out, out_dot)  state and tangent by one layer
 //     void apply(bundle, layer, out)              W z alone
 //     void assemble(layer, values, shift)         the entries of W: see operators/pattern.hpp
@@ -45,6 +49,7 @@
 #include <vector>
 
 #include "relaxon/base/array.hpp"
+#include "relaxon/base/error.hpp"
 #include "relaxon/base/sum.hpp"
 #include "relaxon/network/extreme_search.hpp"
 #include "relaxon/network/state_loss.hpp"
@@ -59,8 +64,9 @@ public:
     // takes_memory = false: only to be asked for its plan.
     DepthSweep(const NetworkConfig& config, const SweepRequest& request, bool takes_memory)
         : request_(request), grid_(config.grid), first_(request.first),
-          end_(request.end < 0 ? config.depth() : request.end), layers_(config, request),
-          plan_(layers_.plan(own_bytes())) {
+          end_(request.end < 0 ? config.depth() : request.end), has_drive_(config.drive()),
+          layers_(config, request), plan_(layers_.plan(own_bytes())) {
+        require(!has_drive_ || first_ == 0, "layers", "all from the first with drive", first_);
         if (!takes_memory) return;
         Arena measure;
         layers_.carve(measure, plan_);
@@ -114,6 +120,7 @@ private:
         return measure.used_bytes();
     }
     std::int64_t place_of(std::int64_t layer) const;
+    void start(Bundle& bundle, const T* x);
     void step(Bundle& bundle, std::int64_t begin, std::int64_t end);
     bool replace(const Bundle& bundle, std::int64_t i, T* cells, double tolerance) const;
     void add_loss(Bundle& bundle, const Seed<T>& seed, std::int64_t layer, const T* z,
@@ -126,6 +133,7 @@ private:
     SweepRequest request_;
     std::shared_ptr<const Grid> grid_;
     std::int64_t first_, end_;  // layers
+    bool has_drive_;
     Layers layers_;
     Plan plan_;
     Block memory_;
@@ -138,6 +146,13 @@ std::int64_t DepthSweep<T, Layers>::place_of(std::int64_t layer) const {
     if (request_.at.size() == 1) return request_.at[0] == layer ? 0 : -1;
     const auto found = std::find(request_.at.begin(), request_.at.end(), layer);
     return found == request_.at.end() ? -1 : found - request_.at.begin();
+}
+
+// The first state.
+template <class T, class Layers>
+void DepthSweep<T, Layers>::start(Bundle& bundle, const T* x) {
+    if (has_drive_) layers_.load_drive(bundle, x);
+    layers_.load(bundle, has_drive_ ? nullptr : x);
 }
 
 template <class T, class Layers>
@@ -155,7 +170,7 @@ void DepthSweep<T, Layers>::forward(const Parameters<T>& parameters, const T* x,
     const std::int64_t stride = n_cells() * (all_layers ? end_ - first_ + 1 : 1);
     layers_.prepare(parameters, team);
     layers_.for_each_bundle(team, [&](Bundle& bundle) {
-        layers_.load(bundle, x);
+        start(bundle, x);
         if (all_layers) layers_.unload(bundle, bundle.states.current, y, stride);
         for (std::int64_t layer = first_; layer < end_; layer += length) {
             step(bundle, layer, std::min(layer + length, end_));
@@ -195,7 +210,7 @@ void DepthSweep<T, Layers>::settle(const Parameters<T>& parameters, const T* x, 
     layers_.for_each_bundle(team, [&](Bundle& bundle) {
         std::int64_t* const taken = n_layers + bundle.first_sample;
         std::fill(taken, taken + bundle.n_samples, kMoving);
-        layers_.load(bundle, x);
+        start(bundle, x);
         layers_.unload(bundle, bundle.states.current, y, n_cells());
         for (std::int64_t layer = first_; layer < end_; ++layer) {
             step(bundle, layer, layer + 1);
@@ -220,7 +235,7 @@ double DepthSweep<T, Layers>::loss(const Parameters<T>& parameters, const T* x,
     const SegmentMap& segments = layers_.segments();
     layers_.prepare(parameters, team);
     layers_.for_each_bundle(team, [&](Bundle& bundle) {
-        layers_.load(bundle, x);
+        start(bundle, x);
         add_loss(bundle, seed, first_, bundle.states.current, false);
         for (std::int64_t i = 0; i < segments.n_segments(); ++i) {
             step(bundle, segments.begin(i), segments.begin(i + 1));
@@ -277,7 +292,7 @@ struct DepthSweep<T, Layers>::Stepper {
     }
     void keep(std::int64_t slot) { bundle.states.keep(slot); }
     void restore(std::int64_t slot) { bundle.states.restore(slot); }
-    void restore_input() { sweep.layers_.load(bundle, x); }
+    void restore_input() { sweep.layers_.load(bundle, sweep.has_drive_ ? nullptr : x); }
 
     void reverse(std::int64_t i) {
         Layers& layers = sweep.layers_;
@@ -316,7 +331,7 @@ private:
 template <class T, class Layers>
 void DepthSweep<T, Layers>::sweep_back(Bundle& bundle, const T* x, const Seed<T>& seed) {
     bundle.states.later = nullptr;
-    layers_.load(bundle, x);
+    start(bundle, x);
     const std::int64_t n_segments = layers_.segments().n_segments();
     if (n_segments == 0) {
         layers_.start_cotangent(bundle, seed.y_bar);
@@ -338,7 +353,8 @@ void DepthSweep<T, Layers>::sweep_back(const Parameters<T>& parameters, const T*
     for (Bundle& bundle : layers_.bundles()) bundle.evaluations = Evaluations();
     layers_.for_each_bundle(team, [&](Bundle& bundle) {
         sweep_back(bundle, x, seed);
-        if (gradients.x) layers_.unload(bundle, bundle.lambda[0], gradients.x, n_cells());
+        const T* x_bar = has_drive_ ? bundle.drive_bar : bundle.lambda[0];
+        if (gradients.x) layers_.unload(bundle, x_bar, gradients.x, n_cells());
     });
     layers_.finish(parameters, gradients, team);
 }
@@ -365,7 +381,7 @@ void DepthSweep<T, Layers>::jvp(const Parameters<T>& parameters,
     layers_.for_each_bundle(team, [&](Bundle& bundle) {
         T* z_dot = bundle.tangents[0];
         T* next_dot = bundle.tangents[1];
-        layers_.load(bundle, x);
+        start(bundle, x);
         layers_.load_tangent(bundle, x_dot, z_dot);
         for (std::int64_t layer = first_; layer < end_; ++layer) {
             T* next = bundle.states.free_scratch();
@@ -389,7 +405,7 @@ Extreme DepthSweep<T, Layers>::find_extreme(const Parameters<T>& parameters, con
             searches.emplace_back(bundle.first_sample + i);
         }
         const auto goes_on = [](const ExtremeSearch& search) { return search.goes_on(); };
-        layers_.load(bundle, x);
+        start(bundle, x);
         for (std::int64_t layer = first_; layer <= end_; ++layer) {
             if (!std::any_of(searches.begin(), searches.end(), goes_on)) break;
             if (layer > first_) step(bundle, layer - 1, layer);

@@ -122,22 +122,18 @@ template <class T>
 void AttractorLayers<T>::advance(Bundle& bundle, std::int64_t, std::int64_t, T* out,
                                  bool is_reversed) {
     const bool must_solve = request_.kind != SweepKind::forward && !request_.allows_unsolved;
-    for_each_sample(*bundle.team, [&](std::int64_t sample, AttractorSearcher<T>& searcher,
-                                      int worker) {
-        const T* x = bundle.states.current + sample * n_;
-        T* z = out + sample * n_;
-        const T* source = attractor_.has_drive ? x : nullptr;
-        if (attractor_.has_drive) {
-            std::fill(z, z + n_, T(0));
-        } else {
-            std::copy(x, x + n_, z);
-        }
-        const AttractorResult result = find(sample, source, z, z, *bundle.team, worker, nullptr);
-        const bool is_differentiated = is_reversed || request_.kind == SweepKind::tangent;
-        if (is_differentiated && result.status == NewtonStatus::converged) {
-            searcher.polish(source, z);
-        }
-    });
+    for_each_sample(
+        *bundle.team, [&](std::int64_t sample, AttractorSearcher<T>& searcher, int worker) {
+            const T* source = source_of(bundle, sample);
+            const T* start = bundle.states.current + sample * n_;
+            T* z = out + sample * n_;
+            const AttractorResult result =
+                find(sample, source, start, z, *bundle.team, worker, nullptr);
+            const bool is_differentiated = is_reversed || request_.kind == SweepKind::tangent;
+            if (is_differentiated && result.status == NewtonStatus::converged) {
+                searcher.polish(source, z);
+            }
+        });
     if (must_solve && unsolved_) throw *unsolved_;
 }
 

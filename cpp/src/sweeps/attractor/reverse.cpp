@@ -64,7 +64,7 @@ void AttractorLayers<T>::reverse(Bundle& bundle, std::int64_t layer, std::int64_
     T* v = bundle.lambda[1];
     for_each_sample(team, [&](std::int64_t sample, AttractorSearcher<T>& searcher, int) {
         const std::int64_t first = sample * n_;
-        const T* source = attractor_.has_drive ? bundle.states.current + first : nullptr;
+        const T* source = source_of(bundle, sample);
         const double residual = searcher.residual(source, z + first);
         std::copy(searcher.pre(), searcher.pre() + n_, pre_ + first);
         try {
@@ -89,7 +89,7 @@ void AttractorLayers<T>::reverse(Bundle& bundle, std::int64_t layer, std::int64_
         add_entries(block, z);
     });
     std::fill(v, v + state_length(), T(0));
-    if (attractor_.has_drive) std::copy(s_, s_ + state_length(), v);
+    if (bundle.drive_bar) std::copy(s_, s_ + state_length(), bundle.drive_bar);
     std::swap(bundle.lambda[0], bundle.lambda[1]);
 }
 
@@ -105,18 +105,18 @@ void AttractorLayers<T>::prepare_tangent(const Parameters<T>& parameters,
 
 // (1 - F' A) z_dot = f'(Z) (W_dot z - b_dot + x_dot), x_dot with drive.
 template <class T>
-void AttractorLayers<T>::advance_tangent(Bundle& bundle, std::int64_t layer, const T* z_dot, T* out,
+void AttractorLayers<T>::advance_tangent(Bundle& bundle, std::int64_t layer, const T*, T* out,
                                          T* out_dot) {
     Team& team = *bundle.team;
     advance(bundle, layer, layer + 1, out, false);
     for_each_sample(team, [&](std::int64_t sample, AttractorSearcher<T>& searcher, int worker) {
         const std::int64_t first = sample * n_;
-        const T* source = attractor_.has_drive ? bundle.states.current + first : nullptr;
+        const T* source = source_of(bundle, sample);
         const double residual = searcher.residual(source, out + first);
         T* moved = moved_ + worker * n_;
         multiply(matrix_->pattern(), entries_dot_, out + first, moved);
         for (std::int64_t i = 0; i < n_; ++i) {
-            const T pushed = source ? z_dot[first + i] : T(0);
+            const T pushed = bundle.drive_dot ? bundle.drive_dot[first + i] : T(0);
             const T change = searcher.slope()[i] * (moved[i] + offset_dot_[i] + pushed);
             out_dot[first + i] = exists(i) ? change : T(0);
         }

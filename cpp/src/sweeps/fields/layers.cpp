@@ -39,6 +39,14 @@ void FieldLayers<T>::carve_shared(Arena& arena, std::int64_t n_snapshots) {
     for (int i = 0; i < n_scratch; ++i) bundle.states.scratch[i] = arena.take<T>(length);
     growth_ = arena.take<T>(request_.batch);
     pull_ = arena.take<T>(request_.batch);
+    if (config_.drive()) {
+        bundle.drive = arena.take<T>(length);
+        if (request_.kind == SweepKind::tangent) bundle.drive_dot = arena.take<T>(length);
+        if (request_.wants_input) bundle.drive_bar = arena.take<T>(length);
+    }
+    if (config_.is_normalised()) {
+        bundle.sizes = arena.take<double>(segments_.n_layers() * request_.batch);
+    }
     if (request_.kind == SweepKind::tangent) {
         for (T*& field : bundle.tangents) field = arena.take<T>(length);
     }
@@ -72,11 +80,23 @@ typename FieldLayers<T>::Layer FieldLayers<T>::layer_of(const Parameters<T>& par
 template <class T>
 void FieldLayers<T>::load(Bundle& bundle, const T* x) {
     bundle.states.current = x;
-    if (!config_.grid->has_mask()) return;
+    if (x && !config_.grid->has_mask()) return;
     T* field = bundle.states.free_scratch();
-    std::copy(x, x + state_length(), field);
-    zero_masked(field, 0, n_);
+    if (x) {
+        std::copy(x, x + state_length(), field);
+        zero_masked(field, 0, n_);
+    } else {
+        std::fill(field, field + state_length(), T(0));
+    }
     bundle.states.current = field;
+}
+
+// A copy: the caller may have the output written into x.
+template <class T>
+void FieldLayers<T>::load_drive(Bundle& bundle, const T* x) const {
+    std::copy(x, x + state_length(), bundle.drive);
+    zero_masked(bundle.drive, 0, n_);
+    if (bundle.drive_bar) std::fill(bundle.drive_bar, bundle.drive_bar + state_length(), T(0));
 }
 
 template <class T>
@@ -87,10 +107,12 @@ void FieldLayers<T>::unload(const Bundle&, const T* z, T* cells, std::int64_t st
 }
 
 template <class T>
-void FieldLayers<T>::load_tangent(Bundle&, const T* x_dot, T* z_dot) const {
+void FieldLayers<T>::load_tangent(Bundle& bundle, const T* x_dot, T* z_dot) const {
     std::fill(z_dot, z_dot + state_length(), T(0));
-    if (x_dot) std::copy(x_dot, x_dot + state_length(), z_dot);
-    zero_masked(z_dot, 0, n_);
+    T* place = bundle.drive_dot ? bundle.drive_dot : z_dot;
+    if (bundle.drive_dot) std::fill(place, place + state_length(), T(0));
+    if (x_dot) std::copy(x_dot, x_dot + state_length(), place);
+    zero_masked(place, 0, n_);
 }
 
 // Cells [begin, end) of every sample.
@@ -122,6 +144,42 @@ void FieldLayers<T>::find_growth(const T* z, const T* lambda, Team& team) {
         growth_[sample] = static_cast<T>(config_.beta() * (length - 1.0));
         if (length > 0.0) {
             pull_[sample] = static_cast<T>(config_.beta() * overlap.value() * volume / length);
+        }
+    });
+}
+
+// Hard normalisation: z = y / |y| in place, and |y| kept.
+template <class T>
+void FieldLayers<T>::normalise(std::int64_t layer, T* y, Team& team) const {
+    const double volume = config_.grid->cell_volume();
+    team.parallel_for(request_.batch, [&](std::int64_t sample, int) {
+        T* values = y + sample * n_;
+        OrderedSum squares;
+        for (std::int64_t i = 0; i < n_; ++i) {
+            squares.add(static_cast<double>(values[i]) * values[i]);
+        }
+        const double size = std::sqrt(squares.value() * volume);
+        size_of(layer, sample) = size;
+        const auto factor = static_cast<T>(inverse_size(size));
+        for (std::int64_t i = 0; i < n_; ++i) {
+            values[i] = config_.grid->exists(i) ? values[i] * factor : T(0);
+        }
+    });
+}
+
+// Its tangent and its transpose, (v - (z . v) dV z) / |y| in place of v.
+template <class T>
+void FieldLayers<T>::project(std::int64_t layer, const T* states, T* all_values, Team& team) const {
+    const double volume = config_.grid->cell_volume();
+    team.parallel_for(request_.batch, [&](std::int64_t sample, int) {
+        const T* z = states + sample * n_;
+        T* values = all_values + sample * n_;
+        OrderedSum sum;
+        for (std::int64_t i = 0; i < n_; ++i) sum.add(static_cast<double>(z[i]) * values[i]);
+        const auto factor = static_cast<T>(inverse_size(size_of(layer, sample)));
+        const auto overlap = static_cast<T>(sum.value() * volume);
+        for (std::int64_t i = 0; i < n_; ++i) {
+            values[i] = config_.grid->exists(i) ? factor * (values[i] - overlap * z[i]) : T(0);
         }
     });
 }
@@ -222,6 +280,9 @@ void FieldLayers<T>::pull_elements(const Layer& layer, const T* pre, const T* z,
             const T pulled = lambda[i] == T(0) ? T(0) : omega * slope[i] * lambda[i];
             s_[start + i] = pulled;
             bias_sum -= static_cast<double>(pulled);
+        }
+        if (T* bar = bundles_[0].drive_bar) {
+            for (std::int64_t i = start; i < start + length; ++i) bar[i] += s_[i];
         }
         if (bias_bar && config_.bias == BiasKind::local) {
             T* bar = bias_bar + bias_set * n_ + begin;

@@ -75,6 +75,7 @@ void ImplicitLayers<T>::carve(Arena& arena, std::int64_t n_snapshots) {
         pre_ = arena.take<T>(state_length());
         scaled_ = arena.take<T>(state_length());
     }
+    if (config_.is_normalised()) solution_ = arena.take<T>(state_length());
     if (is_tangent) {
         scheme_omega_dot_ = arena.take<T>(n_omega);
         entries_dot_ = arena.take<T>(n_entries);
@@ -113,9 +114,8 @@ void ImplicitLayers<T>::take_layer(std::int64_t layer) {
     const std::int64_t set = follows_omega ? layer : matrix_->set_of(layer);
     if (set == set_) return;
     matrix_->assemble(layer, entries_, shift_);
-    const Layer view = layer_of(*parameters_, layer);
     const Pattern& pattern = matrix_->pattern();
-    row_norm_ = shift_norm_ = 0.0;
+    row_norm_ = 0.0;
     for (std::int64_t row = 0; row < n_; ++row) {
         if (!exists(row)) continue;
         double sum = 0.0;
@@ -123,12 +123,10 @@ void ImplicitLayers<T>::take_layer(std::int64_t layer) {
             sum += std::abs(static_cast<double>(entries_[i]));
         }
         row_norm_ = std::max(row_norm_, sum);
-        const double shift = shift_[row] - bias(view, row);
-        shift_norm_ = std::max(shift_norm_, std::abs(shift));
     }
     if (is_linear()) {
         try {
-            factorise(view, T(0), works_[0], *shared_);
+            factorise(layer_of(*parameters_, layer), T(0), works_[0], *shared_);
         } catch (const SingularError&) {
             throw LayerError(layer, 0, std::numeric_limits<double>::quiet_NaN(),
                              reason_of(NewtonStatus::singular));
@@ -201,12 +199,22 @@ void ImplicitLayers<T>::advance(Bundle& bundle, std::int64_t layer, std::int64_t
     Team& team = *bundle.team;
     take_layer(layer);
     find_growth(bundle.states.current, nullptr, team);
-    const Layer view = layer_of(*parameters_, layer);
+    const Layer all = layer_of(*parameters_, layer);
     for_each_sample(team, [&](std::int64_t sample, Work& work, int worker) {
+        const Layer view = view_of(all, bundle.drive, sample);
         const T* z = bundle.states.current + sample * n_;
         set_right(view, z, growth_[sample], work);
         solve(view, layer, sample, z, out + sample * n_, work, team, worker);
     });
+    if (config_.is_normalised()) normalise(layer, out, team);
+}
+
+// y = |y| z, from z of a layer with hard normalisation.
+template <class T>
+void ImplicitLayers<T>::restore_size(std::int64_t layer, std::int64_t sample, const T* z,
+                                     T* y) const {
+    const auto size = static_cast<T>(size_of(layer, sample));
+    for (std::int64_t i = sample * n_; i < (sample + 1) * n_; ++i) y[i] = size * z[i];
 }
 
 template <class T>

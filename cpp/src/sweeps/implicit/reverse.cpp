@@ -73,10 +73,12 @@ void ImplicitLayers<T>::reverse(Bundle& bundle, std::int64_t layer, std::int64_t
                                 std::int64_t) {
     Team& team = *bundle.team;
     const T* z = bundle.states.current;
-    const T* later = bundle.states.later;
+    const bool is_hard = config_.is_normalised();
+    const T* later = is_hard ? solution_ : bundle.states.later;
     T* m = bundle.lambda[1];
     take_layer(layer);
     const Layer view = layer_of(*parameters_, layer);
+    if (is_hard) project(layer, bundle.states.later, bundle.lambda[0], team);
     // The sums over (s, states), s of the weight times m; Z of all samples is in pre_.
     const auto pull = [&](const T* states) {
         for_each_block(team, [&](const FieldBlock& block) {
@@ -91,8 +93,10 @@ void ImplicitLayers<T>::reverse(Bundle& bundle, std::int64_t layer, std::int64_t
     };
     for_each_sample(team, [&](std::int64_t sample, Work& work, int) {
         const std::int64_t first = sample * n_;
+        if (is_hard) restore_size(layer, sample, bundle.states.later, solution_);
         try {
-            solve_transposed(view, later + first, bundle.lambda[0] + first, m + first, work);
+            const Layer own = view_of(view, bundle.drive, sample);
+            solve_transposed(own, later + first, bundle.lambda[0] + first, m + first, work);
         } catch (const SingularError&) {
             NewtonResult result;
             result.status = NewtonStatus::singular;
@@ -106,7 +110,8 @@ void ImplicitLayers<T>::reverse(Bundle& bundle, std::int64_t layer, std::int64_t
     const bool is_mixed = theta_ < 1.0;
     if (is_mixed) {
         for_each_sample(team, [&](std::int64_t sample, Work&, int) {
-            evaluate(view, z + sample * n_, pre_ + sample * n_);
+            const Layer own = view_of(view, bundle.drive, sample);
+            evaluate(own, z + sample * n_, pre_ + sample * n_);
             scale(sample, 1.0 - theta_);
         });
         pull(z);

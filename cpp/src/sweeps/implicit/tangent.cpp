@@ -28,12 +28,14 @@ void ImplicitLayers<T>::advance_tangent(Bundle& bundle, std::int64_t layer, cons
     advance(bundle, layer, layer + 1, out, false);
     matrix_->assemble_tangent(layer, entries_dot_, shift_dot_);
     find_growth(z, z_dot, team);
-    const Layer view = layer_of(*parameters_, layer);
-    const Layer dot = layer_of(*parameters_dot_, layer);
+    const Layer all = layer_of(*parameters_, layer);
+    const Layer all_dot = layer_of(*parameters_dot_, layer);
     const Pattern& pattern = matrix_->pattern();
     const auto explicit_weight = static_cast<T>(1.0 - theta_);
     for_each_sample(team, [&](std::int64_t sample, Work& work, int) {
         const std::int64_t first = sample * n_;
+        const Layer view = view_of(all, bundle.drive, sample);
+        const Layer dot = view_of(all_dot, bundle.drive_dot, sample);
         T* right = work.right;
         T* moved = work.newton.step;  // W_dot z - b_dot
         const auto move = [&](const T* state) {
@@ -57,6 +59,10 @@ void ImplicitLayers<T>::advance_tangent(Bundle& bundle, std::int64_t layer, cons
             }
         }
         const T* later = out + first;
+        if (config_.is_normalised()) {
+            restore_size(layer, sample, out, solution_);
+            later = solution_ + first;
+        }
         move(later);
         for (std::int64_t i = 0; i < n_; ++i) {
             const T rate_dot = static_cast<T>(theta_) * dot.omega[i * dot.omega_step];
@@ -72,6 +78,7 @@ void ImplicitLayers<T>::advance_tangent(Bundle& bundle, std::int64_t layer, cons
         work.solver->set_tolerance(kLinearTolerance);
         work.solver->solve(right, out_dot + first, 1);
     });
+    if (config_.is_normalised()) project(layer, out, out_dot, team);
 }
 
 #define RELAXON_INSTANTIATE(T)                                                                     \

@@ -70,7 +70,7 @@ template <class T>
 bool PlainLayers<T>::recovers(std::int64_t layer) const {
     const Layer view = layer_of(*parameters_, layer);
     return recovers_activation<T>(config_.activation, {view.omega, view.omega_step != 0},
-                                  config_.beta());
+                                  config_.measures_states());
 }
 
 // Z of the rows of a block; the operand is loaded.
@@ -81,6 +81,12 @@ void PlainLayers<T>::evaluate(std::int64_t layer, const Layer& view, const Field
     for (std::int64_t sample = 0; view.bias && sample < request_.batch; ++sample) {
         for (std::int64_t i = block.begin; i < block.end; ++i) {
             pre[sample * n_ + i] -= view.bias[i * view.bias_step];
+        }
+    }
+    const T* drive = this->bundles_[0].drive;
+    for (std::int64_t sample = 0; drive && sample < request_.batch; ++sample) {
+        for (std::int64_t i = sample * n_ + block.begin; i < sample * n_ + block.end; ++i) {
+            pre[i] += drive[i];
         }
     }
 }
@@ -104,6 +110,7 @@ void PlainLayers<T>::relax(std::int64_t layer, const T* z, T* pre, T* out, Team&
         }
         zero_masked(out, block.begin, block.end);
     });
+    if (config_.is_normalised()) normalise(layer, out, team);
 }
 
 // Z is kept where the reverse sweep will ask for it.

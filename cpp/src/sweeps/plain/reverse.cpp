@@ -17,6 +17,7 @@ void PlainLayers<T>::reverse(Bundle& bundle, std::int64_t layer, std::int64_t, c
     Team& team = *bundle.team;
     const T* z = bundle.states.current;
     const Layer view = layer_of(*parameters_, layer);
+    if (config_.is_normalised()) project(layer, bundle.states.later, bundle.lambda[0], team);
     T* pre = recovers(layer) ? nullptr : is_rich_ ? kept_pre(layer) : pre_;
     if (pre && !is_rich_) {
         op_->load(layer, z, team);

@@ -34,6 +34,7 @@ void PlainLayers<T>::advance_tangent(Bundle& bundle, std::int64_t number, const 
                 const T omega_dot = layer_dot.omega[(begin + i) * layer_dot.omega_step];
                 T pre_dot = out_dot[at];
                 if (layer.bias) pre_dot -= layer_dot.bias[(begin + i) * layer_dot.bias_step];
+                if (bundle.drive_dot) pre_dot += bundle.drive_dot[at];
                 out_dot[at] = (T(1) - omega - growth_[sample]) * z_dot[at] +
                               omega * slope[i] * pre_dot + omega_dot * (f[i] - z[at]) -
                               pull_[sample] * z[at];
@@ -41,6 +42,7 @@ void PlainLayers<T>::advance_tangent(Bundle& bundle, std::int64_t number, const 
         }
         zero_masked(out_dot, begin, block.end);
     });
+    if (config_.is_normalised()) project(number, out, out_dot, team);
 }
 
 #define RELAXON_INSTANTIATE(T)                                                                     \

@@ -51,6 +51,24 @@ void subtract(const T* s, T* bar, std::int64_t n) {
     });
 }
 
+// bar_i += s_i.
+template <class T>
+void add(const T* s, T* bar, std::int64_t n) {
+    for_each_pack_of<T>(n, [&](std::int64_t i, std::int64_t rest) {
+        store_up_to(bar + i, load_up_to(bar + i, rest) + load_up_to(s + i, rest), rest);
+    });
+}
+
+// Z of a block in the scratch `pre`: field g at g block_stride(n).
+template <class T>
+void find_pre(const StencilGeometry& geometry, const Layer<T>& layer, ReadFields<T> z, int n_fields,
+              T* pre, std::int64_t flat, std::int64_t n) {
+    apply_stencil(geometry, layer.weights, layer.bias, z, n_fields, pre, flat, n);
+    for (int g = 0; layer.drive && g < n_fields; ++g) {
+        add(layer.drive[g] + flat, pre + g * block_stride<T>(n), n);
+    }
+}
+
 template <class T>
 double dot_block(const T* a, const T* b, std::int64_t n) {
     Pack<T> sum = broadcast(T(0));
@@ -80,7 +98,7 @@ void relax(const StencilGeometry& geometry, const Layer<T>& layer, Activation ac
     alignas(64) T values[kMaxBundle * kBlock];
     for_each_block(geometry.layout(), rows, [&](std::int64_t flat, std::int64_t n) {
         const std::int64_t stride = block_stride<T>(n);
-        apply_stencil(geometry, layer.weights, layer.bias, z, n_fields, values, flat, n);
+        find_pre(geometry, layer, z, n_fields, values, flat, n);
         activate(activation, values, values, static_cast<std::size_t>(n_fields * stride));
         for (int g = 0; g < n_fields; ++g) {
             const T* f = values + g * stride;
@@ -99,9 +117,9 @@ void relax(const StencilGeometry& geometry, const Layer<T>& layer, Activation ac
 }
 
 template <class T>
-bool recovers_activation(Activation activation, const Coefficient<T>& omega, double beta) {
+bool recovers_activation(Activation activation, const Coefficient<T>& omega, bool measures_states) {
     constexpr T least_omega = T(0.1);
-    return has_derivative_of_value(activation) && beta == 0.0 && !omega.is_local &&
+    return has_derivative_of_value(activation) && !measures_states && !omega.is_local &&
            omega.data[0] >= least_omega;
 }
 
@@ -139,8 +157,7 @@ void pull_source(const StencilGeometry& geometry, const Layer<T>& layer, Activat
     const std::int64_t stride = block_stride<T>(n);
     const bool pulls_omega = gradient.omega_sum || gradient.omega_field;
     if (!fields.z_next) {
-        apply_stencil(geometry, layer.weights, layer.bias, fields.z, fields.n_fields, values, flat,
-                      n);
+        find_pre<T>(geometry, layer, fields.z, fields.n_fields, values, flat, n);
         activate_with_derivative(activation, values, values, slopes,
                                  static_cast<std::size_t>(fields.n_fields * stride));
     }
@@ -192,6 +209,9 @@ void pull_coefficients(const StencilGeometry& geometry, const ReverseFields<T>& 
     for (int g = 0; gradient.bias_sum && g < fields.n_fields; ++g) {
         gradient.bias_sum->add(-sum_of(s[g] + flat, n));
     }
+    for (int g = 0; gradient.drive && g < fields.n_fields; ++g) {
+        add(s[g] + flat, gradient.drive[g] + flat, n);
+    }
 }
 
 }  // namespace
@@ -235,9 +255,9 @@ void relax_tangent(const StencilGeometry& geometry, const StencilGeometry& linea
     // The change of Z by the coefficients and by the state.
     alignas(64) T by_layer[kBlock], by_state[kBlock];
     for_each_block(geometry.layout(), rows, [&](std::int64_t flat, std::int64_t n) {
-        apply_stencil(geometry, layer.weights, layer.bias, z, 1, pre, flat, n);
+        find_pre<T>(geometry, layer, z, 1, pre, flat, n);
         activate_with_derivative(activation, pre, f, slope, static_cast<std::size_t>(n));
-        apply_stencil(geometry, layer_dot.weights, layer_dot.bias, z, 1, by_layer, flat, n);
+        find_pre<T>(geometry, layer_dot, z, 1, by_layer, flat, n);
         apply_stencil(linear_geometry, layer.weights, Coefficient<T>(), z_dot, 1, by_state, flat,
                       n);
         for_each_pack_of<T>(n, [&](std::int64_t i, std::int64_t rest) {
@@ -260,7 +280,7 @@ void relax_tangent(const StencilGeometry& geometry, const StencilGeometry& linea
     template OrderedSum inner_product<T>(const Layout&, const T*, const T*, Rows);                 \
     template void relax<T>(const StencilGeometry&, const Layer<T>&, Activation, T, ReadFields<T>,  \
                            int, WriteFields<T>, Rows);                                             \
-    template bool recovers_activation<T>(Activation, const Coefficient<T>&, double);               \
+    template bool recovers_activation<T>(Activation, const Coefficient<T>&, bool);                 \
     template void pull_back<T>(const StencilGeometry&, const Layer<T>&, Activation, T,             \
                                const ReverseFields<T>&, const ReverseRows&,                        \
                                const LayerGradient<T>&);                                           \

@@ -60,6 +60,43 @@ T StencilLayers<T>::growth(const Bundle& bundle, const T* z) const {
     return static_cast<T>(model_.config.beta() * (norm(bundle, z) - 1.0));
 }
 
+// Hard normalisation: z = y / |y| in place, and |y| kept.
+template <class T>
+void StencilLayers<T>::normalise(const Bundle& bundle, std::int64_t layer, T* y) const {
+    const Layout& layout = model_.geometry.layout();
+    const double size = norm(bundle, y);
+    size_of(bundle, layer) = size;
+    const auto factor = static_cast<T>(inverse_size(size));
+    for_each_tile(bundle, [&](std::int64_t tile, int) {
+        const Rows own = tiling_.own(tile);
+        layout.for_each_pencil(own.begin, own.end,
+                               [&](std::int64_t, std::int64_t flat, std::int64_t n) {
+                                   for (std::int64_t i = flat; i < flat + n; ++i) y[i] *= factor;
+                               });
+        layout.zero_masked(y, own.begin, own.end);
+        layout.fill_inner(y, own.begin, own.end);
+    });
+}
+
+// Its tangent and its transpose, (v - (z . v) dV z) / |y| in place of v.
+template <class T>
+void StencilLayers<T>::project(const Bundle& bundle, std::int64_t layer, const T* z,
+                               T* values) const {
+    const Layout& layout = model_.geometry.layout();
+    const auto factor = static_cast<T>(inverse_size(size_of(bundle, layer)));
+    const auto overlap = static_cast<T>(weighed_product(bundle, 1.0, z, values));
+    for_each_tile(bundle, [&](std::int64_t tile, int) {
+        const Rows own = tiling_.own(tile);
+        layout.for_each_pencil(own.begin, own.end,
+                               [&](std::int64_t, std::int64_t flat, std::int64_t n) {
+                                   for (std::int64_t i = flat; i < flat + n; ++i) {
+                                       values[i] = factor * (values[i] - overlap * z[i]);
+                                   }
+                               });
+        layout.zero_masked(values, own.begin, own.end);
+    });
+}
+
 // Where the samples of the bundle's field g lie in the caller's array.
 template <class T>
 template <class Entry>
@@ -102,7 +139,11 @@ template <class T>
 void StencilLayers<T>::load(Bundle& bundle, const T* x) const {
     const Layout& layout = model_.geometry.layout();
     T* memory = bundle.states.free_scratch();
-    load_fields(bundle, x, model_.config.grid->n_cells(), memory);
+    if (x) {
+        load_fields(bundle, x, model_.config.grid->n_cells(), memory);
+    } else {
+        std::fill(memory, memory + fields_length(bundle), T(0));
+    }
     for_each_tile(bundle, [&](std::int64_t tile, int) {
         const Rows own = tiling_.own(tile);
         for (int g = 0; g < bundle.n_fields; ++g) {
@@ -111,6 +152,15 @@ void StencilLayers<T>::load(Bundle& bundle, const T* x) const {
     });
     close_state(bundle, memory);
     bundle.states.current = memory;
+}
+
+// Tiles read a source beyond periodic ends, too.
+template <class T>
+void StencilLayers<T>::load_drive(Bundle& bundle, const T* x) const {
+    load_fields(bundle, x, model_.config.grid->n_cells(), bundle.drive);
+    if (model_.geometry.layout().is_periodic()) close_state(bundle, bundle.drive);
+    if (!bundle.drive_bar) return;
+    std::fill(bundle.drive_bar, bundle.drive_bar + fields_length(bundle), T(0));
 }
 
 // Ghost rows of a state whose own rows are complete.
@@ -135,12 +185,13 @@ void StencilLayers<T>::advance(Bundle& bundle, std::int64_t begin, std::int64_t 
             return;
         }
         const Rows own = tiling_.own(tile);
-        relax(model_.geometry, coefficients_->layer(begin), model_.config.activation, growth_now,
+        relax(model_.geometry, layer_of(bundle, begin), model_.config.activation, growth_now,
               fields(bundle.states.current), bundle.n_fields, fields(out), own);
         for (int g = 0; g < bundle.n_fields; ++g) {
             layout.fill_inner(fields(out)[g], own.begin, own.end);
         }
     });
+    if (bundle.sizes) normalise(bundle, begin, out);
     close_state(bundle, out);
 }
 
@@ -155,7 +206,7 @@ void StencilLayers<T>::advance_tile(const Bundle& bundle, int worker, std::int64
         const bool is_last = layer + 1 == end;
         const Fields<T> next =
             is_last ? fields(out) : local_fields(bundle, worker, (layer - begin) % 2, tile);
-        relax(model_.geometry, coefficients_->layer(layer), model_.config.activation, T(0), z,
+        relax(model_.geometry, layer_of(bundle, layer), model_.config.activation, T(0), z,
               bundle.n_fields, next, rows);
         if (!is_last) close_local(bundle, next, rows);
         z = next;

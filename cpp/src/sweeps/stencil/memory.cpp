@@ -31,7 +31,8 @@ Tiling tiling_for(const NetworkConfig& config, std::int64_t batch) {
 template <class T>
 std::int64_t choose_lanes(const NetworkConfig& config, const SweepRequest& request,
                           const Tiling& tiling) {
-    if (!tiling.is_whole() || config.beta() != 0.0 || request.kind == SweepKind::tangent) return 1;
+    if (!tiling.is_whole() || config.measures_states() || request.kind == SweepKind::tangent)
+        return 1;
     constexpr std::int64_t n_lanes = kAlignment / static_cast<std::int64_t>(sizeof(T));
     if (request.batch < kMaxChunks * n_lanes) return 1;
     const auto op = config.op->template stencil<T>(*config.grid);
@@ -49,7 +50,7 @@ std::int64_t choose_lanes(const NetworkConfig& config, const SweepRequest& reque
 // leave samples for every chunk and keep all their states close.
 template <class T>
 int choose_bundle(const StencilModel<T>& model, const SweepRequest& request, const Tiling& tiling) {
-    if (!model.shape.weights_are_local || model.config.beta() != 0.0) return 1;
+    if (!model.shape.weights_are_local || model.config.measures_states()) return 1;
     if (request.kind == SweepKind::tangent) return 1;
     const std::int64_t field_bytes =
         model.geometry.field_length() * static_cast<std::int64_t>(sizeof(T));
@@ -169,6 +170,12 @@ typename StencilLayers<T>::Bundle StencilLayers<T>::carve_bundle(Arena& arena,
     if (request_.kind == SweepKind::tangent) {
         for (T*& field : bundle.tangents) field = take_field(arena);
     }
+    if (model_.config.drive()) {
+        bundle.drive = take_field(arena);
+        if (request_.kind == SweepKind::tangent) bundle.drive_dot = take_field(arena);
+        if (request_.wants_input) bundle.drive_bar = take_field(arena);
+    }
+    if (model_.config.is_normalised()) bundle.sizes = arena.take<double>(segments_.n_layers());
     bundle.tile_sums = arena.take<OrderedSum>(bundle_size_ * tiling_.n_tiles);
     const std::int64_t n_workers = tiling_.is_whole() ? 1 : request_.n_threads;
     bundle.local = arena.take<T*>(n_workers * n_local());

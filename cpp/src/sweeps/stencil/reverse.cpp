@@ -18,8 +18,7 @@ void StencilLayers<T>::finish(const Parameters<T>& parameters, const Gradients<T
 
 template <class T>
 void StencilLayers<T>::start_cotangent(Bundle& bundle, const T* y_bar) const {
-    const std::int64_t length = bundle.n_fields * stride_ - 2 * model_.geometry.margin();
-    for (T* first : bundle.lambda) std::fill(first, first + length, T(0));
+    for (T* first : bundle.lambda) std::fill(first, first + fields_length(bundle), T(0));
     if (y_bar) load_cotangent(bundle, y_bar, model_.config.grid->n_cells(), bundle.lambda[0]);
 }
 
@@ -65,6 +64,7 @@ void StencilLayers<T>::reverse(Bundle& bundle, std::int64_t begin, std::int64_t 
     const Layout& layout = model_.geometry.layout();
     const T* lambda = bundle.lambda[0];
     const T* z = bundle.states.current;
+    if (bundle.sizes) project(bundle, begin, bundle.states.later, bundle.lambda[0]);
     if (!tiling_.is_whole() && layout.is_periodic() && !segment.seed) {
         close_state(bundle, bundle.lambda[0]);
     }
@@ -118,8 +118,8 @@ void StencilLayers<T>::reverse_tile(const Bundle& bundle, int worker, std::int64
     };
     for (std::int64_t j = 0; j < n_made; ++j) {
         const Rows rows = clip(own, r * (2 * n_layers - 1 - j));
-        relax(geometry, coefficients_->layer(segment.begin + j), activation, T(0), state(j),
-              n_fields, local(j), rows);
+        relax(geometry, layer_of(bundle, segment.begin + j), activation, T(0), state(j), n_fields,
+              local(j), rows);
         close_local(bundle, local(j), rows);
     }
 
@@ -131,14 +131,16 @@ void StencilLayers<T>::reverse_tile(const Bundle& bundle, int worker, std::int64
         lambda = cotangent(n_layers);
     }
     for (std::int64_t j = n_layers - 1; j >= 0; --j) {
-        const Layer<T> layer = coefficients_->layer(segment.begin + j);
-        const bool recovers = recovers_activation(activation, layer.omega, model_.config.beta());
+        const Layer<T> layer = layer_of(bundle, segment.begin + j);
+        const bool recovers =
+            recovers_activation(activation, layer.omega, model_.config.measures_states());
         const Fields<T> next = j == 0 ? fields(bundle.lambda[1]) : cotangent(j);
+        LayerGradient<T> gradient = bundle.gradient->layer(segment.begin + j, tile);
+        gradient.drive = fields(bundle.drive_bar);
         pull_back_tile(
             layer, growth,
             {state(j), recovers ? state(j + 1) : Fields<const T>(), lambda, s, next, n_fields},
-            {clip(own, r * (j + 1)), own, clip(own, r * j)},
-            bundle.gradient->layer(segment.begin + j, tile));
+            {clip(own, r * (j + 1)), own, clip(own, r * j)}, gradient);
         lambda = next;
     }
 }

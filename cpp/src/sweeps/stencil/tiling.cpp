@@ -38,7 +38,7 @@ Tiling choose_tiling(const NetworkConfig& config, int radius, int n_arms, std::i
     tiling.tile_rows = (tiling.n_rows + n_tiles - 1) / n_tiles;
     if (row_cells == 1) tiling.tile_rows = round_up(tiling.tile_rows, kAlignedEntries);
     tiling.n_tiles = (tiling.n_rows + tiling.tile_rows - 1) / tiling.tile_rows;
-    if (tiling.is_whole() || config.beta() != 0.0) return tiling;
+    if (tiling.is_whole() || config.measures_states()) return tiling;
 
     // Layers of a segment: as many as the overlap (4 r K rows) and the cache allow.
     const std::int64_t n_fields = config.op->is_local() ? 2 * n_arms + 4 : 4;

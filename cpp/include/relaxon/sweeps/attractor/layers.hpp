@@ -68,6 +68,9 @@ private:
 
     void carve(Arena& arena, std::int64_t n_snapshots);
     bool exists(std::int64_t i) const { return config_.grid->exists(i); }
+    const T* source_of(const Bundle& bundle, std::int64_t sample) const {
+        return bundle.drive ? bundle.drive + sample * n_ : nullptr;
+    }
     bool is_linear() const { return equation_.is_linear(); }
     AttractorResult find(std::int64_t sample, const T* source, const T* start, T* z, Team& team,
                          int worker, std::vector<double>* history);

@@ -41,6 +41,7 @@ public:
     }
 
     void load(Bundle& bundle, const T* x);
+    void load_drive(Bundle& bundle, const T* x) const;
     void unload(const Bundle& bundle, const T* z, T* cells, std::int64_t stride) const;
     void load_tangent(Bundle& bundle, const T* x_dot, T* z_dot) const;
     bool starts_inside() const { return false; }
@@ -61,6 +62,7 @@ protected:
         std::int64_t bias_step = 0;  // 0: one value
         const T* omega = nullptr;
         std::int64_t omega_step = 0;
+        const T* drive = nullptr;  // of one sample, where it has such
     };
 
     FieldLayers(const NetworkConfig& config, const SweepRequest& request);
@@ -80,6 +82,12 @@ protected:
 
     void zero_masked(T* field, std::int64_t begin, std::int64_t end) const;
     void find_growth(const T* z, const T* lambda, Team& team);
+    // |y| of a sample, with hard normalisation.
+    double& size_of(std::int64_t layer, std::int64_t sample) const {
+        return bundles_[0].sizes[(layer - segments_.first()) * request_.batch + sample];
+    }
+    void normalise(std::int64_t layer, T* y, Team& team) const;
+    void project(std::int64_t layer, const T* z, T* values, Team& team) const;
 
     // Gradients of bias and omega: cleared, summed block by block, written at the end.
     void clear_shared(const Gradients<T>& gradients);

@@ -73,6 +73,9 @@ private:
     using FieldLayers<T>::for_each_block;
     using FieldLayers<T>::zero_masked;
     using FieldLayers<T>::find_growth;
+    using FieldLayers<T>::size_of;
+    using FieldLayers<T>::normalise;
+    using FieldLayers<T>::project;
     using FieldLayers<T>::pull_elements;
 
     // Of a worker, one sample at a time: n numbers each, and the Jacobian's entries.
@@ -92,8 +95,15 @@ private:
     T implicit_rate(const Layer& view, std::int64_t i) const {
         return static_cast<T>(theta_) * view.omega[i * view.omega_step];
     }
+    // b, or b - x for the view of a sample with drive.
     T bias(const Layer& view, std::int64_t i) const {
-        return view.bias ? view.bias[i * view.bias_step] : T(0);
+        const T own = view.bias ? view.bias[i * view.bias_step] : T(0);
+        return view.drive ? own - view.drive[i] : own;
+    }
+    Layer view_of(const Layer& layer, const T* drive, std::int64_t sample) const {
+        Layer view = layer;
+        view.drive = drive ? drive + sample * n_ : nullptr;
+        return view;
     }
     void take_layer(std::int64_t layer);
     template <class F>
@@ -103,6 +113,7 @@ private:
     void factorise(const Layer& view, T shift, Work& work, LinearSolver<T>& solver) const;
     void solve(const Layer& view, std::int64_t layer, std::int64_t sample, const T* z, T* out,
                Work& work, Team& team, int worker);
+    void restore_size(std::int64_t layer, std::int64_t sample, const T* z, T* y) const;
     void solve_transposed(const Layer& view, const T* later, const T* lambda, T* m, Work& work);
     void add_entries(const FieldBlock& block, const T* z);
     void fail(std::int64_t layer, std::int64_t sample, const NewtonResult& result);
@@ -115,7 +126,7 @@ private:
     std::vector<Work> works_;
     std::unique_ptr<LinearSolver<T>> shared_;  // of f = identity
     std::int64_t set_ = -1;                    // whose entries are assembled
-    double row_norm_ = 0.0, shift_norm_ = 0.0;
+    double row_norm_ = 0.0;
     std::mutex failing_;
     std::optional<LayerError> failure_;
 
@@ -129,8 +140,9 @@ private:
     T* shift_dot_ = nullptr;
     T* entries_bar_ = nullptr;
     T* shift_bar_ = nullptr;
-    T* pre_ = nullptr;     // Z of all samples
-    T* scaled_ = nullptr;  // theta m, or (1 - theta) m
+    T* pre_ = nullptr;       // Z of all samples
+    T* scaled_ = nullptr;    // theta m, or (1 - theta) m
+    T* solution_ = nullptr;  // z' before its hard normalisation
 };
 
 template <class T>

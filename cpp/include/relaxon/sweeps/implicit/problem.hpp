@@ -37,16 +37,18 @@ public:
     bool is_solved(const T* z, double residual) const {
         constexpr double kTolerance = std::is_same<T, float>::value ? 1e-6 : 1e-13;
         constexpr double kRounding = 4.0 * std::numeric_limits<T>::epsilon();
-        double size = 0.0, right = 0.0, rate = 0.0;
+        double size = 0.0, right = 0.0, rate = 0.0, shift = 0.0;
         for (std::int64_t i = 0; i < layers_.n_; ++i) {
             if (!layers_.exists(i)) continue;
             size = std::max(size, std::abs(static_cast<double>(z[i])));
             right = std::max(right, std::abs(static_cast<double>(work_.right[i])));
             rate = std::max(rate, static_cast<double>(layers_.implicit_rate(view_, i)));
+            shift = std::max(
+                shift, std::abs(static_cast<double>(layers_.shift_[i] - layers_.bias(view_, i))));
         }
         if (residual <= kTolerance * std::max(1.0, size)) return true;
         const double bound =
-            right + (1.0 + rate) * size + rate * (layers_.row_norm_ * size + layers_.shift_norm_);
+            right + (1.0 + rate) * size + rate * (layers_.row_norm_ * size + shift);
         if (residual > kRounding * bound) return false;
         return residual <= kRounding * terms(z);
     }

@@ -52,6 +52,8 @@ private:
     using FieldLayers<T>::for_each_block;
     using FieldLayers<T>::zero_masked;
     using FieldLayers<T>::find_growth;
+    using FieldLayers<T>::normalise;
+    using FieldLayers<T>::project;
     using FieldLayers<T>::pull_elements;
 
     PlanInput plan_input(std::int64_t own_bytes, bool is_rich);

@@ -1,6 +1,6 @@
 // One relaxation step on rows of the padded layout, its transpose and its tangent:
 //
-//     Z = W z - b,   z' = (1 - omega - g) z + omega f(Z),   g = beta (|z| - 1)
+//     Z = W z - b [+ x],   z' = (1 - omega - g) z + omega f(Z),   g = beta (|z| - 1)
 //
 // (Succi 2025, eqs. 12, 19 and sec. 3.2). Rows are worked in blocks: stencil, activation and
 // relaxation of one block follow each other in the first-level cache. All samples of a bundle go
@@ -18,8 +18,9 @@ namespace relaxon {
 template <class T>
 struct Layer {
     StencilWeights<T> weights;
-    Coefficient<T> bias;   // subtracted
-    Coefficient<T> omega;  // never absent
+    Coefficient<T> bias;    // subtracted
+    Coefficient<T> omega;   // never absent
+    Fields<const T> drive;  // x, a field of the bundle's; null: none
 };
 
 // Where the gradient of one layer is summed; null: not wanted. Local coefficients have a padded
@@ -32,6 +33,7 @@ struct LayerGradient {
     OrderedSum* bias_sum = nullptr;
     T* omega_field = nullptr;
     OrderedSum* omega_sum = nullptr;
+    Fields<T> drive;  // one for each sample of the bundle
 };
 
 // sum_i a_i b_i over the cells of the rows (masked cells hold zero).
@@ -47,10 +49,10 @@ void relax(const StencilGeometry& geometry, const Layer<T>& layer, Activation ac
            ReadFields<T> z, int n_fields, WriteFields<T> out, Rows rows);
 
 // Whether f(Z) = z + (z' - z) / omega may stand for an evaluation of f where both states are at
-// hand. The quotient costs eps / omega, so omega must not be small; the rule knows nothing of
-// budgets and threads.
+// hand, and nothing measures states. The quotient costs eps / omega, so omega must not be small;
+// the rule knows nothing of budgets and threads.
 template <class T>
-bool recovers_activation(Activation activation, const Coefficient<T>& omega, double beta);
+bool recovers_activation(Activation activation, const Coefficient<T>& omega, bool measures_states);
 
 // What a layer is pulled back from and to, a bundle each.
 template <class T>

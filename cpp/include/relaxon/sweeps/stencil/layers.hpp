@@ -60,6 +60,7 @@ public:
     void finish(const Parameters<T>& parameters, const Gradients<T>& gradients, Team& team);
 
     void load(Bundle& bundle, const T* x) const;
+    void load_drive(Bundle& bundle, const T* x) const;
     void unload(const Bundle& bundle, const T* first, T* cells, std::int64_t sample_stride) const;
     void advance(Bundle& bundle, std::int64_t begin, std::int64_t end, T* out, bool is_reversed);
     void load_tangent(Bundle& bundle, const T* x_dot, T* z_dot) const;
@@ -98,6 +99,15 @@ private:
     // Padded fields of a bundle, given the first.
     Fields<T> fields(T* first) const { return {first, stride_}; }
     Fields<const T> fields(const T* first) const { return {first, stride_}; }
+    std::int64_t fields_length(const Bundle& bundle) const {
+        return bundle.n_fields * stride_ - 2 * model_.geometry.margin();
+    }
+    // One layer, as it acts on the bundle.
+    Layer<T> layer_of(const Bundle& bundle, std::int64_t layer) const {
+        Layer<T> view = coefficients_->layer(layer);
+        view.drive = fields(static_cast<const T*>(bundle.drive));
+        return view;
+    }
     // The entries of sample i of a bundle.
     template <class Entry>
     Entry* sample(Entry* first, std::int64_t i) const {
@@ -123,6 +133,11 @@ private:
     double weighed_product(const Bundle& bundle, double scale, const T* a, const T* b) const;
     double norm(const Bundle& bundle, const T* z) const;
     T growth(const Bundle& bundle, const T* z) const;
+    double& size_of(const Bundle& bundle, std::int64_t layer) const {
+        return bundle.sizes[layer - segments_.first()];
+    }
+    void normalise(const Bundle& bundle, std::int64_t layer, T* y) const;
+    void project(const Bundle& bundle, std::int64_t layer, const T* z, T* values) const;
 
     void load_fields(const Bundle& bundle, const T* cells, std::int64_t sample_stride,
                      T* first) const;
