@@ -3,7 +3,8 @@
     Z_l     = W_l z_l - b_l
     z_{l+1} = (1 - omega_l) z_l + omega_l f(Z_l) - beta (|z_l| - 1) z_l
 
-or, implicitly, with Z' = W_l z_{l+1} - b_l,
+where omega is given, or follows from gamma, omega = 1 - exp(-gamma dt); or, implicitly, with
+Z' = W_l z_{l+1} - b_l,
 
     z_{l+1} + omega_l theta (z_{l+1} - f(Z'))
         = z_l + omega_l (1 - theta) (f(Z_l) - z_l) - beta (|z_l| - 1) z_l
@@ -105,7 +106,11 @@ ACTIVATIONS = {
 
 @dataclass(frozen=True)
 class Network:
-    """Configuration of a network; ``omega`` is used where the parameters hold none."""
+    """Configuration of a network.
+
+    ``omega`` is used where the parameters hold none. With ``dt`` it is gamma, and so is the
+    parameter's name.
+    """
 
     grid: Grid
     operator: Operator
@@ -115,6 +120,16 @@ class Network:
     time: str = "constant"
     beta: float = 0.0
     theta: float = 0.0
+    dt: float | None = None
+
+    @property
+    def rate_name(self) -> str:
+        return "omega" if self.dt is None else "gamma"
+
+    def omega_of(self, params: Mapping[str, Array]) -> Array:
+        """omega of all layers."""
+        rate = params.get(self.rate_name, self.omega)
+        return rate if self.dt is None else 1 - np.exp(-rate * self.dt)
 
     @property
     def is_layered(self) -> bool:
@@ -135,11 +150,11 @@ class Network:
 
 
 def slice_of_layer(network: Network, params: Mapping[str, Array], layer: int) -> dict[str, Array]:
-    """Parameters of one layer, without omega."""
+    """Parameters of one layer, without omega or gamma."""
     return {
         name: value[layer] if network.is_layered else value
         for name, value in params.items()
-        if name != "omega"
+        if name != network.rate_name
     }
 
 
@@ -148,7 +163,7 @@ def apply(
 ) -> Array:
     """W z of one layer: affine in z where a Dirichlet condition has a value."""
     if omega is None:
-        omega = params.get("omega", network.omega)
+        omega = network.omega_of(params)
     value = network.operator.apply(
         network.grid,
         slice_of_layer(network, params, layer),
@@ -181,7 +196,7 @@ def norm(network: Network, z: Array) -> Array:
 def trajectory(network: Network, params: Mapping[str, Array], x: Array) -> Array:
     """All states z_0..z_L."""
     exists = network.grid.exists
-    omega = params.get("omega", network.omega)
+    omega = network.omega_of(params)
     states = [np.where(exists, x, 0)]
     for layer in range(network.depth):
         z, rate = states[-1], (1 - network.theta) * network.rate(omega, layer)
@@ -199,8 +214,7 @@ def solve_layer(
 ) -> Array:
     """z' with z' + omega theta (z' - f(W z' - b)) = right, by Newton's method from z."""
     activation = ACTIVATIONS[network.activation]
-    omega = params.get("omega", network.omega)
-    rate = network.theta * network.rate(omega, layer)
+    rate = network.theta * network.rate(network.omega_of(params), layer)
     state = z
     n_still = 0  # steps that move nothing: what the complex step adds follows a step later
     for _ in range(60):
@@ -225,7 +239,7 @@ def solve_jacobian(
 ) -> Array:
     """(1 + omega theta - omega theta f'(Z') W)^-1 right per sample, or with the transpose."""
     matrix = to_dense(network, params, layer)
-    rate = network.theta * network.rate(params.get("omega", network.omega), layer)
+    rate = network.theta * network.rate(network.omega_of(params), layer)
     rate = np.broadcast_to(rate, network.grid.shape).ravel()
     solutions = []
     for sample, value in zip(pre, right, strict=True):
@@ -262,7 +276,7 @@ def vjp(
     """Gradient of sum_l <cotangents[l], z_l> for every parameter, and ``x``."""
     states = trajectory(network, params, x)
     exists = network.grid.exists
-    omega = params.get("omega", network.omega)
+    omega = network.omega_of(params)
     grads = {name: np.zeros_like(value) for name, value in params.items()}
 
     def incoming(layer: int) -> Array:
@@ -296,7 +310,7 @@ def pull_back(
 ) -> Array:
     """W^T s of <cotangent, omega (f(W z - b) - z)> for one layer; adds to ``grads``."""
     exists = network.grid.exists
-    rate = network.rate(params.get("omega", network.omega), layer)
+    rate = network.rate(network.omega_of(params), layer)
     coefficients = slice_of_layer(network, params, layer)
     pre = pre_activation(network, params, z, layer)
     activation = ACTIVATIONS[network.activation]
@@ -312,8 +326,13 @@ def pull_back(
     for name, value in coefficients.items():
         target = grads[name][layer, ...] if network.is_layered else grads[name]
         target += reduce_to(value.shape, bars[name])
-    if "omega" in params:
-        target = grads["omega"]
+    name = network.rate_name
+    if name in params:
+        target = grads[name]
+        if network.dt is not None:
+            rate_bar = (
+                rate_bar * network.dt * np.exp(-network.dt * network.rate(params[name], layer))
+            )
         if target.shape == (network.depth,):
             target = target[layer : layer + 1]
         target += reduce_to(target.shape, rate_bar)

@@ -96,17 +96,21 @@ class Case:
         import relaxon as rx
 
         network = self.network
-        is_trained = "omega" in self.params
+        name = network.rate_name
+        is_trained = name in self.params
+        rate = self.params[name] if is_trained else network.omega.astype(self.dtype)
+        rates: dict[str, Any] = {name: rate}
         model = rx.Relaxation(
             self.operator(),
             depth=network.depth,
             activation=network.activation,
-            omega=self.params["omega"] if is_trained else network.omega.astype(self.dtype),
             bias=self.bias,
             beta=network.beta,
             theta=network.theta,
             trainable_omega=is_trained,
+            dt=1.0 if network.dt is None else network.dt,
             dtype=self.dtype,
+            **rates,
         )
         return model.with_params(dict(self.params))
 
@@ -361,7 +365,7 @@ def conformance(name: str = "cases") -> tuple[tuple[Case, float, Mapping[str, Ar
 def is_built(entry: Mapping[str, Any]) -> bool:
     """Whether a recorded case is of layers that are there."""
     is_plain = not entry.get("drive") and not entry.get("normalization")
-    return entry.get("kind", "layers") == "layers" and is_plain and "gamma" not in entry["name"]
+    return entry.get("kind", "layers") == "layers" and is_plain
 
 
 def conformance_case(
@@ -390,6 +394,7 @@ def conformance_case(
         time=entry["time"],
         beta=entry["beta"],
         theta=entry.get("theta", 0.0),
+        dt=entry["dt"] if "gamma" in entry["parameters"] else None,
     )
     case = Case(
         name=entry["name"],

@@ -4,6 +4,7 @@ from . import datasets
 from ._config import show_config
 from ._core import LayerError
 from .domain.grid import Dirichlet, Grid
+from .dynamics.depth_profile import DepthProfile, depth_profile
 from .forecasting.checks import check_leads
 from .forecasting.comparison import Comparison
 from .model import losses
@@ -30,6 +31,7 @@ __all__ = [
     "Comparison",
     "CosineDecay",
     "Dense",
+    "DepthProfile",
     "Dirichlet",
     "DivergenceError",
     "Explanation",
@@ -51,6 +53,7 @@ __all__ = [
     "check_gradient",
     "check_leads",
     "datasets",
+    "depth_profile",
     "explain",
     "fit",
     "load",

@@ -43,6 +43,7 @@ PYTHON_FLOORS = [
     {"domain"},
     {"datasets", "operators"},
     {"model"},
+    {"dynamics"},
     {"inputs"},
     {"physics"},
     {"training"},

@@ -174,7 +174,7 @@ def stability_number(model: Relaxation, params: Mapping[str, NDArray[Any]]) -> s
     model : Relaxation
         Operator, shapes and settings.
     params : mapping of str to array
-        Values in the place of the model's, "omega" among them; they need not be finite.
+        Values in the place of the model's, omega or gamma among them; they need not be finite.
 
     Returns
     -------

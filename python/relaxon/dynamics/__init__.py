@@ -1,0 +1,1 @@
+"""What the layers do, one after the other: states on their way."""
