@@ -3,7 +3,8 @@
     Z_l     = W_l z_l - b_l
     z_{l+1} = (1 - omega_l) z_l + omega_l f(Z_l) - beta (|z_l| - 1) z_l
 
-or, implicitly, with Z' = W_l z_{l+1} - b_l,
+where omega is given, or follows from gamma, omega = 1 - exp(-gamma dt); or, implicitly, with
+Z' = W_l z_{l+1} - b_l,
 
     z_{l+1} + omega_l theta (z_{l+1} - f(Z'))
         = z_l + omega_l (1 - theta) (f(Z_l) - z_l) - beta (|z_l| - 1) z_l
@@ -108,7 +109,11 @@ ACTIVATIONS = {
 
 @dataclass(frozen=True)
 class Network:
-    """Configuration of a network; ``omega`` is used where the parameters hold none."""
+    """Configuration of a network.
+
+    ``omega`` is used where the parameters hold none. With ``dt`` it is gamma, and so is the
+    parameter's name.
+    """
 
     grid: Grid
     operator: Operator
@@ -120,6 +125,16 @@ class Network:
     theta: float = 0.0
     drive: bool = False
     normalization: str | None = None
+    dt: float | None = None
+
+    @property
+    def rate_name(self) -> str:
+        return "omega" if self.dt is None else "gamma"
+
+    def omega_of(self, params: Mapping[str, Array]) -> Array:
+        """omega of all layers."""
+        rate = params.get(self.rate_name, self.omega)
+        return rate if self.dt is None else 1 - np.exp(-rate * self.dt)
 
     @property
     def is_layered(self) -> bool:
@@ -140,11 +155,11 @@ class Network:
 
 
 def slice_of_layer(network: Network, params: Mapping[str, Array], layer: int) -> dict[str, Array]:
-    """Parameters of one layer, without omega."""
+    """Parameters of one layer, without omega or gamma."""
     return {
         name: value[layer] if network.is_layered else value
         for name, value in params.items()
-        if name != "omega"
+        if name != network.rate_name
     }
 
 
@@ -153,7 +168,7 @@ def apply(
 ) -> Array:
     """W z of one layer: affine in z where a Dirichlet condition has a value."""
     if omega is None:
-        omega = params.get("omega", network.omega)
+        omega = network.omega_of(params)
     value = network.operator.apply(
         network.grid,
         slice_of_layer(network, params, layer),
@@ -193,7 +208,7 @@ def all_states(
 ) -> tuple[list[Array], list[Array]]:
     """States z_0..z_L, and what the layers end with before its hard normalisation."""
     exists = network.grid.exists
-    omega = params.get("omega", network.omega)
+    omega = network.omega_of(params)
     start = np.where(exists, x, 0)
     source = start if network.drive else 0
     states, ends = [0 * start if network.drive else start], []
@@ -229,8 +244,7 @@ def solve_layer(
 ) -> Array:
     """z' with z' + omega theta (z' - f(W z' - b + source)) = right, by Newton's method from z."""
     activation = ACTIVATIONS[network.activation]
-    omega = params.get("omega", network.omega)
-    rate = network.theta * network.rate(omega, layer)
+    rate = network.theta * network.rate(network.omega_of(params), layer)
     state = z
     n_still = 0  # steps that move nothing: what the complex step adds follows a step later
     for _ in range(60):
@@ -255,7 +269,7 @@ def solve_jacobian(
 ) -> Array:
     """(1 + omega theta - omega theta f'(Z') W)^-1 right per sample, or with the transpose."""
     matrix = to_dense(network, params, layer)
-    rate = network.theta * network.rate(params.get("omega", network.omega), layer)
+    rate = network.theta * network.rate(network.omega_of(params), layer)
     rate = np.broadcast_to(rate, network.grid.shape).ravel()
     solutions = []
     for sample, value in zip(pre, right, strict=True):
@@ -294,7 +308,7 @@ def vjp(
     exists = network.grid.exists
     source = np.where(exists, x, 0) if network.drive else 0
     x_bar = np.zeros(states[0].shape)
-    omega = params.get("omega", network.omega)
+    omega = network.omega_of(params)
     grads = {name: np.zeros_like(value) for name, value in params.items()}
 
     def incoming(layer: int) -> Array:
@@ -332,7 +346,7 @@ def pull_back(
 ) -> tuple[Array, Array]:
     """W^T s and s of <cotangent, omega (f(W z - b) - z)> for one layer; adds to ``grads``."""
     exists = network.grid.exists
-    rate = network.rate(params.get("omega", network.omega), layer)
+    rate = network.rate(network.omega_of(params), layer)
     coefficients = slice_of_layer(network, params, layer)
     pre = pre_activation(network, params, z, layer) + source
     activation = ACTIVATIONS[network.activation]
@@ -348,8 +362,13 @@ def pull_back(
     for name, value in coefficients.items():
         target = grads[name][layer, ...] if network.is_layered else grads[name]
         target += reduce_to(value.shape, bars[name])
-    if "omega" in params:
-        target = grads["omega"]
+    name = network.rate_name
+    if name in params:
+        target = grads[name]
+        if network.dt is not None:
+            rate_bar = (
+                rate_bar * network.dt * np.exp(-network.dt * network.rate(params[name], layer))
+            )
         if target.shape == (network.depth,):
             target = target[layer : layer + 1]
         target += reduce_to(target.shape, rate_bar)

@@ -96,19 +96,23 @@ class Case:
         import relaxon as rx
 
         network = self.network
-        is_trained = "omega" in self.params
+        name = network.rate_name
+        is_trained = name in self.params
+        rate = self.params[name] if is_trained else network.omega.astype(self.dtype)
+        rates: dict[str, Any] = {name: rate}
         model = rx.Relaxation(
             self.operator(),
             depth=network.depth,
             activation=network.activation,
-            omega=self.params["omega"] if is_trained else network.omega.astype(self.dtype),
             bias=self.bias,
             beta=network.beta,
             theta=network.theta,
             drive=network.drive,
             normalization=network.normalization,
             trainable_omega=is_trained,
+            dt=1.0 if network.dt is None else network.dt,
             dtype=self.dtype,
+            **rates,
         )
         return model.with_params(dict(self.params))
 
@@ -362,7 +366,7 @@ def conformance(name: str = "cases") -> tuple[tuple[Case, float, Mapping[str, Ar
 
 def is_built(entry: Mapping[str, Any]) -> bool:
     """Whether a recorded case is of layers that are there."""
-    return entry.get("kind", "layers") == "layers" and "gamma" not in entry["name"]
+    return entry.get("kind", "layers") == "layers"
 
 
 def conformance_case(
@@ -393,6 +397,7 @@ def conformance_case(
         theta=entry.get("theta", 0.0),
         drive=entry.get("drive", False),
         normalization=entry.get("normalization"),
+        dt=entry["dt"] if "gamma" in entry["parameters"] else None,
     )
     case = Case(
         name=entry["name"],

@@ -90,6 +90,20 @@ void bind_grid(py::module_& module) {
         return names;
     });
     module.def(
+        "activate",
+        [](const std::string& activation, const py::array& z, const py::array& out) {
+            Activation kind;
+            if (!parse(activation, kind)) throw py::value_error("unknown activation " + activation);
+            const auto n = static_cast<std::int64_t>(z.size());
+            const auto run = [&](auto scalar) {
+                using T = decltype(scalar);
+                const T* from = read_view<T>(z, n, "z");
+                activate(kind, from, write_view<T>(out, n, "out"), static_cast<std::size_t>(n));
+            };
+            is_double(z) ? run(double{}) : run(float{});
+        },
+        py::arg("activation"), py::arg("z"), py::arg("out"));
+    module.def(
         "slope_at_zero",
         [](const std::string& activation) {
             Activation kind;

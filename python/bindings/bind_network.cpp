@@ -6,6 +6,7 @@
 #include "bound_network.hpp"
 #include "interrupt.hpp"
 #include "parse_name.hpp"
+#include "relaxon/sweeps/gamma.hpp"
 #include "relaxon/sweeps/make_sweep.hpp"
 
 namespace relaxon::python {
@@ -20,7 +21,7 @@ const T* read_input(const BoundNetwork& network, const py::array& x) {
 BoundNetwork make_network(std::shared_ptr<Grid> grid, std::shared_ptr<Operator> op,
                           const Dynamics& dynamics, const std::string& activation,
                           const std::string& bias, const EndConfig& lift, const EndConfig& readout,
-                          bool is_double) {
+                          double gamma_dt, bool is_double) {
     BoundNetwork network;
     NetworkConfig& config = network.config;
     config.grid = std::move(grid);
@@ -32,6 +33,7 @@ BoundNetwork make_network(std::shared_ptr<Grid> grid, std::shared_ptr<Operator> 
                                               {"local", BiasKind::local}});
     config.lift = lift;
     config.readout = readout;
+    config.gamma_dt = gamma_dt;
     network.is_double = is_double;
     network.arrays = parameter_arrays(config);
     return network;
@@ -118,6 +120,26 @@ std::optional<std::string> forward(const BoundNetwork& network, const ArrayList&
             const auto sweep = make_sweep<T>(network.config, request);
             sweep->forward(views, x_view, out_view, all_layers, team);
             return unsolved(*sweep);
+        });
+    });
+}
+
+// Samples that leave early, and after how many layers.
+void settle(const BoundNetwork& network, const ArrayList& parameters, const py::array& x,
+            const py::array& out, double tolerance, const py::array& n_layers, int threads) {
+    network.with_scalar([&](auto scalar) {
+        using T = decltype(scalar);
+        SweepRequest request;
+        request.batch = batch_of(network, x);
+        request.n_threads = threads;
+        request.at = {network.config.depth()};
+        const auto views = read_parameters<T>(network, parameters);
+        const T* x_view = read_input<T>(network, x);
+        T* out_view = write_view<T>(out, request.batch * network.config.output_size(), "out");
+        auto* n_view = write_view<std::int64_t>(n_layers, request.batch, "n_layers");
+        run_released(threads, [&](Team& team) {
+            make_sweep<T>(network.config, request)
+                ->settle(views, x_view, out_view, tolerance, n_view, team);
         });
     });
 }
@@ -318,6 +340,18 @@ py::tuple find_attractors_of(const BoundNetwork& network, const ArrayList& param
         histories, found.contraction.mu, found.contraction.omega_max);
 }
 
+// omega of a network that is told gamma.
+void omega(const BoundNetwork& network, const py::array& gamma, const py::array& out) {
+    network.with_scalar([&](auto scalar) {
+        using T = decltype(scalar);
+        const std::int64_t n = network.arrays.back().size();
+        const T* from = read_view<T>(gamma, n, "gamma");
+        T* to = write_view<T>(out, n, "out");
+        run_released(
+            1, [&](Team& team) { omega_of_gamma(from, n, network.config.gamma_dt, to, team); });
+    });
+}
+
 Plan plan(const BoundNetwork& network, std::int64_t batch, std::int64_t memory, int threads,
           const std::vector<std::int64_t>& at, bool wants_omega, bool wants_input) {
     const SweepRequest request =
@@ -384,10 +418,13 @@ void bind_network(py::module_& module) {
     py::class_<BoundNetwork>(module, "Network")
         .def(py::init(&make_network), py::arg("grid"), py::arg("op"), py::arg("dynamics"),
              py::arg("activation"), py::arg("bias"), py::arg("lift"), py::arg("readout"),
-             py::arg("is_double"))
+             py::arg("gamma_dt"), py::arg("is_double"))
         .def_readonly("arrays", &BoundNetwork::arrays)
         .def("forward", &forward, py::arg("parameters"), py::arg("x"), py::arg("out"),
              py::arg("all_layers"), py::arg("end"), py::arg("threads"))
+        .def("settle", &settle, py::arg("parameters"), py::arg("x"), py::arg("out"),
+             py::arg("tolerance"), py::arg("n_layers"), py::arg("threads"))
+        .def("omega", &omega, py::arg("gamma"), py::arg("out"))
         .def("loss", &loss, py::arg("parameters"), py::arg("x"), py::arg("loss"), py::arg("y"),
              py::arg("weights"), py::arg("at"), py::arg("threads"))
         .def("value_and_gradient", &value_and_gradient, py::arg("parameters"), py::arg("x"),

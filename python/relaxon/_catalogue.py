@@ -8,6 +8,7 @@ from .dynamics.amplification import Amplification, amplification
 from .dynamics.attractor import Attractor, AttractorStatus, attractor
 from .dynamics.basins import Attractors, attractors
 from .dynamics.certificate import Certificate
+from .dynamics.depth_profile import DepthProfile, depth_profile
 from .forecasting.checks import check_leads
 from .forecasting.comparison import Comparison
 from .model import losses
@@ -42,6 +43,7 @@ __all__ = [
     "Comparison",
     "CosineDecay",
     "Dense",
+    "DepthProfile",
     "Dirichlet",
     "DivergenceError",
     "Explanation",
@@ -67,6 +69,7 @@ __all__ = [
     "check_gradient",
     "check_leads",
     "datasets",
+    "depth_profile",
     "explain",
     "fit",
     "load",

@@ -23,6 +23,16 @@ if TYPE_CHECKING:
 __all__ = ["make_app"]
 
 
+def _whole_number(option: str, text: str) -> int:
+    """What an option says that is a number or a word."""
+    try:
+        return int(text)
+    except ValueError:
+        from typer import BadParameter
+
+        raise BadParameter(f"{text!r} is no whole number.", param_hint=f"'{option}'") from None
+
+
 def make_app() -> "Typer":
     """The grammar of the command line.
 
@@ -132,8 +142,26 @@ def make_app() -> "Typer":
             str | None,
             Option(help=f"Of --operator adr: central, upwind or lax-wendroff. {default('scheme')}"),
         ] = Settings.scheme,
-        depth: Annotated[int, Option(help="Number of layers.")] = Settings.depth,
-        omega: Annotated[float, Option(help="Relaxation rate.")] = Settings.omega,
+        depth: Annotated[
+            str,
+            Option(
+                metavar="INTEGER|auto",
+                help="Number of layers; auto: as many of --max-depth as are needed.",
+            ),
+        ] = str(Settings.depth),
+        max_depth: Annotated[
+            int | None, Option(help=f"Most layers of --depth auto. {default('max_depth')}")
+        ] = Settings.max_depth,
+        omega: Annotated[
+            float | None, Option(help=f"Relaxation rate of a layer. {default('omega')}")
+        ] = Settings.omega,
+        gamma: Annotated[
+            float | None,
+            Option(
+                help="Relaxation rate per unit of time, in the place of --omega: omega = "
+                "1 - exp(-gamma dt), dt the lead over the number of layers."
+            ),
+        ] = Settings.gamma,
         activation: Annotated[
             str, Option(help="identity, tanh, logistic, relu, ...")
         ] = Settings.activation,
@@ -288,6 +316,7 @@ def make_app() -> "Typer":
             "select": tuple(select or ()),
             "missing": tuple(missing or ()),
             "bounds": ",".join(bounds) if bounds else None,
+            "depth": depth if depth == "auto" else _whole_number("--depth", depth),
         }
         settings = {field.name: given[field.name] for field in fields(Settings)}
 

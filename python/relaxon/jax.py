@@ -42,7 +42,8 @@ def relaxation(
     Parameters
     ----------
     model : Relaxation
-        The configuration; its own parameters are not used, except an omega that is not trained.
+        The configuration; its own parameters are not used, except an omega or gamma
+        that is not trained.
     memory : int or str, optional
         Budget of each backward call, as in :meth:`relaxon.Relaxation.value_and_grad`.
     threads : int, optional
@@ -142,8 +143,8 @@ class _Sweeps:
         return np.broadcast_shapes(*(array.shape[:n_mapped] for array in (*params, *others)))
 
     def _slots(self, params: list[Array]) -> list[Array]:
-        """Parameters as the core takes them: omega last, trained or not."""
-        return params if self._model.trainable_omega else [*params, self._model.omega]
+        """Parameters as the core takes them: omega or gamma last, trained or not."""
+        return params if self._model.trainable_omega else [*params, self._model._rate]
 
     def forward(self, _: Any, out: Any, *operands: Any) -> None:
         """The sweep, by JAX's protocol: from the operands' buffers into that of the output."""

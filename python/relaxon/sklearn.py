@@ -67,7 +67,7 @@ class RelaxationRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
         Coefficients for all layers or per layer.
     scheme : str, default "central"
         Of "adr".
-    depth, activation, omega, bias, beta, theta, trainable_omega, drive, normalization
+    depth, activation, omega, bias, beta, theta, gamma, dt, trainable_omega, drive, normalization
         As for :class:`relaxon.Relaxation`; default depth 4.
     optimizer : Optimizer, optional
         As for :func:`relaxon.fit`. Default ``rx.LBFGS()``, which needs no tuning.
@@ -143,10 +143,12 @@ class RelaxationRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
         scheme: str = "central",
         depth: int = 4,
         activation: str = "tanh",
-        omega: Any = 0.5,
+        omega: Any = None,
         bias: str | None = None,
         beta: float = 0.0,
         theta: float = 0.0,
+        gamma: Any = None,
+        dt: float = 1.0,
         trainable_omega: bool = False,
         optimizer: Optimizer | None = None,
         steps: int = 500,
@@ -176,6 +178,8 @@ class RelaxationRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
         self.bias = bias
         self.beta = beta
         self.theta = theta
+        self.gamma = gamma
+        self.dt = dt
         self.trainable_omega = trainable_omega
         self.optimizer = optimizer
         self.steps = steps
@@ -369,6 +373,8 @@ class RelaxationRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
             theta=self.theta,
             drive=self.drive,
             normalization=self.normalization,
+            gamma=self.gamma,
+            dt=self.dt,
             trainable_omega=self.trainable_omega,
             readout=Readout(targets.shape[1]) if self.grid is None else None,
             dtype=dtype,

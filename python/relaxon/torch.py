@@ -50,8 +50,8 @@ class RelaxationLayer(torch.nn.Module):
     Attributes
     ----------
     R, U, D, ... : torch.nn.Parameter
-        A copy of each of ``model.params`` under its name. An omega that is not trained stays in the
-        configuration.
+        A copy of each of ``model.params`` under its name. An omega or gamma that is not trained
+        stays in the configuration.
 
     Raises
     ------
@@ -63,10 +63,10 @@ class RelaxationLayer(torch.nn.Module):
     Called as ``layer(x)`` with a tensor of the model's type, shape (batch, *grid.shape) or
     grid.shape (with a lift, (batch, n_in) or (n_in,)); the output is a new tensor. Tensors are
     read where they lie; one that is not contiguous is copied once. Backward computes the gradient
-    of every parameter in its sweep, wanted or not, but that of x and of omega only where torch
-    asks for it. Parameters may be pruned or parametrized (``torch.nn.utils``), for instance to keep
-    D positive. Second derivatives are refused, and so are another device than the CPU, tracing and
-    the transforms of ``torch.func``.
+    of every parameter in its sweep, wanted or not, but that of x and of omega or gamma only where
+    torch asks for it. Parameters may be pruned or parametrized (``torch.nn.utils``), for instance
+    to keep D positive. Second derivatives are refused, and so are another device than the CPU,
+    tracing and the transforms of ``torch.func``.
 
     As everywhere in torch, and unlike :class:`relaxon.Relaxation`, numbers are not searched for
     NaN: they flow through, so that gradient scalers and anomaly detection of torch work.

@@ -192,6 +192,11 @@ inline std::vector<Named> networks() {
     for (const Case& c : cases()) {
         list.push_back({c.name, config_of(c), c.is_tiled ? 1 : 3, {4, 11}});
     }
+    for (const Named& network : {laned_networks()[1], ended_networks()[0], ended_networks()[3]}) {
+        list.push_back(network);
+        list.back().name += ", gamma";
+        list.back().config.gamma_dt = 1.3;
+    }
     NetworkConfig recovered = dense_config(true, false);
     recovered.activation = Activation::tanh;
     recovered.dynamics = Explicit{11};

@@ -143,7 +143,8 @@ public:
 private:
     // Near the identity, omega near 1 / 2, so that signals neither die nor grow over many layers.
     std::vector<T> start(const ParameterArray& array, unsigned seed) const {
-        if (array.name == "omega") return random_values<T>(array.size(), seed, 0.5, 0.2);
+        if (array.name == "omega" || array.name == "gamma")
+            return random_values<T>(array.size(), seed, 0.5, 0.2);
         if (array.name == "D") return random_values<T>(array.size(), seed, 0.1, 0.02);
         if (array.name == "lift_weight" || array.name == "readout_weight") {
             const double spread = 1.0 / std::sqrt(static_cast<double>(array.shape[1]));

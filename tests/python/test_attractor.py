@@ -125,9 +125,7 @@ def test_bits_do_not_depend_on_threads_budget_or_batch(
     for threads in (1, 2, 4):
         least = rx.plan(model, 7, threads=threads, input_grad=True).minimum_bytes
         for memory in (None, 2 * least, least):
-            _, grads = model.value_and_grad(
-                x, y, input_grad=True, threads=threads, memory=memory
-            )
+            _, grads = model.value_and_grad(x, y, input_grad=True, threads=threads, memory=memory)
             assert bits(grads) == bits(expected)
     together, found = model(x), rx.attractor(model, x)
     np.testing.assert_array_equal(found.z, together)

@@ -239,7 +239,7 @@ def test_pairs_have_no_leads_and_may_have_depths() -> None:
         Experiment(Options(check_leads="1,2"), pairs)
     experiment = Experiment(Options(check_depth=True, depth=2, steps=3), pairs)
     (plan,) = plan_checks(experiment)
-    assert [(o.depth, o.omega) for o in plan.variants] == [(2, 0.5), (4, 0.25)]
+    assert [(o.depth, o.value("omega")) for o in plan.variants] == [(2, 0.5), (4, 0.25)]
     result = run_checks((plan,), experiment, experiment.run())
     assert result.comparisons[0].heads == ("2 layers", "4 layers")
 

@@ -18,7 +18,7 @@ def test_all_cases_are_here() -> None:
     names = [case.name for case, _, _ in registry.conformance()]
     assert len(names) == len(set(names)) == 53
     # The others of these 64 are of what is not there yet.
-    assert len(registry.conformance("dynamics")) == 20
+    assert len(registry.conformance("dynamics")) == 24
 
 
 @pytest.mark.parametrize("dtype", TOLERANCE)

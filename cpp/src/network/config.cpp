@@ -25,7 +25,7 @@ std::vector<ParameterArray> parameter_arrays(const NetworkConfig& config) {
         arrays.push_back({"readout_weight", {width, n}, {Axis::components, Axis::cells}, true});
         arrays.push_back({"readout_bias", {width}, {Axis::components}});
     }
-    ParameterArray omega{"omega", {}, {}};
+    ParameterArray omega{config.gamma_dt > 0.0 ? "gamma" : "omega", {}, {}};
     if (config.omega() == OmegaKind::layer) {
         omega.shape = {config.depth()};
         omega.axes = {Axis::layers};

@@ -6,9 +6,9 @@ template <class T>
 std::int64_t returned_bytes(const NetworkConfig& config, const SweepRequest& request) {
     if (request.kind != SweepKind::gradient) return 0;
     std::int64_t n = 0;
-    for (const ParameterArray& array : parameter_arrays(config)) {
-        if (array.name != "omega" || request.wants_omega) n += array.size();
-    }
+    const std::vector<ParameterArray> arrays = parameter_arrays(config);
+    for (const ParameterArray& array : arrays) n += array.size();
+    if (!request.wants_omega) n -= arrays.back().size();
     if (request.wants_input) n += request.batch * config.input_size();
     return n * static_cast<std::int64_t>(sizeof(T));
 }

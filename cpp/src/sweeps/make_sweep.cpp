@@ -4,6 +4,7 @@
 #include "relaxon/sweeps/attractor/layers.hpp"
 #include "relaxon/sweeps/depth_sweep.hpp"
 #include "relaxon/sweeps/ends.hpp"
+#include "relaxon/sweeps/gamma.hpp"
 #include "relaxon/sweeps/implicit/layers.hpp"
 #include "relaxon/sweeps/plain/layers.hpp"
 #include "relaxon/sweeps/stencil/layers.hpp"
@@ -38,21 +39,33 @@ auto with_layers(const NetworkConfig& config, const F& f) {
 
 template <class T, class F>
 auto with_sweep(const NetworkConfig& config, const F& f) {
+    if (config.gamma_dt > 0.0) return f(Kind<GammaSweep<T>>());
     if (config.has_ends()) return f(Kind<EndsSweep<T>>());
     return with_layers<T>(config, f);
 }
 
-// f(sweep) forward through all layers, on the way to W of one of them.
+// f(sweep, parameters with omega) forward through all layers, on the way to W of one of them.
 template <class T, class F>
-void with_forward_layers(const NetworkConfig& config, std::int64_t batch, int n_threads,
-                         const F& f) {
+void with_forward_layers(NetworkConfig config, Parameters<T> parameters, std::int64_t batch,
+                         Team& team, const F& f) {
+    std::vector<T> omega;
+    if (config.gamma_dt > 0.0) {
+        omega.resize(static_cast<std::size_t>(parameter_arrays(config).back().size()));
+        omega_of_gamma(parameters.back(), static_cast<std::int64_t>(omega.size()), config.gamma_dt,
+                       omega.data(), team);
+        parameters.back() = omega.data();
+    }
+    // The layers know no ends.
+    const std::ptrdiff_t n_ends = (config.lift ? 2 : 0) + (config.readout ? 2 : 0);
+    parameters.erase(parameters.end() - 1 - n_ends, parameters.end() - 1);
+    config.lift = config.readout = EndConfig();
     SweepRequest request;
     request.batch = batch;
-    request.n_threads = n_threads;
+    request.n_threads = team.n_threads();
     request.at = {config.depth()};
     with_layers<T>(config, [&](auto kind) {
         typename decltype(kind)::type sweep(config, request, true);
-        f(sweep);
+        f(sweep, parameters);
     });
 }
 
@@ -75,8 +88,9 @@ Plan plan_sweep(const NetworkConfig& config, const SweepRequest& request) {
 template <class T>
 void apply_operator(const NetworkConfig& config, const Parameters<T>& parameters,
                     std::int64_t layer, std::int64_t batch, const T* z, T* out, Team& team) {
-    with_forward_layers<T>(config, batch, team.n_threads(),
-                           [&](auto& sweep) { sweep.apply(parameters, layer, z, out, team); });
+    with_forward_layers<T>(config, parameters, batch, team, [&](auto& sweep, const auto& own) {
+        sweep.apply(own, layer, z, out, team);
+    });
 }
 
 Pattern operator_pattern(const NetworkConfig& config) {
@@ -88,8 +102,8 @@ Pattern operator_pattern(const NetworkConfig& config) {
 template <class T>
 void assemble_operator(const NetworkConfig& config, const Parameters<T>& parameters,
                        std::int64_t layer, T* values, T* shift, Team& team) {
-    with_forward_layers<T>(config, 1, team.n_threads(), [&](auto& sweep) {
-        sweep.assemble(parameters, layer, values, shift, team);
+    with_forward_layers<T>(config, parameters, 1, team, [&](auto& sweep, const auto& own) {
+        sweep.assemble(own, layer, values, shift, team);
     });
 }
 

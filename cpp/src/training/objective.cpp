@@ -129,7 +129,7 @@ ObjectiveValue Objective<T>::evaluate(const T* parameters, T* gradient, Team& te
         gradients_.x = gradient + inputs;
     }
     for (std::size_t i = 0; i < arrays_.size(); ++i) {
-        const bool is_wanted = arrays_[i].name != "omega" || problem_.request.wants_omega;
+        const bool is_wanted = i + 1 < arrays_.size() || problem_.request.wants_omega;
         gradients_.arrays[i] = is_wanted ? gradient + offsets_[i] : nullptr;
     }
     const bool is_last = batches_ && batches_->size() < problem_.batch_size;

@@ -1,1 +1,1 @@
-"""What layers do to states: certificates, waves and spectra."""
+"""What layers do to states: where they lead, how fast, certificates, waves and spectra."""

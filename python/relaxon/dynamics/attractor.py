@@ -328,7 +328,7 @@ def _find(
 
 
 def _slopes(result: Attractor) -> Array:
-    """f' of W z - b at the states that were found, one row for each sample."""
+    """F' of W z - b at the states that were found, one row for each sample."""
     model = result.model
     slopes, z = np.empty_like(result.z), np.empty_like(result.z)
     _find(model, _layers(model, 1), result._source, result.z, z, slopes, 1)

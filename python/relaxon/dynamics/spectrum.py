@@ -122,7 +122,7 @@ def _solver(
 
 
 def _scaled(matrix: Any, slope: float | Field) -> Any:
-    """s A, every row by its own."""
+    """S A, every row by its own."""
     if np.ndim(slope) == 0:
         return slope * matrix
     column = np.asarray(slope)[:, np.newaxis]

@@ -84,14 +84,17 @@ def plan_checks(experiment: Experiment) -> tuple[CheckPlan, ...]:
     if options.check_leads is not None:
         own = options.value("lead")
         leads = _read_leads("check_leads", [own, *_parse_leads(options.check_leads)])
-        depths = _depths("check_leads", leads, own, options.depth)
+        depths = _depths("check_leads", leads, own, options.depth_used)
         variants = tuple(
             dataclasses.replace(plain, lead=lead, depth=depth)
             for lead, depth in zip(leads, depths, strict=True)
         )
         plans.append(CheckPlan("lead", variants, leads.index(own)))
     if options.check_depth:
-        deep = dataclasses.replace(plain, depth=2 * options.depth, omega=options.omega / 2.0)
+        deep = dataclasses.replace(plain, depth=2 * options.depth_used)
+        if options.gamma is None:
+            # Otherwise it follows from the shorter time of a layer.
+            deep = dataclasses.replace(deep, omega=options.value("omega") / 2.0)
         plans.append(CheckPlan("depth", (plain, deep), 0))
     for plan in plans:
         for k, variant in enumerate(plan.variants):
@@ -165,7 +168,7 @@ def run_checks(
         comparison = compare(
             plan.kind,
             [variant.value("lead") if has_time else 0 for variant, _ in found],
-            [variant.depth for variant, _ in found],
+            [variant.depth_used for variant, _ in found],
             [explanation for _, explanation in found],
             notes,
         )
@@ -375,7 +378,8 @@ def _with_depth(model: Relaxation, depth: int) -> Relaxation:
         model.operator,
         depth=depth,
         activation=model.activation,
-        omega=model.omega,
+        omega=None if model.gamma is not None else model.omega,
+        gamma=model.gamma,
         bias=model.bias,
         beta=model.beta,
         theta=model.theta,

@@ -20,6 +20,7 @@ from ..datasets.coordinates import Coordinates
 from ..datasets.samples import Samples, block_length
 from ..datasets.series import Series
 from ..domain.grid import Dirichlet
+from ..dynamics.depth_profile import DepthProfile, depth_profile
 from ..model.gaps import answer, fill_means
 from ..model.losses import SquaredDistance
 from ..model.relaxation import Relaxation
@@ -58,7 +59,7 @@ class Row:
 class Result:
     """What an experiment has found; ``prediction`` belongs to the held-out part.
 
-    ``depth_profile`` is the held-out error of every state z_0..z_L, taken as the prediction;
+    ``depth_profile`` holds the held-out error of every state z_0..z_L, taken as the prediction;
     ``comparisons`` puts fits at other leads and depths beside this one, where they were asked for;
     ``is_interrupted`` tells whether Ctrl-C ended any of the fits.
     """
@@ -68,7 +69,7 @@ class Result:
     explanation: Explanation
     prediction: Fields
     validation_error: float | None
-    depth_profile: tuple[float, ...]
+    depth_profile: DepthProfile
     comparisons: tuple[Comparison, ...] = ()
     is_interrupted: bool = False
 
@@ -228,7 +229,8 @@ class Experiment:
 
         def row(name: str, n_parameters: int, seconds: float, *fields: Fields) -> Row:
             errors = [split.error(*pair) for pair in zip(fields, (training, held_out), strict=True)]
-            return Row(name, n_parameters, self.dense_parameters, errors[0], errors[1], seconds)
+            n_dense = self._dense_parameters(model)
+            return Row(name, n_parameters, n_dense, errors[0], errors[1], seconds)
 
         prediction = predict(held_out.x)
         rows = [
@@ -292,14 +294,12 @@ class Experiment:
         remarks = remarks_at_bounds(model, explanation, self.bounds)
         return replace(explanation, remarks=(*explanation.remarks, *remarks))
 
-    def _depth_profile(self, model: Relaxation, held_out: Samples) -> tuple[float, ...]:
+    def _depth_profile(self, model: Relaxation, held_out: Samples) -> DepthProfile:
         x, gaps = held_out.x, self._scores.gaps(held_out)
         if gaps.any():
             x = fill_means(x, gaps, model.grid)
-        states = model.trajectory(x, threads=self.options.threads)
-        return tuple(
-            self.split.error(states[:, layer], held_out) for layer in range(model.depth + 1)
-        )
+        loss = SquaredDistance(weights=self.split.loss_weights(held_out))
+        return depth_profile(model, x, held_out.y, loss, self.options.threads)
 
     @property
     def _period(self) -> str | None:
@@ -316,10 +316,9 @@ class Experiment:
         """The squared distance that is the training error."""
         return SquaredDistance(weights=self.split.loss_weights(self.split.training))
 
-    @property
-    def dense_parameters(self) -> int:
+    def _dense_parameters(self, model: Relaxation) -> int:
         """Weights a free matrix in the operator's place would have."""
-        n_matrices = self.options.depth if self.options.time == "layered" else 1
+        n_matrices = model.depth if self.options.time == "layered" else 1
         return n_matrices * int(self.split.mask.sum()) ** 2
 
     @property
@@ -344,7 +343,7 @@ class Experiment:
 
     def _fit(self, progress: bool, checkpoint: Path | None) -> Fit:
         options, split = self.options, self.split
-        return fit(
+        fitted = fit(
             self.model,
             split.training.x,
             split.training.y,
@@ -363,7 +362,13 @@ class Experiment:
             input_error=self._in_scale(options.input_error),
             target_error=self._in_scale(options.target_error),
             checkpoint=checkpoint,
+            depth="auto" if options.finds_depth else None,
         )
+        if fitted.depth is None:
+            return fitted
+        # The layers that are left stand for all of the lead.
+        dt = self.model.dt * self.model.depth / fitted.depth
+        return replace(fitted, model=fitted.model._with_dt(dt))
 
     def _in_scale(self, error: float | None) -> float | None:
         """An error in the unit of the data, in the numbers of the model."""
@@ -409,15 +414,16 @@ class Experiment:
             length, unit = parse_time_step(options.time_step)
         model = Relaxation(
             options.build_operator(grid),
-            depth=options.depth,
-            omega=options.omega,
+            depth=options.depth_used,
+            # Given gamma, omega follows; see Options.
+            omega=None if options.gamma is not None else options.value("omega"),
+            gamma=options.gamma,
             beta=options.beta,
             theta=options.theta,
             drive=options.drive,
             normalization=options.normalization,
             trainable_omega=options.trainable_omega,
-            # A depth of zero is for the model to refuse, not for this division.
-            dt=length / max(options.depth, 1),
+            dt=length / options.depth_used,
             time_unit=unit,
             seed=options.seed,
             **settings,

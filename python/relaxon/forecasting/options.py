@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
-from ..base.validate import check_choice, check_number, refuse
+from ..base.validate import check_choice, check_integer, check_number, refuse
 from ..domain.grid import CONDITIONS, Dirichlet, Grid
 from ..inputs.inputs import MODES
 from ..operators import OPERATORS, Operator
@@ -37,6 +37,17 @@ class Options(Settings):
         """Whether a side or the mask holds a value in the unit of the data."""
         texts = [*(self.boundary or "").replace(":", ",").split(","), self.mask_boundary or ""]
         return any(text.strip() not in ("", *CONDITIONS) for text in texts)
+
+    @property
+    def finds_depth(self) -> bool:
+        """Whether the fit chooses the number of layers."""
+        return self.depth == "auto"
+
+    @property
+    def depth_used(self) -> int:
+        """The number of layers that training starts with."""
+        depth = self.value("max_depth") if self.finds_depth else self.depth
+        return check_integer("max_depth" if self.finds_depth else "depth", depth, 1)
 
     @property
     def smoothness_used(self) -> float:
@@ -97,6 +108,8 @@ class Options(Settings):
         if self.inputs in ("fill", "estimate") and self.optimizer_used != "lbfgs":
             rule = f"lbfgs with --inputs {self.inputs}, which makes inputs unknowns"
             refuse("optimizer", rule, self.optimizer)
+        if self.finds_depth:
+            self._check_depth_choice()
         if self.weights is not None:
             check_choice("weights", self.weights, WEIGHTS)
         for name, effect in _EFFECTS.items():
@@ -107,6 +120,22 @@ class Options(Settings):
             if effect.beside:
                 got += f" with --{effect.beside} {getattr(self, effect.beside)}"
             refuse(name, effect.rule, got, fix=f"leave it out{effect.instead}")
+
+    def _check_depth_choice(self) -> None:
+        """Refuse what needs the number of layers before it is found."""
+        fix = "find the depth first, then fit with --depth N"
+        if self.inputs in ("fill", "estimate"):
+            refuse("inputs", "drop or given with --depth auto", repr(self.inputs), fix=fix)
+        for name, nothing in (
+            # The time that a layer stands for is known with their number.
+            ("gamma", None),
+            ("bounds", None),
+            ("check_leads", None),
+            ("check_depth", False),
+        ):
+            given = getattr(self, name)
+            if given != nothing:
+                refuse(name, "no value with --depth auto", repr(given), fix=fix)
 
     def settings(self, data: DataTraits) -> dict[str, Any]:
         """All options that have an effect, with their defaults."""
@@ -224,6 +253,18 @@ _EFFECTS: dict[str, _Effect] = {
         " or choose another operator",
     ),
     "scheme": _setting("scheme"),
+    "omega": _Effect(
+        lambda options, data: options.gamma is None,
+        "no value beside --gamma, of which omega follows",
+        beside="gamma",
+    ),
+    "max_depth": _Effect(
+        lambda options, data: options.finds_depth,
+        "no value unless --depth is auto",
+        " or choose --depth auto",
+        beside="depth",
+    ),
+    "gamma": _Effect(lambda options, data: options.gamma is not None, "a number"),
     "boundary": _Effect(
         _sees_sides,
         "periodic or neumann with --operator dense, whose sides show no value",

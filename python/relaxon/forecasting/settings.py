@@ -28,6 +28,8 @@ DEFAULTS: Mapping[str, Any] = MappingProxyType(
         "lead": 1,
         "order": 2,
         "radius": 1,
+        "omega": 0.5,
+        "max_depth": 16,
         "space": "homogeneous",
         "scheme": "central",
         "mask_boundary": "neumann",
@@ -47,7 +49,8 @@ class Settings:
     ones neither), what unknown inputs ask for (``optimizer``: "lbfgs", else "barzilai-borwein") or
     what the data suggest (``anomaly``: "month" for the shipped data, "mean" where the means of the
     cells hold more than half of the variance, and else "none"; ``boundary``: periodic where an axis
-    closes and else neumann).
+    closes and else neumann). ``depth`` may be "auto": at most ``max_depth`` layers, as many as the
+    fit finds to be needed.
     """
 
     variable: str | None = None
@@ -65,8 +68,10 @@ class Settings:
     space: str | None = None
     time: str = "constant"
     scheme: str | None = None
-    depth: int = 10
-    omega: float = 0.5
+    depth: int | str = 10
+    max_depth: int | None = None
+    omega: float | None = None
+    gamma: float | None = None
     activation: str = "identity"
     bias: str | None = None
     boundary: str | None = None

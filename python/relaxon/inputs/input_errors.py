@@ -215,7 +215,8 @@ def parameter_scales(
     Returns
     -------
     ndarray of float64
-        For all parameters, one array behind the other, omega last; 1 where nothing depends on one.
+        For all parameters, one array behind the other, omega or gamma last; 1 where nothing
+        depends on one.
     """
     _, weights, at = layer_terms(model, y, x, loss)
     random = np.random.default_rng(0)
@@ -239,5 +240,5 @@ def parameter_scales(
             found = np.array([curvature(name, unit) for unit in units])
         scales.append(1.0 / np.sqrt(np.where(found > 0.0, found, 1.0)))
     if not model.trainable_omega:
-        scales.append(np.ones(model.omega.size))
+        scales.append(np.ones(model._rate.size))
     return np.concatenate(scales)

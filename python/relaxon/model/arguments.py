@@ -29,11 +29,11 @@ class CallableNetwork(CopyableNetwork):
     """A network that checks the arguments of its calls."""
 
     def _arrays(self, params: Mapping[str, Array] | None = None) -> list[Array]:
-        """Parameter arrays as the core takes them: omega last, trained or not."""
+        """Parameter arrays as the core takes them: omega or gamma last, trained or not."""
         if params is None:  # its own stand in the order of the table
             own = [*self._params.values()]
-            return own if self._trainable_omega else [*own, self._omega]
-        given = {"omega": self._omega, **params}
+            return own if self._trainable_omega else [*own, self._rate]
+        given = {self._rate_name: self._rate, **params}
         return [given[name] for name in self._parameters]
 
     def _check_input(self, x: ArrayLike) -> Array:
@@ -142,7 +142,7 @@ class CallableNetwork(CopyableNetwork):
         return [np.empty(array.shape, array.dtype) for array in self._params.values()]
 
     def _gradient_slots(self, grads: list[Array]) -> list[Array | None]:
-        """Gradients as the core takes them: that of omega last, None where it is not trained."""
+        """Gradients as the core takes them: that of the rate last, None where it is not trained."""
         return [*grads] if self._trainable_omega else [*grads, None]
 
     def _named_gradients(self, grads: list[Array], x_bar: Array | None) -> dict[str, Array]:

@@ -1,4 +1,4 @@
-"""Models made of a model: with other parameters, of another grid, scaling or precision."""
+"""Models made of a model: with other parameters, fewer layers, another grid or precision."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..base.validate import check_dtype, check_instance, refuse
+from ..base.validate import check_dtype, check_instance, check_integer, check_number, refuse
 from ..datasets.scaling import Scaling
 from ..domain.grid import Grid
 from .network import Network
@@ -33,6 +33,16 @@ class CopyableNetwork(Network):
         """The first layers alone, for states, tangents and adjoints: parameters stay whole."""
         model = self._copy()
         model._end = layer
+        return model
+
+    def _behind_lift(self) -> Self:
+        """The network that takes the first state in the place of x."""
+        if self._lift is None:
+            return self
+        model = self._fresh_copy()
+        model._lift = None
+        own = (item for item in self._params.items() if not item[0].startswith("lift_"))
+        model._params = self._freeze(dict(own))
         return model
 
     def with_params(self, params: Mapping[str, ArrayLike]) -> Self:
@@ -109,7 +119,7 @@ class CopyableNetwork(Network):
 
         Lattice values are converted by the spacings h: the coefficient of the derivative along the
         axes a, b, ... becomes d (h_a / h'_a) (h_b / h'_b) ..., so that U goes with 1 / h, D with
-        1 / (h_a h_b), the moment k with 1 / h^k; R, omega and the time per layer stay.
+        1 / (h_a h_b), the moment k with 1 / h^k; R, omega or gamma and the time per layer stay.
 
         Parameters
         ----------
@@ -164,7 +174,7 @@ class CopyableNetwork(Network):
         fields = {
             "coefficients": self._operator.is_local,
             "bias": self._bias is not None and self._parameters["bias"].is_field,
-            "omega": self._parameters["omega"].is_field,
+            self._rate_name: self._parameters[self._rate_name].is_field,
             "lift": self._lift is not None,
             "readout": self._readout is not None,
         }
@@ -172,9 +182,7 @@ class CopyableNetwork(Network):
             if is_field and grid.shape != old.shape:
                 rule = f"the shape {old.shape}, as {name} of the model belong to its cells"
                 refuse("grid", rule, grid.shape)
-        model = self._copy()
-        for cached in ("_network", "_parameters", "input_shape", "output_shape"):
-            model.__dict__.pop(cached, None)
+        model = self._fresh_copy()
         model._operator = dataclasses.replace(self._operator, grid=grid)
         params = dict(self._params)
         for name, components in self._operator.components().items():
@@ -193,11 +201,58 @@ class CopyableNetwork(Network):
         model._params = self._freeze(model._check_params(params))
         return model
 
+    def truncate(self, depth: int) -> Self:
+        """The first layers as a model of its own.
+
+        Parameters
+        ----------
+        depth : int
+            Layers to keep, from 1 to those that there are.
+
+        Returns
+        -------
+        Relaxation
+            Its output is z of that layer, bit by bit that of :meth:`Relaxation.trajectory`; with a
+            readout, what the same readout makes of it. Of layered parameters and rates the first
+            are kept. Lift, scaling and the time per layer stay: a shorter network stands for a
+            shorter time.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If the depth is no whole number of at least 1, or beyond the model's.
+
+        Examples
+        --------
+        >>> import numpy as np, relaxon as rx
+        >>> model = rx.Relaxation(rx.ADR(rx.Grid((64,)), time="layered"), depth=10)
+        >>> x = np.random.default_rng(0).standard_normal((5, 64))
+        >>> shallow = model.truncate(4)
+        >>> shallow.params["U"].shape, np.array_equal(shallow(x), model.trajectory(x)[:, 4])
+        ((4, 1), True)
+        """
+        n = check_integer("depth", depth, 1)
+        if n > self.depth:
+            refuse("depth", f"at most the depth of the model, {self.depth}", n)
+        model = self._fresh_copy()
+        model._dynamics = dataclasses.replace(self._dynamics, depth=n)
+        cut = {
+            name: np.array(array[:n] if self._parameters[name].is_layered else array)
+            for name, array in {**self._params, self._rate_name: self._own_rate}.items()
+        }
+        rate = cut[self._rate_name]
+        if self._omega_kind == "cell" and rate.shape == (n,):
+            # As many cells as layers: the shape would be taken for that of the layers.
+            rate = cut[self._rate_name] = rate.reshape(1, n)
+        model._set_rate(self._rate_name, rate)
+        model._params = self._freeze({name: cut[name] for name in self._params})
+        return model
+
     def _check_params(self, params: Mapping[str, ArrayLike]) -> dict[str, Array]:
         for name in params:
             if name not in self._params:
                 rule = f"names out of {', '.join(self._params)}"
-                fix = "the model's omega is not trainable" if name == "omega" else ""
+                fix = self._why_no_parameter(name)
                 refuse("params", rule, repr(name), fix=fix)
         return {
             name: self._check_parameter(self._parameters[name], value)
@@ -207,6 +262,19 @@ class CopyableNetwork(Network):
     def _copy(self) -> Self:
         model = type(self).__new__(type(self))
         model.__dict__.update(self.__dict__)
+        return model
+
+    def _fresh_copy(self) -> Self:
+        """One without what was derived from the configuration, which is to change."""
+        model = self._copy()
+        for cached in ("_network", "_parameters", "input_shape", "output_shape"):
+            model.__dict__.pop(cached, None)
+        return model
+
+    def _with_dt(self, dt: float) -> Self:
+        """A copy whose layers stand for another time."""
+        model = self._fresh_copy()
+        model._dt = check_number("dt", dt, 0.0, is_open=True)
         return model
 
     def astype(self, dtype: Any) -> Self:
@@ -236,8 +304,8 @@ class CopyableNetwork(Network):
         model = self._copy()
         model.__dict__.pop("_network", None)
         model._dtype = check_dtype(dtype)
-        model._omega = self._omega.astype(model._dtype)
-        model._omega.flags.writeable = False
+        model._rate = self._rate.astype(model._dtype)
+        model._rate.flags.writeable = False
         model._params = self._freeze(
             {name: array.astype(model._dtype) for name, array in self._params.items()}
         )

@@ -281,7 +281,7 @@ class DifferentiableNetwork(CallableNetwork):
                 readable = parameter.readable(self.grid)
                 if readable is not None:
                     full[name] = np.where(readable, full[name], self._dtype.type(0))
-        full.setdefault("omega", np.zeros(self._omega.shape, self._dtype))
+        full.setdefault(self._rate_name, np.zeros(self._rate.shape, self._dtype))
         if x_dot is not None:
             x_dot = self._check_direction(x_dot, states)
         y_dot = np.empty((*self._lead(states), *self.output_shape), self._dtype)

@@ -17,7 +17,7 @@ __all__ = ["initial_params"]
 def initial_params(
     table: Mapping[str, Parameter],
     op: Operator,
-    omega: NDArray[Any],
+    rate: NDArray[Any],
     dtype: np.dtype[Any],
     seed: int,
 ) -> dict[str, NDArray[Any]]:
@@ -29,8 +29,8 @@ def initial_params(
         Those that are trained.
     op : Operator
         The operator.
-    omega : ndarray
-        What omega starts from.
+    rate : ndarray
+        What omega, or gamma, starts from.
     dtype : numpy.dtype
         Of the model.
     seed : int
@@ -45,8 +45,8 @@ def initial_params(
     own = op.parameter_names()
     params = {}
     for name, parameter in table.items():
-        if name == "omega":
-            params[name] = omega.copy()
+        if name in ("omega", "gamma"):
+            params[name] = rate.copy()
             continue
         if name in ("lift_bias", "readout_bias"):
             params[name] = np.zeros(parameter.shape, dtype)

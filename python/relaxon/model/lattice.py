@@ -34,8 +34,9 @@ class Lattice:
     model : Network
         Shapes and settings.
     params : mapping of str to array, optional
-        Values in the place of the model's own, "omega" among them where it differs. Complex numbers
-        are taken: with a step along the imaginary axis, formulas give derivatives as well.
+        Values in the place of the model's own, "omega" or "gamma" among them where it differs.
+        Complex numbers are taken: with a step along the imaginary axis, formulas give derivatives
+        as well.
 
     Attributes
     ----------
@@ -52,13 +53,15 @@ class Lattice:
     def __init__(self, model: Network, params: Mapping[str, Array] | None = None) -> None:
         self.model = model
         self.grid: Grid = model.grid
-        self._params = {**model.params, "omega": model.omega, **(params or {})}
-        omega = model._parameters["omega"]
-        shape = self.grid.shape if omega.is_field else (1,) * self.grid.ndim
-        self.omega = _wide(self._params["omega"]).reshape((-1, *shape))
+        name = model._rate_name
+        self._params = {**model.params, name: model._own_rate, **(params or {})}
+        rate = model._parameters[name]
+        shape = self.grid.shape if rate.is_field else (1,) * self.grid.ndim
+        values = _wide(self._params[name]).reshape((-1, *shape))
+        self.omega = values if name == "omega" else -np.expm1(-model.dt * values)
         operator = model.operator
-        self.n_layers = model.n_layers if operator.is_layered or omega.is_layered else None
-        self.is_spread = operator.is_local or omega.is_field or operator.reads_all
+        self.n_layers = model.n_layers if operator.is_layered or rate.is_layered else None
+        self.is_spread = operator.is_local or rate.is_field or operator.reads_all
 
     def coefficient(self, name: str) -> Array:
         """A parameter of the operator; its components, if it has any, come first."""

@@ -192,8 +192,9 @@ def _build(configuration: dict[str, Any], arrays: dict[str, Array]) -> Relaxatio
     settings["dynamics"] = DYNAMICS[dynamics.pop("type")](**dynamics)
     for name, kind in (("lift", Lift), ("readout", Readout)):
         settings[name] = kind(**settings[name]) if name in settings else None
-    omega = None if settings["trainable_omega"] else _take(arrays, "omega")
-    model = Relaxation._of_arrays(operator, _take_all(arrays, "param."), omega, **settings)
+    rate = "gamma" if "gamma" in arrays or "param.gamma" in arrays else "omega"
+    own = None if settings["trainable_omega"] else _take(arrays, rate)
+    model = Relaxation._of_arrays(operator, _take_all(arrays, "param."), rate, own, **settings)
     if "scaling" not in configuration:
         return model
     parts = configuration["scaling"]

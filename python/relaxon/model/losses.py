@@ -69,8 +69,11 @@ class Distance:
         >>> rx.Huber(0.5, at=[2, 4]).with_weights([1.0, 2.0])
         Huber(delta=0.5, weights=<(2,)>, at=(2, 4))
         """
+        return self._with(weights, self.at)
+
+    def _with(self, weights: ArrayLike | None, at: Sequence[int] | None) -> Self:
         loss = copy.copy(self)
-        Distance.__init__(loss, weights, self.at)
+        Distance.__init__(loss, weights, at)
         return loss
 
     def _own_settings(self) -> dict[str, float]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -50,7 +51,7 @@ class Network:
         op: Operator,
         depth: int | str,
         activation: str = "tanh",
-        omega: float | ArrayLike = 0.5,
+        omega: float | ArrayLike | None = None,
         bias: str | None = None,
         beta: float = 0.0,
         trainable_omega: bool = False,
@@ -64,17 +65,17 @@ class Network:
         drive: bool = False,
         normalization: str | None = None,
         attractor: Mapping[str, Any] | None = None,
+        gamma: float | ArrayLike | None = None,
     ) -> None:
         check_instance("op", op, Operator)
         settings = (activation, bias, trainable_omega, lift, readout, dt, time_unit)
         dynamics = make_dynamics(depth, beta, theta, drive, normalization, attractor)
         self._configure(op, dynamics, *settings, dtype, seed)
-        if np.asarray(omega).dtype.kind not in "fiu":
-            refuse("omega", "a number or an array of numbers", repr(omega), TypeError)
-        self._set_omega(np.array(omega, self._dtype, order="C"))
-        self._check_omega_range()
+        name, rate = _choose_rate(omega, gamma)
+        self._set_rate(name, np.array(rate, self._dtype, order="C"))
+        self._check_rate_range()
         self._params = self._freeze(
-            initial_params(self._trained(), op, self._omega, self._dtype, self._seed)
+            initial_params(self._trained(), op, self._rate, self._dtype, self._seed)
         )
 
     def _configure(
@@ -115,23 +116,27 @@ class Network:
 
     @classmethod
     def _of_arrays(
-        cls, op: Operator, params: Mapping[str, Array], omega: Array | None, **settings: Any
+        cls,
+        op: Operator,
+        params: Mapping[str, Array],
+        rate_name: str,
+        rate: Array | None,
+        **settings: Any,
     ) -> Self:
         """A model of arrays of its type that are its own from now on, neither drawn nor copied.
 
-        `omega` is None where it is among the parameters: it may have left its interval then.
-        Shapes are compared before anything is allocated.
+        The rate, "omega" or "gamma", is None where it is among the parameters: it may have left its
+        interval then. Shapes are compared before anything is allocated.
         """
         model = cls.__new__(cls)
         model._configure(op, **settings)
         is_trained = model._trainable_omega
-        if is_trained and "omega" not in params:
-            refuse("params", "an entry for every parameter", "none for 'omega'")
-        model._set_omega(
-            check_array("omega", params["omega"] if is_trained else omega, model._dtype)
-        )
+        if is_trained and rate_name not in params:
+            refuse("params", "an entry for every parameter", f"none for {rate_name!r}")
+        found = check_array(rate_name, params[rate_name] if is_trained else rate, model._dtype)
+        model._set_rate(rate_name, found)
         if not is_trained:
-            model._check_omega_range()
+            model._check_rate_range()
         table = model._trained()
         check_names("params", params, list(table))
         model._params = model._freeze(
@@ -173,8 +178,23 @@ class Network:
 
     @property
     def omega(self) -> Array:
-        """Relaxation rate, trained or not."""
-        return self._params["omega"] if self._trainable_omega else self._omega
+        """Relaxation rate, trained or not; 1 - exp(-gamma dt) where the model has a gamma."""
+        if self._rate_name == "omega":
+            return self._own_rate
+        omega = np.empty(self._rate.shape, self._dtype)
+        self._network.omega(self._own_rate, omega)
+        omega.flags.writeable = False
+        return omega
+
+    @property
+    def gamma(self) -> Array | None:
+        """Relaxation rate per time, trained or not; None where the model was given omega."""
+        return self._own_rate if self._rate_name == "gamma" else None
+
+    @property
+    def _own_rate(self) -> Array:
+        """The array of the core's table that stands last, omega or gamma."""
+        return self._params[self._rate_name] if self._trainable_omega else self._rate
 
     @property
     def bias(self) -> str | None:
@@ -203,7 +223,7 @@ class Network:
 
     @property
     def trainable_omega(self) -> bool:
-        """Whether omega is a parameter."""
+        """Whether omega, or gamma in its place, is a parameter."""
         return self._trainable_omega
 
     @property
@@ -230,7 +250,7 @@ class Network:
 
     @property
     def dt(self) -> float:
-        """Time per layer, for reports."""
+        """Time per layer, for reports and beside gamma."""
         return self._dt
 
     @property
@@ -272,31 +292,32 @@ class Network:
             rule = f"None with depth={ATTRACTOR!r} but without drive, where the input is forgotten"
             refuse("lift", rule, repr(self._lift), fix="give drive=True")
 
-    def _set_omega(self, omega: Array) -> None:
+    def _set_rate(self, name: str, rate: Array) -> None:
         shape = self.grid.shape
-        if self.is_at_attractor and omega.ndim > 0:
-            refuse("omega", f"a number with depth={ATTRACTOR!r}", f"shape {omega.shape}")
-        if omega.ndim == 0:
+        if self.is_at_attractor and rate.ndim > 0:
+            refuse(name, f"a number with depth={ATTRACTOR!r}", f"shape {rate.shape}")
+        if rate.ndim == 0:
             kind = "scalar"
-        elif omega.shape == (self.n_layers,):
+        elif rate.shape == (self.n_layers,):
             kind = "layer"
-        elif omega.shape in (shape, (1, *shape)[-2:]):
+        elif rate.shape in (shape, (1, *shape)[-2:]):
             kind = "cell"
         else:
-            refuse("omega", f"a number, ({self.depth},) per layer or {shape} per cell", omega.shape)
-        omega.flags.writeable = False
-        self._omega, self._omega_kind = omega, kind
+            refuse(name, f"a number, ({self.depth},) per layer or {shape} per cell", rate.shape)
+        rate.flags.writeable = False
+        self._rate_name, self._rate, self._omega_kind = name, rate, kind
 
-    def _check_omega_range(self) -> None:
-        omega = self._omega
-        limit = self._dynamics.omega_limit
-        wrong = ~((omega >= 0) & (omega < limit))
-        readable = self._parameters["omega"].readable(self.grid)
+    def _check_rate_range(self) -> None:
+        name, rate = self._rate_name, self._rate
+        limit = self._dynamics.omega_limit if name == "omega" else math.inf
+        wrong = ~((rate >= 0) & (rate < limit))
+        readable = self._parameters[name].readable(self.grid)
         if readable is not None:
             wrong &= readable
         if wrong.any():
-            fix = "layers with theta of at least 1/2 take any" if limit <= omega.max() else ""
-            refuse("omega", f"0 <= omega < {limit:g}", omega[wrong].flat[0], fix=fix)
+            is_bound = limit < math.inf and limit <= rate.max()
+            fix = "layers with theta of at least 1/2 take any" if is_bound else ""
+            refuse(name, f"0 <= {name} < {limit:g}", rate[wrong].flat[0], fix=fix)
 
     @cached_property
     def _network(self) -> _core.Network:
@@ -307,6 +328,7 @@ class Network:
             bias=self._bias or "none",
             lift=_core_end(self._lift),
             readout=_core_end(self._readout),
+            gamma_dt=self._dt if self._rate_name == "gamma" else 0.0,
         )
 
     def _n_threads(self, threads: int | None, batch: int) -> int:
@@ -322,25 +344,31 @@ class Network:
 
     @cached_property
     def _parameters(self) -> dict[str, Parameter]:
-        """The table of all arrays of the core: omega last, trained or not."""
+        """The table of all arrays of the core: omega or gamma last, trained or not."""
         table = make_table(self._network.arrays)
-        omega = table["omega"]
-        n_more = self._omega.ndim - len(omega.shape)
+        rate = table[self._rate_name]
+        n_more = self._rate.ndim - len(rate.shape)
         # In one dimension omega per cell may be written (1, N).
-        axes = ("components",) * n_more + omega.axes
-        table["omega"] = dataclasses.replace(omega, shape=self._omega.shape, axes=axes)
+        axes = ("components",) * n_more + rate.axes
+        table[rate.name] = dataclasses.replace(rate, shape=self._rate.shape, axes=axes)
         return table
 
     def _trained(self) -> dict[str, Parameter]:
         """Those of them that are parameters."""
         table = dict(self._parameters)
         if not self._trainable_omega:
-            del table["omega"]
+            del table[self._rate_name]
         return table
 
     def __call__(self, x: Array, threads: int | None = None, out: Array | None = None) -> Array:
         """Outputs; :class:`relaxon.Relaxation` computes them."""
         raise NotImplementedError
+
+    def _why_no_parameter(self, name: object) -> str:
+        """A hint for those who take omega or gamma for a parameter."""
+        if name == self._rate_name:
+            return f"the model's {name} is not trainable"
+        return f"the model has {self._rate_name}" if name in ("omega", "gamma") else ""
 
     def _freeze(self, params: dict[str, Array]) -> Mapping[str, Array]:
         for array in params.values():
@@ -361,7 +389,7 @@ class Network:
         return {"lift": self._lift, "readout": self._readout}
 
     def _key(self) -> tuple[Any, ...]:
-        arrays = {**self._params, "omega": self.omega}
+        arrays = {**self._params, self._rate_name: self._own_rate}
         contents = sorted((name, a.shape, a.tobytes()) for name, a in arrays.items())
         return (*self._settings().values(), tuple(contents))
 
@@ -379,13 +407,16 @@ class Network:
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
         self._params = self._freeze({name: np.array(a) for name, a in state["_params"].items()})
-        self._omega = np.array(self._omega)
-        self._omega.flags.writeable = False
+        self._rate = np.array(self._rate)
+        self._rate.flags.writeable = False
 
     def __repr__(self) -> str:
-        omega = f"{self.omega[()]:g}" if self.omega.ndim == 0 else f"<{self.omega.shape}>"
+        rate = self._own_rate
+        text = f"{rate[()]:g}" if rate.ndim == 0 else f"<{rate.shape}>"
         parts = [repr(self._operator), f"depth={self.depth!r}"]
-        parts += [f"activation={self._activation!r}", f"omega={omega}"]
+        parts += [f"activation={self._activation!r}", f"{self._rate_name}={text}"]
+        if self._rate_name == "gamma":
+            parts.append(f"dt={self._dt:g}")
         if self._bias:
             parts.append(f"bias={self._bias!r}")
         if self.beta:
@@ -401,6 +432,17 @@ class Network:
         parts += [f"{name}={end!r}" for name, end in self._ends().items() if end is not None]
         parts.append(f"dtype='{self._dtype}'")
         return f"Relaxation({', '.join(parts)})"
+
+
+def _choose_rate(omega: Any, gamma: Any) -> tuple[str, Any]:
+    """Name and value of the rate that the model is told."""
+    if omega is not None and gamma is not None:
+        fix = "give one of them: omega = 1 - exp(-gamma dt)"
+        refuse("gamma", "None beside omega", repr(gamma), fix=fix)
+    name, rate = ("omega", 0.5 if omega is None else omega) if gamma is None else ("gamma", gamma)
+    if np.asarray(rate).dtype.kind not in "fiu":
+        refuse(name, "a number or an array of numbers", repr(rate), TypeError)
+    return name, rate
 
 
 def _core_end(end: End | None) -> _core.End:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
+import numpy as np
 from numpy.typing import NDArray
 
-from ..base.validate import refuse
+from ..base.validate import check_number, refuse
 from .differentiable import DifferentiableNetwork
 
 if TYPE_CHECKING:
@@ -39,21 +40,22 @@ class Relaxation(DifferentiableNetwork):
     activation : str, default "tanh"
         f by its name, such as identity, tanh, logistic, relu, leaky_relu (slope 0.01), softplus,
         silu, gelu (exact), sin, square or hard_tanh; any other word is answered with all names.
-    omega : float or array, default 0.5
+    omega : float or array, optional
         Relaxation rate, 0 <= omega < 2 (from theta = 1/2 on any): a number, (L,) per layer, or
         grid.shape per cell (in one dimension (1, N) where N = L). 1 is a feed-forward layer, 0 the
-        identity (but that subnormal numbers become 0, see Notes).
+        identity (but that subnormal numbers become 0, see Notes). Default: 0.5 without `gamma`.
     bias : {None, "homogeneous", "local"}, default None
         b, subtracted; a layered operator makes it layered too.
     beta : float, default 0
         Strength of the normalisation term; |z|^2 = sum z^2 times the cell volume, per sample.
     trainable_omega : bool, default False
-        Whether omega is a parameter. Training does not clip it.
+        Whether omega, or gamma in its place, is a parameter. Training does not clip it.
     lift, readout : Lift and Readout, optional
         Affine maps with an activation before and behind the layers; without them, inputs and
         outputs are fields on the grid.
     dt : float, default 1
-        Time that one layer stands for, in `time_unit`; enters reports only.
+        Time that one layer stands for, in `time_unit`; enters reports, and results with `gamma`
+        alone.
     time_unit : str, default ""
         Unit of `dt`.
     dtype : {"float64", "float32"}, default "float64"
@@ -74,14 +76,19 @@ class Relaxation(DifferentiableNetwork):
         power method.
     attractor : dict, optional
         With depth "attractor": method, tol and max_iterations of :func:`relaxon.attractor`.
+    gamma : float or array, optional
+        Relaxation rate per unit of time, at least 0, in the place of `omega` and of its shapes:
+        omega = 1 - exp(-gamma dt), which relaxes exactly towards an equilibrium that stands still.
 
     Attributes
     ----------
     params : mapping of str to array
         The trained arrays by name, read-only: those of the operator, "bias", those of the ends,
-        "omega".
+        "omega" or "gamma".
     omega : array
         The relaxation rate, trained or not.
+    gamma : array or None
+        That per unit of time, where the model was given one.
 
     Raises
     ------
@@ -107,7 +114,21 @@ class Relaxation(DifferentiableNetwork):
     (5, 64)
     """
 
-    def __call__(self, x: Array, threads: int | None = None, out: Array | None = None) -> Array:
+    @overload
+    def __call__(
+        self, x: Array, threads: int | None = None, out: Array | None = None, stop: None = None
+    ) -> Array: ...
+    @overload
+    def __call__(
+        self, x: Array, threads: int | None = None, out: Array | None = None, *, stop: float
+    ) -> tuple[Array, NDArray[np.int64]]: ...
+    def __call__(
+        self,
+        x: Array,
+        threads: int | None = None,
+        out: Array | None = None,
+        stop: float | None = None,
+    ) -> Array | tuple[Array, NDArray[np.int64]]:
         """Output of the network.
 
         Parameters
@@ -120,18 +141,26 @@ class Relaxation(DifferentiableNetwork):
         out : array, optional
             Where to write, of the shape below and contiguous; may be `x`, but not overlap it in
             part.
+        stop : float, optional
+            Tolerance, at least 0: each sample leaves after the first layer with
+            max |z' - z| <= stop max(1, max |z'|), for itself. What overflows does not. Default: all
+            layers.
 
         Returns
         -------
-        array, shape (batch, *grid.shape) or grid.shape
+        y : array, shape (batch, *grid.shape) or grid.shape
             Zero on masked cells; overflow is returned as it is. With a readout, (batch, n_out) or
-            (n_out,). At depth "attractor", where a search fails, the state of least residual, with
-            a warning.
+            (n_out,), also of samples that left early. At depth "attractor", where a search fails,
+            the state of least residual, with a warning.
+        n_layers : array of int64, shape (batch,) or ()
+            With `stop` only: layers that each sample took.
 
         Raises
         ------
         TypeError, ValueError
-            If an array has another type or shape, or x is not finite.
+            If an array has another type or shape, or x is not finite; or if `stop` is negative.
+        LayerError
+            If an implicit layer does not solve.
 
         Notes
         -----
@@ -145,9 +174,29 @@ class Relaxation(DifferentiableNetwork):
         >>> pure_drift = {"R": np.array(0.0), "U": np.array([1.0]), "D": np.array([0.5])}
         >>> model.with_params(pure_drift)(np.array([1.0, 2.0, 3.0]))
         array([3., 1., 2.])
+
+        Where a field has come to rest, further layers change nothing:
+
+        >>> model = rx.Relaxation(rx.ADR(rx.Grid((64,))), depth=1000, activation="tanh")
+        >>> y, n_layers = model(np.ones((2, 64)), stop=1e-3)
+        >>> n_layers.shape, bool(n_layers.max() < 1000)
+        ((2,), True)
         """
         states = self._check_input(x)
         out = self._check_out(out, (*self._lead(states), *self.output_shape), states)
+        if stop is not None:
+            if self.is_at_attractor:
+                refuse("stop", f"None with depth={self.depth!r}, which has no layers", stop)
+            n_layers = np.empty(self._batch(states), np.int64)
+            self._network.settle(
+                self._arrays(),
+                states,
+                out,
+                check_number("stop", stop, 0.0),
+                n_layers,
+                self._n_threads(threads, self._batch(states)),
+            )
+            return out, n_layers.reshape(self._lead(states))
         unsolved = self._network.forward(
             self._arrays(),
             states,

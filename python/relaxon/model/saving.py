@@ -116,8 +116,8 @@ def pack(model: Network) -> tuple[dict[str, Array], dict[str, Any]]:
     Returns
     -------
     tensors : dict of str to ndarray
-        Its arrays: "param.<name>", "omega" where it is no parameter, "grid.mask", "operator.<name>"
-        and "scaling.<name>".
+        Its arrays: "param.<name>", "omega" or "gamma" where it is no parameter, "grid.mask",
+        "operator.<name>" and "scaling.<name>".
     configuration : dict
         The rest as JSON values: "grid", "operator", "dynamics", "model" and, if there is one,
         "scaling".
@@ -129,7 +129,7 @@ def pack(model: Network) -> tuple[dict[str, Array], dict[str, Any]]:
     """
     tensors: dict[str, Array] = {f"param.{k}": v for k, v in model.params.items()}
     if not model.trainable_omega:
-        tensors["omega"] = model.omega
+        tensors[model._rate_name] = model._rate
     if model.grid.mask is not None:
         tensors["grid.mask"] = model.grid.mask
     for name, kind in model.operator.settings().items():

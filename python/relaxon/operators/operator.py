@@ -216,7 +216,7 @@ class Operator:
         **options: Any,
     ) -> _core.Network:
         """The core's network of this operator; without options one that only applies it."""
-        settings: dict[str, Any] = {"activation": "identity", "bias": "none"}
+        settings: dict[str, Any] = {"activation": "identity", "bias": "none", "gamma_dt": 0.0}
         settings |= {end: _core.End(0, "identity") for end in ("lift", "readout")} | options
         return _core.Network(
             grid=self.grid._core_grid,

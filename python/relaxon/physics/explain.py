@@ -54,7 +54,7 @@ class Explanation(Findings):
     grid : Grid
         The model's grid.
     parameters : tuple of Process
-        Trained numbers that are no process: "bias" and "omega", as lattice values.
+        Trained numbers that are no process: "bias" and "omega", as lattice values, or "gamma".
     stability : Stability or None
         Stability and Peclet numbers; None without linearisation, and for operators that reach
         further than one cell.
@@ -307,15 +307,15 @@ def explain(
 
 
 def _other_parameters(lattice: Lattice, errors: StandardErrors | None) -> list[Process]:
-    """Bias and omega, where they are trained."""
+    """Bias and omega or gamma, where they are trained."""
     model, grid = lattice.model, lattice.grid
     processes = []
-    for name in ("bias", "omega"):
+    for name in ("bias", model._rate_name):
         if name not in model.params:
             continue
         values = model.params[name].astype(np.float64)
         if model._parameters[name].is_field:
-            if name == "omega":
+            if name != "bias":
                 # In one dimension it may be written (1, N).
                 values = values.reshape(grid.shape)
             if grid.mask is not None:
@@ -325,7 +325,7 @@ def _other_parameters(lattice: Lattice, errors: StandardErrors | None) -> list[P
                 name=name,
                 symbol=name,
                 axes=(),
-                unit="1",
+                unit=f"1/{model.time_unit}" if name == "gamma" and model.time_unit else "1",
                 values=values,
                 standard_error=None if errors is None else errors.standard_errors[name],
                 is_layered=model._parameters[name].is_layered,

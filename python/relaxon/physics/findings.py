@@ -125,7 +125,7 @@ class Findings:
         factor : float
             1 where the unit stays.
         """
-        if process.symbol != "R" or self.scaling is None:
+        if process.symbol not in ("R", "gamma") or self.scaling is None:
             return process.unit, 1.0
         name, length = self.scaling.step.rate_unit
         return (f"1/{name}", length) if name else (process.unit, 1.0)

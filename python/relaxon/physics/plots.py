@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..base import signals
+from ..base.figure import make_figure
 from ..base.text import show
 from ..datasets.axis import Axis
 from ..datasets.coordinates import Coordinates
@@ -56,20 +57,6 @@ NO_UNIT = "no unit"
 # Characters of a title or label.
 LABEL = 120
 _SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
-
-
-def make_figure(inches: tuple[float, float]) -> Figure:
-    """An empty figure."""
-    try:
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
-    except ModuleNotFoundError as error:
-        raise ImportError(
-            f"figures need {error.name}; install it with: pip install 'relaxon[cli]'"
-        ) from None
-    figure = Figure(figsize=inches, layout="constrained")
-    FigureCanvasAgg(figure)
-    return figure
 
 
 def encode_png(figure: Figure) -> bytes:

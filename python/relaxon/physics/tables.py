@@ -52,7 +52,8 @@ def format_explanation(explanation: Findings) -> str:
 
 def readable_rows(explanation: Findings) -> tuple[Row, ...]:
     """Rows of the table, rates per hour or month of the data's step instead of per second."""
-    units = {p.name: explanation.readable_unit(p) for p in explanation.processes}
+    known = (*explanation.processes, *explanation.parameters)
+    units = {p.name: explanation.readable_unit(p) for p in known}
     numbers = ("median", "low", "high", "null_low", "null_high", "standard_error")
     rows = []
     for row in explanation.table():

@@ -54,7 +54,7 @@ def loss_figure(result: Result) -> Figure:
 
 
 def depth_figure(result: Result) -> Figure:
-    """Held-out error of every state, taken as the prediction.
+    """Held-out error of every state, taken as the prediction, its residual and its size.
 
     Parameters
     ----------
@@ -64,18 +64,15 @@ def depth_figure(result: Result) -> Figure:
     Returns
     -------
     matplotlib.figure.Figure
-        One panel: the error falls from persistence (z_0 = x) to the model (z_L).
+        Two panels, as :meth:`DepthProfile.plot` draws them: the error falls from persistence
+        (z_0 = x) to the model (z_L).
     """
-    figure = make_figure((6.0, 3.4))
-    axes = figure.subplots()
-    errors = result.depth_profile
-    axes.plot(range(len(errors)), errors, marker="o", color="C0", label="state z of the layer")
+    figure = result.depth_profile.plot()
+    left = figure.axes[0]
     for row, style in zip(result.rows[:2], (":", "--"), strict=True):
-        axes.axhline(row.held_out_error, color="0.4", linestyle=style, label=row.name)
-    axes.set(xlabel="layer", ylabel="held-out error / variance of y")
-    axes.locator_params(axis="x", integer=True)
-    axes.grid(alpha=0.3)
-    axes.legend(frameon=False, fontsize="small")
+        left.axhline(row.held_out_error, color="0.4", linestyle=style, label=row.name)
+    left.set_ylabel("held-out error / variance of y")
+    left.legend(frameon=False, fontsize="small")
     return figure
 
 

@@ -67,9 +67,11 @@ def render_page(summary: Mapping[str, Any], figures: Mapping[str, bytes | str]) 
         ),
         depth=_figure(
             figures["depth"],
-            "Held-out error of the state of each layer",
-            "Error of the state of each layer taken as the prediction, on held-out pairs, in units "
-            f"of the variance of y ({summary['quantity']}).",
+            "Held-out error, residual and size of the state of each layer",
+            "Left: error of the state of each layer taken as the prediction, on held-out pairs, in "
+            f"units of the variance of y ({summary['quantity']}). Right: how far the states are "
+            "from the equilibrium of their layer, max |z - f(W z - b)|, and the largest |z| of a "
+            "sample.",
         ),
         depth_table=page.depth_table(),
         loss=_figure(
@@ -351,10 +353,16 @@ class _Page:
     def depth_table(self) -> str:
         errors = self._summary["depth_profile"]
         body = [
-            [str(layer), self.number("depth_profile", layer, form=".4f")]
+            [
+                str(layer),
+                self.number("depth_profile", layer, form=".4f"),
+                self.number("depth_residual", layer, form=".3g"),
+                self.number("depth_size", layer, form=".4g"),
+            ]
             for layer in range(len(errors))
         ]
-        table = _table(["layer", "held-out error"], body, "Held-out error of the state by layer.")
+        head = ["layer", "held-out error", "residual", "largest |z|"]
+        table = _table(head, body, "Error, residual and size of the state by layer.")
         return f"<details><summary>The numbers</summary>{table}</details>"
 
     def fit(self) -> str:

@@ -35,14 +35,15 @@ def summary_of(experiment: Experiment, result: Result) -> dict[str, Any]:
     -------
     dict
         Rows of the table, the baselines that beat the model, physics, the explanation behind it,
-        how the fit ended, gaps and errors of the inputs, errors by layer, settings, commands and
-        versions. Infinite numbers are written "inf".
+        how the fit ended, gaps and errors of the inputs, errors, residuals and |z| by layer,
+        settings, commands and versions. Infinite numbers are written "inf".
     """
     fitted = result.fit
     split = experiment.split
     validation = split.validation
     members = getattr(experiment.data, "members", None)
     error = result.validation_error
+    profile = result.depth_profile
     return {
         "rows": [_plain(asdict(row)) for row in result.rows],
         "skill": {
@@ -56,11 +57,14 @@ def summary_of(experiment: Experiment, result: Result) -> dict[str, Any]:
             "status": fitted.status.name.lower(),
             "message": fitted.message,
             "steps": len(fitted.history.loss),
+            "depth": fitted.model.depth,
             "validation_error": None if error is None else _finite(error),
         },
         "inputs": _inputs(experiment, result),
         "quantity": split.quantity,
-        "depth_profile": [_finite(error) for error in result.depth_profile],
+        "depth_profile": [_finite(error) for error in profile.loss.tolist()],
+        "depth_residual": [_finite(value) for value in profile.residual.tolist()],
+        "depth_size": [_finite(value) for value in profile.size.tolist()],
         "samples": {
             "training": len(split.training),
             "validation": 0 if validation is None else len(validation),

@@ -166,8 +166,8 @@ def _existing(model: Relaxation, values: Array) -> Array:
 
 def _check_name(argument: str, name: object, model: Relaxation) -> None:
     if name not in model.params:
-        fix = "the model's omega is not trainable" if name == "omega" else ""
-        refuse(argument, f"names out of {', '.join(model.params)}", repr(name), fix=fix)
+        rule = f"names out of {', '.join(model.params)}"
+        refuse(argument, rule, repr(name), fix=model._why_no_parameter(name))
 
 
 def _sides(name: str, pair: object) -> tuple[Any, Any]:

@@ -152,7 +152,7 @@ class Descent:
         self._records.append(self._core.records()[: self.step - n_known])
 
     def arrays(self, which: str) -> dict[str, Array]:
-        """The present "parameters", the "best" or the "previous" ones, by name; omega too."""
+        """The present "parameters", the "best" or the "previous" ones, by name; the rate too."""
         arrays = [np.empty_like(array) for array in self.start._arrays()]
         getattr(self._core, f"copy_{which}")(arrays)
         return dict(zip(self.start._parameters, arrays, strict=True))
@@ -232,9 +232,10 @@ def start_descent(
     bounds: Bounds | None,
     constraint: str | None,
     input_errors: InputErrors | None,
+    depth: tuple[str, float] | None = None,
     allow_unconverged: bool = False,
 ) -> Descent:
-    """Everything checked and handed to the core."""
+    """Everything checked and handed to the core; `depth`: how that of the model is chosen."""
     check_instance("optimizer", optimizer, KINDS)
     states = model._check_input(x)
     target, weights, at = model._check_target("y", y, states, loss)
@@ -318,6 +319,8 @@ def start_descent(
     }
     if allow_unconverged:
         problem["allow_unconverged"] = True
+    if depth is not None:
+        problem["depth"] = depth
     is_trained = [rate > 0.0 for rate in used]
     return Descent(model, core, states, limits, is_trained, n_threads, scales, problem)
 
@@ -352,7 +355,7 @@ def _flat(arrays: list[Array]) -> NDArray[np.float64]:
 def _limit_arrays(
     model: Relaxation, limits: Mapping[str, tuple[Array, Array]], order: list[str]
 ) -> tuple[list[Array], list[Array]]:
-    sides = [limits.get(name, (model._omega, model._omega)) for name in order]
+    sides = [limits.get(name, (model._rate, model._rate)) for name in order]
     return [low for low, _ in sides], [high for _, high in sides]
 
 

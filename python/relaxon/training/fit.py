@@ -17,6 +17,7 @@ from ..inputs.inputs import MODES
 from ..model.losses import Distance, SquaredDistance
 from ..model.relaxation import Relaxation
 from . import quasi_newton  # noqa: F401 (it registers its kind of steps)
+from .auto_depth import check_depth_choice, fit_depth
 from .checkpoint import Checkpoint, open_checkpoint
 from .constraints import Bounds
 from .descent import MOST_STEPS, STRETCH_SECONDS, Descent, Validation, start_descent
@@ -139,6 +140,8 @@ def fit(
     checkpoint: str | os.PathLike[str] | None = None,
     checkpoint_every: float | str = "10 min",
     allow_unconverged: bool = False,
+    depth: str | None = None,
+    depth_tolerance: float = 0.01,
 ) -> Fit:
     """Train a model: lower loss + penalties as a function of its parameters.
 
@@ -227,6 +230,14 @@ def fit(
     allow_unconverged : bool, default False
         At depth "attractor": whether steps may lead to parameters without an attractor that is
         found for every sample. Otherwise they count as an overflow.
+    depth : {None, "auto"}, default None
+        "auto" chooses how many of the model's layers are kept. At most half of the steps lower the
+        sum of the losses of layers 1, 2, 4, .., L, each against y; :func:`depth_profile` on the
+        validation samples (without them, on x and y) then has the shallowest layer whose loss is
+        within `depth_tolerance` of the least; the model is cut there, and all steps that are left
+        lower its own loss. With `inputs` "drop" or "given".
+    depth_tolerance : float, default 0.01
+        Part of the least loss by which that of a shallower network may exceed it.
 
     Returns
     -------
@@ -260,8 +271,8 @@ def fit(
     gradient norm leaves out what points out of them; it knows nothing of a constraint. A gradient
     that vanishes because the output does not depend on the parameters (tanh at 290 K) is no
     minimum: where the mean of y is the better forecast, too, the status is STALLED. Where `inputs`
-    asks for several fits, history and status are those of the last one; its penalty holds that of
-    the inputs.
+    or `depth` ask for several fits, history and status are those of the last one; its penalty holds
+    that of the inputs. Callbacks and progress see the steps of each.
 
     A checkpoint belongs to one fit: model, data and all arguments that numbers depend on are
     compared by hash, the versions of relaxon, NumPy and SciPy, the ISA level and the threads of
@@ -269,7 +280,7 @@ def fit(
 
     References
     ----------
-    S. Succi, MEMOCS 13 (2025) 275-286, eq. 5.
+    S. Succi, MEMOCS 13 (2025) 275-286, eq. 5 and section 3.
 
     Examples
     --------
@@ -293,11 +304,14 @@ def fit(
         refuse("optimizer", rule, repr(optimizer), TypeError)
     if constraint is None:
         warn_of_start(model)
+    choice = None
+    if depth is not None:
+        excess = check_depth_choice(model, depth, depth_tolerance, steps, loss, mode)
+        choice = ("auto", excess)
     show = make_progress(progress)
     errors_raised: list[Exception] = []
     settings: dict[str, Any] = {
         "optimizer": optimizer,
-        "steps": steps,
         "batch_size": batch_size,
         "seed": seed,
         "penalties": penalties,
@@ -306,12 +320,14 @@ def fit(
         "memory": memory,
         "threads": threads,
         "trainable": trainable,
-        "bounds": bounds,
         "constraint": constraint,
         "allow_unconverged": allow_unconverged,
+        "depth": choice,
     }
 
     def run(
+        limits: Bounds | None,
+        n_steps: int,
         start: Relaxation,
         x: Array,
         y: Array,
@@ -325,11 +341,19 @@ def fit(
             # Validation inputs with errors would choose the model with the bias of these.
             own, best = {**settings, "patience": None}, "parameters"
         descent = start_descent(
-            start, x, y, loss=loss, validation=validation, input_errors=errors, **own
+            start,
+            x,
+            y,
+            loss=loss,
+            steps=n_steps,
+            validation=validation,
+            bounds=limits,
+            input_errors=errors,
+            **own,
         )
         if kept is not None:
             kept.begin(descent, best, optimizer._has_journal)
-        follower = _Follower(descent, steps, begin, follow, show, kept)
+        follower = _Follower(descent, n_steps, begin, follow, show, kept)
 
         def why_stalled(last: Relaxation, names: list[str], n_steps: int) -> str:
             return describe_stall(last, x, y, loss, names, n_steps, threads)
@@ -339,11 +363,26 @@ def fit(
             errors_raised.append(follower.error)
         return found
 
-    errors = (input_error, target_error)
+    def fit_once(
+        start: Relaxation,
+        y: Array,
+        loss: Distance,
+        validation: Validation | None,
+        limits: Bounds | None,
+        n_steps: int,
+    ) -> Fit:
+        own_run = functools.partial(run, limits, n_steps)
+        errors = (input_error, target_error)
+        return fit_inputs(own_run, start, x, y, loss, validation, inputs, *errors)
+
     try:
         with open_checkpoint(checkpoint, checkpoint_every) as kept:
             begin -= 0.0 if kept is None else kept.seconds
-            result = fit_inputs(run, model, x, y, loss, validation, inputs, *errors)
+            if choice is None:
+                result = fit_once(model, y, loss, validation, bounds, steps)
+            else:
+                data = (x, y, loss, validation, bounds, steps)
+                result = fit_depth(fit_once, model, *data, choice[1], mode, threads)
     finally:
         if show:
             show.close()

@@ -6,6 +6,7 @@ import dataclasses
 
 import numpy as np
 
+from ..dynamics.depth_profile import DepthProfile
 from ..inputs.inputs import Inputs
 from ..model.relaxation import Relaxation
 from .history import History, Status
@@ -33,6 +34,10 @@ class Fit:
         Wall time.
     inputs : Inputs or None
         What became of gaps and errors in x.
+    depth : int or None
+        Layers that were chosen with ``depth="auto"``: those of the model.
+    depth_profile : DepthProfile or None
+        What they were chosen by: the deep network before it was cut.
     """
 
     model: Relaxation
@@ -41,15 +46,18 @@ class Fit:
     message: str
     seconds: float
     inputs: Inputs | None = None
+    depth: int | None = None
+    depth_profile: DepthProfile | None = None
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Fit):
             return NotImplemented
-        return (self.model, self.history, self.status, self.message) == (
+        return (self.model, self.history, self.status, self.message, self.depth) == (
             other.model,
             other.history,
             other.status,
             other.message,
+            other.depth,
         )
 
     __hash__ = None  # type: ignore[assignment]
@@ -65,5 +73,7 @@ class Fit:
             has_last = self.inputs is not None and self.inputs.is_estimated
             own = history.validation_loss[-1] if has_last else np.nanmin(history.validation_loss)
             parts.append(f"validation_loss={own:.6g}")
+        if self.depth is not None:
+            parts.append(f"depth={self.depth}")
         parts += [f"seconds={self.seconds:.3g}", f"model={self.model!r}"]
         return f"Fit({', '.join(parts)})"

@@ -37,7 +37,7 @@ from ..model.relaxation import Relaxation
 from .history import Status
 from .result import Fit
 
-__all__ = ["fit_inputs"]
+__all__ = ["drop_validation", "fit_inputs"]
 
 Array = NDArray[Any]
 Data = tuple[Any, ...]
@@ -104,7 +104,7 @@ def fit_inputs(
         if target_error is not None:
             targets = _check_target_error(target_error, 1 if loss.at is None else len(loss.at))
     if validation is not None and mode != "given":
-        validation = _drop_validation(model, validation, loss)
+        validation = drop_validation(model, validation, loss)
     if gaps is None:
         fitted, _ = run(model, x, y, loss, validation, None)
         inputs = Inputs(mode)
@@ -183,7 +183,7 @@ def _fit_dropped(
     return fitted, inputs
 
 
-def _drop_validation(model: Relaxation, validation: Data, loss: Distance) -> Data:
+def drop_validation(model: Relaxation, validation: Data, loss: Distance) -> Data:
     """Validation data whose targets near gaps do not count; its inputs are never estimated."""
     if not isinstance(validation, tuple | list) or len(validation) not in (2, 3):
         # The descent says so.

@@ -30,6 +30,8 @@ struct NetworkConfig {
     Activation activation = Activation::identity;
     BiasKind bias = BiasKind::none;
     EndConfig lift, readout;
+    // Above 0: in the place of omega stands gamma, omega = 1 - exp(-gamma gamma_dt).
+    double gamma_dt = 0.0;
 
     // What all kinds of layers have.
     std::int64_t depth() const {
@@ -61,7 +63,7 @@ struct NetworkConfig {
 };
 
 // The operator's arrays, then, where there are such, "bias", "lift_weight", "lift_bias",
-// "readout_weight" and "readout_bias", then "omega", always last.
+// "readout_weight" and "readout_bias", then "omega" or "gamma", always last.
 std::vector<ParameterArray> parameter_arrays(const NetworkConfig& config);
 
 }  // namespace relaxon

@@ -23,7 +23,7 @@ struct SweepRequest {
     std::vector<std::int64_t> at;    // layers with targets, distinct; {depth}: the output alone
     // Layers [first, end) are swept, x being the state before the first; end < 0: all from there.
     std::int64_t first = 0, end = -1;
-    bool wants_omega = false;
+    bool wants_omega = false;  // or gamma
     bool wants_input = false;
     bool has_state_loss = false;
     // Derivatives at states that are not quite an attractor's are allowed.

@@ -192,7 +192,7 @@ bool DepthSweep<T, Layers>::replace(const Bundle& bundle, std::int64_t i, T* cel
                   [&](const T* z, std::int64_t step, std::int64_t cell, std::int64_t n) {
                       for (std::int64_t k = 0; k < n; ++k) {
                           const double now = z[k * step], before = cells[cell + k];
-                          is_finite = is_finite && std::isfinite(now);
+                          is_finite = is_finite && std::isfinite(now - before);
                           change = std::max(change, std::abs(now - before));
                           size = std::max(size, std::abs(now));
                           cells[cell + k] = z[k * step];
