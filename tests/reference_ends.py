@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import reference
+from reference_activations import ACTIVATIONS, absolute
 
 Array = NDArray[Any]
 
@@ -61,19 +62,19 @@ def outputs(
     inner = {name: p for name, p in params.items() if not name.startswith(("lift", "readout"))}
     if ended.lift is not None:
         pre = x @ params["lift_weight"].T + params["lift_bias"]
-        x = reference.ACTIVATIONS[ended.lift.activation].f(pre).reshape(-1, *grid.shape)
+        x = ACTIVATIONS[ended.lift.activation].f(pre).reshape(-1, *grid.shape)
     states = reference.trajectory(ended.network, inner, x)
     layers = [ended.network.depth] if at is None else list(at)
     found = states[:, layers]
     if ended.readout is not None:
         flat = np.where(grid.exists, found, 0).reshape(*found.shape[:2], -1)
         pre = flat @ params["readout_weight"].T + params["readout_bias"]
-        found = reference.ACTIVATIONS[ended.readout.activation].f(pre)
+        found = ACTIVATIONS[ended.readout.activation].f(pre)
     return found[:, 0] if at is None else found
 
 
 def huber(r: Array, scale: float) -> Array:
-    size = reference.absolute(r)
+    size = absolute(r)
     return np.where(size.real <= scale, r * r / 2, scale * (size - scale / 2))
 
 

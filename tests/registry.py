@@ -366,7 +366,7 @@ def conformance(name: str = "cases") -> tuple[tuple[Case, float, Mapping[str, Ar
 
 def is_built(entry: Mapping[str, Any]) -> bool:
     """Whether a recorded case is of layers that are there."""
-    return entry.get("kind", "layers") == "layers"
+    return bool(entry.get("kind", "layers") == "layers")
 
 
 def conformance_case(

@@ -148,7 +148,8 @@ def test_methods_agree_within_the_bound(activation: str, shape: tuple[int, ...])
     x = np.random.default_rng(0).standard_normal((4, *shape))
     found = {m: rx.attractor(model, x, method=m) for m in ("newton", "anderson", "relaxation")}
     for method, one in found.items():
-        assert one.success and one.method == method, one.message
+        assert one.success, one.message
+        assert one.method == method
         assert all(len(h) == n + 1 for h, n in zip(one.history, one.iterations, strict=True))
         assert all(h[-1] == r for h, r in zip(one.history, one.residual, strict=True))
         if activation not in ("silu", "softplus") or one.error_bound is not None:
@@ -168,7 +169,8 @@ def test_newton_takes_few_steps_whatever_the_diffusion(diffusion: float) -> None
     found = rx.attractor(model, x, tol=1e-12)
     assert found.success
     assert found.iterations.max() <= 10
-    assert found.error_bound is not None and found.error_bound.max() <= 1e-10
+    assert found.error_bound is not None
+    assert found.error_bound.max() <= 1e-10
 
 
 def square(b: float, omega: float = 0.5, n: int = 1) -> rx.Relaxation:
@@ -221,7 +223,8 @@ def test_a_search_never_raises() -> None:
     assert away.status == Status.DIVERGED
     assert np.isfinite(away.z).all()
     few = rx.attractor(small_model("adr", (24,)), np.ones(24), max_iterations=1)
-    assert few.status == Status.MAX_ITERATIONS and "max_iterations" in few.message
+    assert few.status == Status.MAX_ITERATIONS
+    assert "max_iterations" in few.message
     neutral = rx.Relaxation(rx.ADR(rx.Grid((8,))), 1, activation="identity", bias="homogeneous")
     flat = {"R": np.array(0.0), "D": np.full(1, 0.25), "U": np.zeros(1), "bias": np.array(1.0)}
     singular = rx.attractor(neutral.with_params(flat), np.zeros(8))
@@ -231,7 +234,8 @@ def test_a_search_never_raises() -> None:
 def test_a_tolerance_below_rounding_becomes_that_of_rounding() -> None:
     x = np.random.default_rng(0).standard_normal((3, 24))
     found = rx.attractor(small_model("adr", (24,)), x, tol=1e-30)
-    assert found.success and found.at_floor.any()
+    assert found.success
+    assert found.at_floor.any()
     assert "floor of rounding" in found.message
     assert found.residual.max() < 1e-14
 
@@ -247,12 +251,14 @@ def test_a_gradient_needs_an_attractor() -> None:
         model.loss(x, y)
     with pytest.raises(rx.AttractorError, match="sample 0") as caught:
         model.value_and_grad(x, y)
-    assert caught.value.sample == 0 and caught.value.residual > 0
+    assert caught.value.sample == 0
+    assert caught.value.residual > 0
     for call in (lambda **k: model.vjp(x, y, **k), lambda **k: model.jvp(x, {}, x, **k)):
         with pytest.raises(rx.AttractorError):
             call()
     value, grads = model.value_and_grad(x, y, allow_unconverged=True)
-    assert np.isfinite(value) and np.isfinite(grads["bias"])
+    assert np.isfinite(value)
+    assert np.isfinite(grads["bias"])
     with pytest.raises(rx.DivergenceError, match="no attractor for sample 0"):
         rx.fit(model, x, y)
 
@@ -286,7 +292,8 @@ def test_models_are_saved_copied_and_shown(tmp_path: Path) -> None:
     assert loaded == model == pickle.loads(pickle.dumps(model))
     assert loaded != small_model("adr", (24,))
     assert loaded._dynamics == model._dynamics
-    assert "depth='attractor'" in repr(model) and "drive=True" in repr(model)
+    assert "depth='attractor'" in repr(model)
+    assert "drive=True" in repr(model)
     assert (model.depth, model.n_layers) == ("attractor", 1)
 
 
@@ -329,7 +336,7 @@ def test_what_makes_no_sense_is_refused() -> None:
         rx.attractor(rx.Relaxation(rx.ADR(grid, time="layered"), 3), x)
     with pytest.raises(ValueError, match="theta=0"):
         rx.attractor(rx.Relaxation(rx.ADR(grid), 3, theta=1.0), x, method="relaxation")
-    with pytest.raises(ValueError, match="not finite|finite numbers"):
+    with pytest.raises(ValueError, match="finite numbers"):
         rx.attractor(model, np.full(8, np.nan))
     with pytest.raises(ValueError, match="drive"):
         rx.attractors(rx.Relaxation(rx.ADR(grid), "attractor", drive=True), x)

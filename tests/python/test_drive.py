@@ -39,7 +39,12 @@ def drawn_cases() -> list[registry.Case]:
         if theta and getattr(case.network.operator, "scheme", "") == "lax-wendroff":
             theta = 0.25
         beta = 0.0 if normalization else case.network.beta
-        kind = {"drive": drive, "normalization": normalization, "theta": theta, "beta": beta}
+        kind: dict[str, Any] = {
+            "drive": drive,
+            "normalization": normalization,
+            "theta": theta,
+            "beta": beta,
+        }
         cases.append(replace(case, network=replace(case.network, **kind)))
     return cases
 
@@ -204,7 +209,7 @@ def test_with_a_lift_the_lifted_field_drives() -> None:
     np.testing.assert_allclose(lifted(x), bare(field.reshape(5, 6, 7)), rtol=0, atol=1e-14)
     expected = bare.vjp(field.reshape(5, 6, 7), y_bar)
     pre_bar = expected.pop("x").reshape(5, -1) * (1 - field**2)
-    pre_bar[:, ~plane().mask.ravel()] = 0
+    pre_bar[:, ~np.asarray(plane().mask).ravel()] = 0
     expected |= {"lift_weight": pre_bar.T @ x, "lift_bias": pre_bar.sum(0), "x": pre_bar @ weight}
     assert_all_close(lifted.vjp(x, y_bar), expected, 1e-12)
 

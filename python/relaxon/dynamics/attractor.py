@@ -151,7 +151,7 @@ class Attractor:
 
     @cached_property
     def _radii(self) -> NDArray[np.float64]:
-        exists = self.model.grid.mask
+        exists: NDArray[np.bool_] | None = self.model.grid.mask
         is_finite = np.isfinite(self.z).reshape(self.residual.size, -1).all(axis=1)
         radii = np.full(self.residual.size, np.nan)
         for sample, slope in enumerate(_slopes(self).astype(np.float64)):
@@ -245,7 +245,7 @@ def attractor(
     found = _find(model, search, source, start, z, None, n_threads)
     status, iterations, residual, at_floor, methods, histories = found
     result = Attractor(
-        z=np.where(_readable(model), z, model.dtype.type(0)),
+        z=_without_gaps(z, model),
         residual=residual.reshape(model._lead(states)),
         iterations=iterations.reshape(model._lead(states)),
         status=status.reshape(model._lead(states)),
@@ -295,8 +295,10 @@ def _check_states(argument: str, states: Any, model: Relaxation) -> Array:
     return array
 
 
-def _readable(model: Relaxation) -> Any:
-    return True if model.grid.mask is None else model.grid.mask
+def _without_gaps(states: Array, model: Relaxation) -> Array:
+    """States with zeros on masked cells, where the caller's may be anything."""
+    mask = model.grid.mask
+    return states if mask is None else np.where(mask, states, model.dtype.type(0))
 
 
 def _find(
@@ -316,11 +318,8 @@ def _find(
     )
     arrays = {**model.params, "omega": model.omega}
     own = [arrays[array.name] for array in network.arrays]
-    # The core's states have no gaps; masked cells of the caller's are anything.
-    sources, starts = (
-        None if given is None else np.where(_readable(model), given, model.dtype.type(0))
-        for given in (source, start)
-    )
+    sources = None if source is None else _without_gaps(source, model)
+    starts = _without_gaps(start, model)
     found: tuple[Any, ...] = network.find_attractors(
         own, sources, starts, z, slopes, slopes is None, threads
     )
