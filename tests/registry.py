@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import reference
+import reference_activations
 import reference_grid
 from operators import ENTRIES, OPERATORS
 from reference_operator import Operator
@@ -178,7 +179,7 @@ AXES: dict[str, tuple[Any, ...]] = {
     "omega": ("scalar", "layer", "cell", "trained-scalar", "trained-layer", "trained-cell"),
     "dtype": ("float64", "float32"),
     "bias": (None, "homogeneous", "local"),
-    "activation": tuple(reference.ACTIVATIONS),
+    "activation": tuple(reference_activations.ACTIVATIONS),
     "beta": (0.0, 0.15),
     "loss": ("plain", "cell-weights", "sample-weights", "at"),
 }

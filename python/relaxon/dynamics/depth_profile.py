@@ -155,6 +155,7 @@ def depth_profile(
         refuse("loss", "one without layers of its own", repr(loss), fix=fix)
     if threads is not None:
         check_threads(threads)
+    model._check_layers("a profile")
     states = model._check_input(x)
     target, weights, _ = model._check_target("y", y, states, loss)
     has_labels = isinstance(loss, CrossEntropy)
