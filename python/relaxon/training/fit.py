@@ -223,7 +223,7 @@ def fit(
         sum of the losses of layers 1, 2, 4, .., L, each against y; :func:`depth_profile` on the
         validation samples (without them, on x and y) then has the shallowest layer whose loss is
         within `depth_tolerance` of the least; the model is cut there, and all steps that are left
-        lower its own loss. With `inputs` "drop" or "given".
+        lower its own loss. Takes y once for each of these layers; with `inputs` "drop" or "given".
     depth_tolerance : float, default 0.01
         Part of the least loss by which that of a shallower network may exceed it.
 
