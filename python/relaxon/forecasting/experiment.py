@@ -26,6 +26,7 @@ from ..model.losses import SquaredDistance
 from ..model.relaxation import Relaxation
 from ..physics.explain import Explanation, explain
 from ..training.fit import Fit, Status, fit
+from ..training.optimizers import Adam, Optimizer, SteepestDescent
 from ..training.penalties import Smoothness
 from .baselines import fit_baselines
 from .bounds import find_bounds, move_into, parse_bounds, remarks_at_bounds
@@ -144,7 +145,7 @@ class Experiment:
                     UserWarning,
                     stacklevel=2,
                 )
-        self.optimizer = options.build_optimizer()
+        self.optimizer = self._optimizer()
         strength = check_number("smoothness", options.smoothness_used, 0.0)
         self.penalties = (Smoothness(strength),) if strength else ()
         self._scores = Scores(self.split, self.model)
@@ -370,6 +371,26 @@ class Experiment:
         dt = self.model.dt * self.model.depth / fitted.depth
         return replace(fitted, model=fitted.model._with_dt(dt))
 
+    def _optimizer(self) -> Optimizer:
+        """The optimizer; one rate for all is that of numbers of about one, which gamma dt is."""
+        optimizer = self.options.build_optimizer()
+        if "gamma" not in self.model.params or not isinstance(optimizer, SteepestDescent | Adam):
+            return optimizer
+        rate = self.options.value("rate")
+        # A step of Adam has the length of the rate, others that of the rate and the slope.
+        power = 1 if isinstance(optimizer, Adam) else 2
+        rates = dict.fromkeys(self.model.params, rate) | {"gamma": rate / self.model.dt**power}
+        return replace(optimizer, rate=rates)
+
+    @property
+    def _gamma(self) -> float | None:
+        """The rate that is asked for, in the unit of printed ones, per unit of the model's time."""
+        gamma, scaling = self.options.gamma, self.split.scaling
+        if gamma is None or scaling is None:
+            return gamma
+        name, length = scaling.step.rate_unit
+        return gamma / length if name else gamma
+
     def _in_scale(self, error: float | None) -> float | None:
         """An error in the unit of the data, in the numbers of the model."""
         scaling = self.split.scaling
@@ -415,9 +436,8 @@ class Experiment:
         model = Relaxation(
             options.build_operator(grid),
             depth=options.depth_used,
-            # Given gamma, omega follows; see Options.
             omega=None if options.gamma is not None else options.value("omega"),
-            gamma=options.gamma,
+            gamma=self._gamma,
             beta=options.beta,
             theta=options.theta,
             drive=options.drive,

@@ -160,7 +160,8 @@ class Relaxation(DifferentiableNetwork):
         TypeError, ValueError
             If an array has another type or shape, or x is not finite; or if `stop` is negative.
         LayerError
-            If an implicit layer does not solve.
+            If an implicit layer does not solve; with `stop`, for a sample that has left, too, while
+            others of the batch go on.
 
         Notes
         -----
