@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -46,7 +47,7 @@ def eigenvalues(model: Any, layer: int) -> Any:
     return np.linalg.eigvals(np.linalg.solve(np.eye(len(matrix)) - model.theta * pull, explicit))
 
 
-OPERATORS = {
+OPERATORS: dict[str, Callable[[], Any]] = {
     "line": lambda: rx.ADR(rx.Grid((9,)), scheme="lax-wendroff"),
     "layered": lambda: rx.ADR(rx.Grid((8,)), time="layered"),
     "plane": lambda: rx.ADR(rx.Grid((4, 5)), scheme="upwind"),
@@ -148,11 +149,12 @@ def test_spectral_radius_by_both_methods(kind: str, theta: float) -> None:
 
     random = np.random.default_rng(0)
     grid = rx.Grid((60,), boundary="neumann", mask=random.random(60) > 0.1)
-    op: Any = {
-        "dense": lambda: rx.Dense(grid),
-        "wide": lambda: rx.Banded(grid, radius=2, space="local"),
-        "local": lambda: rx.ADR(grid, space="local"),
-    }[kind]()
+    operators: dict[str, Any] = {
+        "dense": rx.Dense(grid),
+        "wide": rx.Banded(grid, radius=2, space="local"),
+        "local": rx.ADR(grid, space="local"),
+    }
+    op = operators[kind]
     omega = random.uniform(0.2, 0.9, 60)
     model = rx.Relaxation(op, depth=2, activation="identity", omega=omega, theta=theta)
     noise = {n: v + 0.2 * random.standard_normal(v.shape) for n, v in model.params.items()}
