@@ -365,6 +365,19 @@ def conformance(name: str = "cases") -> tuple[tuple[Case, float, Mapping[str, Ar
     return tuple(conformance_case(entry, arrays) for entry in kept)
 
 
+def recorded(kind: str) -> list[tuple[Mapping[str, Any], Mapping[str, Array]]]:
+    """Entries of one kind among the cases of the dynamics, and their arrays by name."""
+    entries = json.loads((CONFORMANCE / "dynamics.json").read_text())
+    with np.load(CONFORMANCE / "dynamics.npz") as archive:
+        arrays = dict(archive)
+    return [
+        (entry, {k.split("/", 1)[1]: v for k, v in arrays.items() if k.split("/")[0] == name})
+        for entry in entries
+        if entry["kind"] == kind
+        for name in (entry["name"],)
+    ]
+
+
 def is_built(entry: Mapping[str, Any]) -> bool:
     """Whether a recorded case is of layers that are there."""
     return bool(entry.get("kind", "layers") == "layers")
