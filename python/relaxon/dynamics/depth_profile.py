@@ -170,13 +170,16 @@ def depth_profile(
         own = weights if weights is None or is_shared else weights[part]
         n_threads = model._n_threads(threads, part.stop - part.start)
         trajectory = model.trajectory(states[part], threads=n_threads)
+        source = _source(model, states[part])
         for layer in range(n_layers + 1):
             z = np.ascontiguousarray(trajectory[:, layer])
-            value = inner._network.loss(
+            value, _ = inner._network.loss(
                 inner._arrays(), z, loss._core_loss, target[part], own, [0], n_threads
             )
             with np.errstate(all="ignore"):
-                distance = np.abs(residual(inner, z, min(layer, n_layers - 1), n_threads)).max()
+                distance = np.abs(
+                    residual(inner, z, min(layer, n_layers - 1), n_threads, source)
+                ).max()
                 squares = np.square(z, dtype=np.float64).reshape(len(z), -1).sum(axis=1)
             found[0, layer] += value * (len(z) / n_samples)
             found[1, layer] = np.fmax(found[1, layer], _number(distance))
@@ -185,8 +188,23 @@ def depth_profile(
     return DepthProfile(np.array([*map(_number, found[0])]), found[1], np.sqrt(found[2] * volume))
 
 
-def residual(model: Relaxation, z: Array, layer: int, threads: int = 1) -> Array:
-    """What the states lack to be in equilibrium, z - f(W z - b), in one layer.
+def _source(model: Relaxation, x: Array) -> Array | None:
+    """What drives every layer: x, or the lifted field; None without drive."""
+    if not model.drive:
+        return None
+    if model.lift is None:
+        return x
+    pre: Array = x @ model.params["lift_weight"].T + model.params["lift_bias"]
+    field: Array = np.empty_like(pre)
+    _core.activate(model.lift.activation, pre, field)
+    states: Array = field.reshape(len(x), *model.grid.shape)
+    return states
+
+
+def residual(
+    model: Relaxation, z: Array, layer: int, threads: int = 1, source: Array | None = None
+) -> Array:
+    """What the states lack to be in equilibrium, z - f(W z - b + x), in one layer.
 
     Parameters
     ----------
@@ -198,6 +216,8 @@ def residual(model: Relaxation, z: Array, layer: int, threads: int = 1) -> Array
         Whose W and b.
     threads : int, default 1
         For the product.
+    source : array, optional
+        x of networks with drive, as z.
 
     Returns
     -------
@@ -209,6 +229,8 @@ def residual(model: Relaxation, z: Array, layer: int, threads: int = 1) -> Array
     bias = model.params.get("bias")
     if bias is not None:
         pre -= bias[layer] if model._parameters["bias"].is_layered else bias
+    if source is not None:
+        pre += source
     image = np.empty_like(z)
     _core.activate(model.activation, pre, image)
     mask = model.grid.mask
