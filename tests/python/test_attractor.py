@@ -320,7 +320,7 @@ def test_what_makes_no_sense_is_refused() -> None:
     grid = rx.Grid((8,))
     with pytest.raises(ValueError, match="time='constant'"):
         rx.Relaxation(rx.ADR(grid, time="layered"), depth="attractor")
-    with pytest.raises(ValueError, match="'attractor'"):
+    with pytest.raises(TypeError, match="'attractor'"):
         rx.Relaxation(rx.ADR(grid), depth="end")
     with pytest.raises(ValueError, match="attractor"):
         rx.Relaxation(rx.ADR(grid), depth=3, attractor={})

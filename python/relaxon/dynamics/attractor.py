@@ -183,7 +183,7 @@ def attractor(
         Where to start, shaped as x. Default: x, with drive zero. A model with a certificate
         (:func:`stability`) has one attractor, and starts from zero where that is nearer.
     method : {"auto", "newton", "anderson", "relaxation"}, optional
-        "newton": damped Newton steps, by banded LU on lines, BiCGSTAB on planes and in volumes, LU
+        "newton": damped Newton steps, by LU inside the band on lines, BiCGSTAB on planes and in volumes, LU
         of full matrices and of linear equations; where none lowers the residual, implicit steps
         that follow the relaxation. "anderson": mixing of the last five layers. "relaxation": the
         layers themselves, slowly, but into the attractor in whose basin the start is. "auto":
