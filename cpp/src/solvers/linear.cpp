@@ -41,7 +41,8 @@ std::int64_t linear_solver_bytes(const Pattern& pattern, Use use) {
     if (use == Use::once) return pattern.n_entries() * (2 * number + 4) + kVectors * n * number;
     const double log_n = std::log2(static_cast<double>(n));
     const auto n_filled = static_cast<std::int64_t>(kFill * static_cast<double>(n) * log_n);
-    return (pattern.n_entries() + n_filled) * (number + 4);
+    constexpr std::int64_t kEntryBytes = 12;  // in double precision, with an index
+    return (pattern.n_entries() + n_filled) * kEntryBytes;
 }
 
 template std::int64_t linear_solver_bytes<float>(const Pattern&, Use);
