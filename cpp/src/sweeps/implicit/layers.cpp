@@ -32,8 +32,32 @@ const char* reason_of(NewtonStatus status) {
 template <class T>
 ImplicitLayers<T>::ImplicitLayers(const NetworkConfig& config, const SweepRequest& request)
     : FieldLayers<T>(config, request), theta_(std::get<Theta>(config.dynamics).theta),
-      wants_omega_(request.wants_omega), matrix_(make_layer_matrix<T>(config, request.wants_omega)),
-      jacobian_(matrix_->pattern()) {}
+      wants_omega_(request.wants_omega),
+      matrix_(make_layer_matrix<T>(config, request.wants_omega)) {
+    if (is_three_point(matrix_->pattern())) {
+        line_.emplace(n_, request.batch, request.n_threads);
+    } else {
+        jacobian_.emplace(matrix_->pattern());
+    }
+}
+
+// Of a line, made when the general way is first taken.
+template <class T>
+const ShiftedPattern& ImplicitLayers<T>::jacobian() {
+    const std::lock_guard<std::mutex> lock(making_);
+    if (!jacobian_) jacobian_.emplace(matrix_->pattern());
+    return *jacobian_;
+}
+
+template <class T>
+LinearSolver<T>& ImplicitLayers<T>::solver_of(std::unique_ptr<LinearSolver<T>>& place) {
+    if (!place) {
+        const Pattern& pattern = jacobian().pattern();
+        place = make_linear_solver<T>(pattern);
+        place->init(pattern);
+    }
+    return *place;
+}
 
 template <class T>
 Plan ImplicitLayers<T>::plan(std::int64_t own_bytes) {
@@ -41,8 +65,10 @@ Plan ImplicitLayers<T>::plan(std::int64_t own_bytes) {
     Arena block;
     carve(block, 0);
     input.block_bytes = block.used_bytes() + own_bytes + 2 * kAlignment;
-    const std::int64_t n_solvers = is_linear() ? 1 : request_.n_threads;
-    input.fixed_bytes += n_solvers * linear_solver_bytes<T>(jacobian_.pattern());
+    const std::int64_t n_solvers = is_linear() ? 1 : n_works();
+    // The diagonal, which the Jacobian has in any case, makes no band wider.
+    const Pattern& pattern = line_ ? matrix_->pattern() : jacobian_->pattern();
+    input.fixed_bytes += n_solvers * linear_solver_bytes<T>(pattern);
     return make_plan(input);
 }
 
@@ -58,38 +84,38 @@ void ImplicitLayers<T>::carve(Arena& arena, std::int64_t n_snapshots) {
     entries_ = arena.take<T>(n_entries);
     shift_ = arena.take<T>(n_);
     works_.clear();
-    for (int worker = 0; worker < request_.n_threads; ++worker) {
+    if (line_) {
+        line_->carve(arena, is_linear(), theta_ < 1.0, is_gradient, is_gradient && wants_omega_);
+    }
+    for (int worker = 0; worker < n_works(); ++worker) {
         Work work{};
         for (T** field :
              {&work.pre, &work.f, &work.slope, &work.right, &work.newton.z, &work.newton.residual,
               &work.newton.step, &work.newton.trial, &work.newton.trial_residual}) {
             *field = arena.take<T>(n_);
         }
-        work.entries = arena.take<T>(jacobian_.pattern().n_entries());
+        work.entries = arena.take<T>(line_ ? 3 * n_ : jacobian_->pattern().n_entries());
         works_.push_back(std::move(work));
     }
     if (is_gradient) {
         scheme_omega_bar_ = arena.take<T>(n_omega);
         entries_bar_ = arena.take<T>(n_entries);
         shift_bar_ = arena.take<T>(n_);
-        pre_ = arena.take<T>(state_length());
-        scaled_ = arena.take<T>(state_length());
+        if (!line_) {
+            pre_ = arena.take<T>(state_length());
+            scaled_ = arena.take<T>(state_length());
+        }
     }
     if (is_tangent) {
         scheme_omega_dot_ = arena.take<T>(n_omega);
         entries_dot_ = arena.take<T>(n_entries);
         shift_dot_ = arena.take<T>(n_);
     }
-    if (arena.is_measuring()) return;
-    const auto make = [&] {
-        auto solver = make_linear_solver<T>(jacobian_.pattern());
-        solver->init(jacobian_.pattern());
-        return solver;
-    };
+    if (arena.is_measuring() || line_) return;
     if (is_linear()) {
-        shared_ = make();
+        solver_of(shared_);
     } else {
-        for (Work& work : works_) work.solver = make();
+        for (Work& work : works_) solver_of(work.solver);
     }
 }
 
@@ -107,15 +133,44 @@ void ImplicitLayers<T>::prepare(const Parameters<T>& parameters, Team& team) {
 
 // The entries of a layer and, where f = identity, their factorisation.
 template <class T>
-void ImplicitLayers<T>::take_layer(std::int64_t layer) {
-    // omega, and with it the factorisation, may differ between layers that share W.
-    const bool follows_omega = is_linear() && config_.omega() == OmegaKind::layer;
+void ImplicitLayers<T>::take_layer(std::int64_t layer, Team& team) {
+    // omega, and with it what is made of it here, may differ between layers that share W.
+    const bool follows_omega = (is_linear() || line_) && config_.omega() == OmegaKind::layer;
     const std::int64_t set = follows_omega ? layer : matrix_->set_of(layer);
     if (set == set_) return;
     matrix_->assemble(layer, entries_, shift_);
     const Layer view = layer_of(*parameters_, layer);
-    const Pattern& pattern = matrix_->pattern();
+    if (line_) take_line(view, team);
+    find_norms(view);
+    if (is_linear() && !(line_ && line_->lu_serves)) {
+        try {
+            factorise(view, T(0), works_[0], solver_of(shared_));
+        } catch (const SingularError&) {
+            throw LayerError(layer, 0, std::numeric_limits<double>::quiet_NaN(),
+                             reason_of(NewtonStatus::singular));
+        }
+    }
+    set_ = set;
+}
+
+// What is_solved of the problem asks first.
+template <class T>
+void ImplicitLayers<T>::find_norms(const Layer& view) {
     row_norm_ = shift_norm_ = 0.0;
+    if (line_) {
+        const ThreePoint<T>& a = line_->matrix;
+        T most = T(0), most_shift = T(0);
+        for (std::int64_t row = 0; row < n_; ++row) {
+            const T sum =
+                std::abs(a.lower[row]) + std::abs(a.diagonal[row]) + std::abs(a.upper[row]);
+            most = std::max(most, sum);
+            most_shift = std::max(most_shift, std::abs(line_->shift[row]));
+        }
+        row_norm_ = static_cast<double>(most);
+        shift_norm_ = static_cast<double>(most_shift);
+        return;
+    }
+    const Pattern& pattern = matrix_->pattern();
     for (std::int64_t row = 0; row < n_; ++row) {
         if (!exists(row)) continue;
         double sum = 0.0;
@@ -126,20 +181,15 @@ void ImplicitLayers<T>::take_layer(std::int64_t layer) {
         const double shift = shift_[row] - bias(view, row);
         shift_norm_ = std::max(shift_norm_, std::abs(shift));
     }
-    if (is_linear()) {
-        try {
-            factorise(view, T(0), works_[0], *shared_);
-        } catch (const SingularError&) {
-            throw LayerError(layer, 0, std::numeric_limits<double>::quiet_NaN(),
-                             reason_of(NewtonStatus::singular));
-        }
-    }
-    set_ = set;
 }
 
 // Z = W z - b, 0 on masked cells.
 template <class T>
 void ImplicitLayers<T>::evaluate(const Layer& view, const T* z, T* pre) const {
+    if (line_) {
+        multiply<T>(line_->matrix, line_->shift, z, 0, n_, pre);
+        return;
+    }
     multiply(matrix_->pattern(), entries_, z, pre);
     for (std::int64_t i = 0; i < n_; ++i) {
         pre[i] = exists(i) ? pre[i] + (shift_[i] - bias(view, i)) : T(0);
@@ -165,8 +215,7 @@ void ImplicitLayers<T>::set_right(const Layer& view, const T* z, T growth, Work&
 
 // 1 + shift + e (1 - f'(Z) W), with the slopes in work.slope.
 template <class T>
-void ImplicitLayers<T>::factorise(const Layer& view, T shift, Work& work,
-                                  LinearSolver<T>& solver) const {
+void ImplicitLayers<T>::factorise(const Layer& view, T shift, Work& work, LinearSolver<T>& solver) {
     const auto diagonal = [&](std::int64_t row) {
         return exists(row) ? T(1) + shift + implicit_rate(view, row) : T(1);
     };
@@ -174,7 +223,7 @@ void ImplicitLayers<T>::factorise(const Layer& view, T shift, Work& work,
         if (!exists(row)) return T(0);
         return is_linear() ? implicit_rate(view, row) : implicit_rate(view, row) * work.slope[row];
     };
-    jacobian_.fill(entries_, diagonal, factor, work.entries);
+    jacobian().fill(entries_, diagonal, factor, work.entries);
     solver.factorise(work.entries);
 }
 
@@ -199,9 +248,25 @@ void ImplicitLayers<T>::solve(const Layer& view, std::int64_t layer, std::int64_
 template <class T>
 void ImplicitLayers<T>::advance(Bundle& bundle, std::int64_t layer, std::int64_t, T* out, bool) {
     Team& team = *bundle.team;
-    take_layer(layer);
+    take_layer(layer, team);
     find_growth(bundle.states.current, nullptr, team);
     const Layer view = layer_of(*parameters_, layer);
+    if (line_) {
+        const auto solve_sample = [&](std::int64_t sample, int worker, Team* inner) {
+            const std::int64_t first = sample * n_;
+            solve_line(view, layer, sample, bundle.states.current + first, out + first, worker,
+                       team, inner);
+        };
+        if (line_->shares_lines) {
+            for (std::int64_t i = 0; i < request_.batch; ++i) solve_sample(i, 0, &team);
+        } else {
+            team.parallel_for(request_.batch, [&](std::int64_t i, int worker) {
+                solve_sample(i, worker, nullptr);
+            });
+        }
+        throw_failure();
+        return;
+    }
     for_each_sample(team, [&](std::int64_t sample, Work& work, int worker) {
         const T* z = bundle.states.current + sample * n_;
         set_right(view, z, growth_[sample], work);
@@ -211,7 +276,7 @@ void ImplicitLayers<T>::advance(Bundle& bundle, std::int64_t layer, std::int64_t
 
 template <class T>
 void ImplicitLayers<T>::apply(Bundle& bundle, std::int64_t layer, T* out) {
-    take_layer(layer);
+    take_layer(layer, *bundle.team);
     for_each_sample(*bundle.team, [&](std::int64_t sample, Work&, int) {
         T* to = out + sample * n_;
         multiply(matrix_->pattern(), entries_, bundle.states.current + sample * n_, to);

@@ -13,11 +13,15 @@ void ImplicitLayers<T>::clear(const Gradients<T>& gradients, Team& team) {
     matrix_->clear(own, team);
     std::fill(entries_bar_, entries_bar_ + matrix_->pattern().n_entries(), T(0));
     std::fill(shift_bar_, shift_bar_ + n_, T(0));
+    if (line_) {
+        for (const LineSums& sums : line_->sums) sums.clear();
+    }
     this->clear_shared(gradients);
 }
 
 template <class T>
 void ImplicitLayers<T>::finish(const Parameters<T>&, const Gradients<T>& gradients, Team& team) {
+    if (line_ && keeps_line_sums()) flush_line_sums(segments_.first());
     if (matrix_->n_sets() == 1) matrix_->add(segments_.first(), entries_bar_, shift_bar_);
     Gradients<T> own = gradients;
     own.arrays.back() = wants_omega_ ? scheme_omega_bar_ : nullptr;
@@ -42,8 +46,9 @@ void ImplicitLayers<T>::solve_transposed(const Layer& view, const T* later, cons
     }
     activate_with_derivative(config_.activation, work.pre, work.f, work.slope,
                              static_cast<std::size_t>(n_));
-    factorise(view, T(0), work, *work.solver);
-    work.solver->solve_transposed(lambda, m, 1);
+    LinearSolver<T>& solver = solver_of(work.solver);
+    factorise(view, T(0), work, solver);
+    solver.solve_transposed(lambda, m, 1);
 }
 
 // What s of all samples, against the states z, says of the entries of a block of rows.
@@ -71,10 +76,14 @@ template <class T>
 void ImplicitLayers<T>::reverse(Bundle& bundle, std::int64_t layer, std::int64_t, const Seed<T>*,
                                 std::int64_t) {
     Team& team = *bundle.team;
+    take_layer(layer, team);
+    if (line_) {
+        reverse_lines(bundle, layer);
+        return;
+    }
     const T* z = bundle.states.current;
     const T* later = bundle.states.later;
     T* m = bundle.lambda[1];
-    take_layer(layer);
     const Layer view = layer_of(*parameters_, layer);
     // The sums over (s, states), s of the weight times m; Z of all samples is in pre_.
     const auto pull = [&](const T* states) {
@@ -131,6 +140,8 @@ void ImplicitLayers<T>::reverse(Bundle& bundle, std::int64_t layer, std::int64_t
 #define RELAXON_INSTANTIATE(T)                                                                     \
     template void ImplicitLayers<T>::clear(const Gradients<T>&, Team&);                            \
     template void ImplicitLayers<T>::finish(const Parameters<T>&, const Gradients<T>&, Team&);     \
+    template void ImplicitLayers<T>::solve_transposed(const Layer&, const T*, const T*, T*,        \
+                                                      Work&);                                      \
     template void ImplicitLayers<T>::reverse(Bundle&, std::int64_t, std::int64_t, const Seed<T>*,  \
                                              std::int64_t);
 RELAXON_INSTANTIATE(float)

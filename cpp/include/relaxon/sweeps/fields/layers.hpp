@@ -78,6 +78,7 @@ protected:
 
     void zero_masked(T* field, std::int64_t begin, std::int64_t end) const;
     void find_growth(const T* z, const T* lambda, Team& team);
+    void find_growth(std::int64_t sample, const T* z, const T* lambda);
 
     // Gradients of bias and omega: cleared, summed block by block, written at the end.
     void clear_shared(const Gradients<T>& gradients);

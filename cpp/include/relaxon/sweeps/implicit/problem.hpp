@@ -12,7 +12,7 @@ namespace relaxon {
 template <class T>
 class ImplicitLayers<T>::Problem {
 public:
-    Problem(const ImplicitLayers& layers, const Layer& view, Work& work)
+    Problem(ImplicitLayers& layers, const Layer& view, Work& work)
         : layers_(layers), view_(view), work_(work) {}
 
     double residual(const T* z, T* out) {
@@ -50,7 +50,9 @@ public:
         return residual <= kRounding * terms(z);
     }
 
-    void factorise(T shift) { layers_.factorise(view_, shift, work_, *work_.solver); }
+    void factorise(T shift) {
+        layers_.factorise(view_, shift, work_, layers_.solver_of(work_.solver));
+    }
     void solve(T* step) const { work_.solver->solve(step, step, 1); }
 
 private:
@@ -73,7 +75,7 @@ private:
         return largest;
     }
 
-    const ImplicitLayers& layers_;
+    ImplicitLayers& layers_;
     const Layer& view_;
     Work& work_;
 };
