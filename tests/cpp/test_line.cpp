@@ -167,14 +167,14 @@ TYPED_TEST(LineTest, NewtonFindsTheStateThatIsKnown) {
             std::vector<T> found(at(n)), unsolved(at(n), T(3));
             int n_polls = 0;
             ASSERT_TRUE(newton.find_root(start.data(), right.data(), {rounding, 4 * rounding, 20},
-                                         found.data(), work, nullptr, [&] { ++n_polls; }));
+                                         found.data(), work, nullptr, [&](double) { ++n_polls; }));
             EXPECT_GT(n_polls, 1);
             for (std::size_t i = 0; i < state.size(); ++i) {
                 ASSERT_NEAR(found[i], state[i], 40 * rounding) << n << ", cell " << i;
             }
             // Too few iterations: what was there stays.
             ASSERT_FALSE(newton.find_root(start.data(), right.data(), {rounding, 4 * rounding, 1},
-                                          unsolved.data(), work, nullptr, [] {}));
+                                          unsolved.data(), work, nullptr, [](double) {}));
             EXPECT_EQ(unsolved, std::vector<T>(at(n), T(3)));
 
             // J and its transpose at the root: <J^-1 b, g> = <b, J^-T g>.

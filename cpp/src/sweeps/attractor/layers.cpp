@@ -28,12 +28,26 @@ template <class T>
 AttractorLayers<T>::AttractorLayers(const NetworkConfig& config, const SweepRequest& request)
     : FieldLayers<T>(config, request), attractor_(std::get<Attractor>(config.dynamics)),
       wants_omega_(request.wants_omega), matrix_(make_layer_matrix<T>(config, request.wants_omega)),
-      jacobian_(matrix_->pattern()),
       method_(AttractorSearcher<T>::method_for(attractor_.search, matrix_->pattern())) {
     equation_.grid = config_.grid.get();
     equation_.activation = config_.activation;
     equation_.pattern = &matrix_->pattern();
-    equation_.jacobian = &jacobian_;
+    equation_.jacobian = [this]() -> const ShiftedPattern& { return jacobian(); };
+    const bool is_newton = method_ == AttractorMethod::newton && !is_linear();
+    if (is_newton && is_three_point(matrix_->pattern())) line_.emplace(n_);
+}
+
+template <class T>
+const ShiftedPattern& AttractorLayers<T>::jacobian() {
+    const std::lock_guard<std::mutex> lock(making_);
+    if (!jacobian_) jacobian_.emplace(matrix_->pattern());
+    return *jacobian_;
+}
+
+template <class T>
+bool AttractorLayers<T>::shares_lines() const {
+    const std::int64_t n_threads = request_.n_threads;
+    return line_ && line_->cut().n_stretches() >= 8 * n_threads && request_.batch < 4 * n_threads;
 }
 
 template <class T>
@@ -42,9 +56,11 @@ Plan AttractorLayers<T>::plan(std::int64_t own_bytes) {
     Arena block;
     carve(block, 0);
     input.block_bytes = block.used_bytes() + own_bytes + 2 * kAlignment;
-    const std::int64_t n_solvers = is_linear() ? 1 : request_.n_threads;
+    const std::int64_t n_solvers = is_linear() ? 1 : n_searchers();
     const Use use = is_linear() ? Use::often : Use::once;
-    input.fixed_bytes += n_solvers * linear_solver_bytes<T>(jacobian_.pattern(), use);
+    // The diagonal, which the Jacobian has in any case, makes no band wider.
+    const Pattern& pattern = line_ ? matrix_->pattern() : jacobian().pattern();
+    input.fixed_bytes += n_solvers * linear_solver_bytes<T>(pattern, use);
     return make_plan(input);
 }
 
@@ -60,9 +76,16 @@ void AttractorLayers<T>::carve(Arena& arena, std::int64_t n_snapshots) {
     equation_.entries = entries_;
     equation_.offset = offset_;
     searchers_.clear();
-    searchers_.resize(static_cast<std::size_t>(request_.n_threads));
+    searchers_.resize(static_cast<std::size_t>(n_searchers()));
+    if (line_) {
+        points_.carve(arena, n_);
+        weights_ = arena.take<T>(n_);
+        line_->carve(arena);
+    }
+    const std::int64_t n_all = line_ ? 3 * n_ : jacobian().pattern().n_entries();
     for (AttractorSearcher<T>& searcher : searchers_) {
-        searcher.carve(arena, jacobian_.pattern(), method_);
+        searcher.carve(arena, matrix_->pattern(), n_all, method_, line_ ? &*line_ : nullptr,
+                       attractor_.drive);
     }
     if (is_gradient) {
         entries_bar_ = arena.take<T>(n_entries);
@@ -72,11 +95,11 @@ void AttractorLayers<T>::carve(Arena& arena, std::int64_t n_snapshots) {
     if (is_tangent) {
         entries_dot_ = arena.take<T>(n_entries);
         offset_dot_ = arena.take<T>(n_);
-        moved_ = arena.take<T>(request_.n_threads * n_);
+        moved_ = arena.take<T>(n_searchers() * n_);
     }
     if (arena.is_measuring() || !is_linear()) return;
-    shared_ = make_linear_solver<T>(jacobian_.pattern(), Use::often);
-    shared_->init(jacobian_.pattern());
+    shared_ = make_linear_solver<T>(jacobian().pattern(), Use::often);
+    shared_->init(jacobian().pattern());
 }
 
 template <class T>
@@ -88,6 +111,15 @@ void AttractorLayers<T>::prepare(const Parameters<T>& parameters, Team& team) {
     const Layer view = layer_of(parameters, 0);
     for (std::int64_t i = 0; view.bias && i < n_; ++i) offset_[i] -= view.bias[i * view.bias_step];
     equation_.measure();
+    if (line_) {
+        spread(matrix_->pattern(), entries_, points_);
+        for (std::int64_t i = 0; i < n_; ++i) {
+            weights_[i] = exists(i) ? T(1) : T(0);
+            if (!exists(i)) offset_[i] = T(0);
+        }
+        line_->set({points_, offset_, weights_, T(0), config_.activation},
+                   shares_lines() ? &team : nullptr);
+    }
     for (AttractorSearcher<T>& searcher : searchers_) {
         searcher.take(equation_, shared_.get(), static_cast<double>(*view.omega));
     }
@@ -111,7 +143,8 @@ AttractorResult AttractorLayers<T>::find(std::int64_t sample, const T* source, c
         std::copy(start, start + n_, z);
     } else {
         const auto poll = [&] { team.poll(worker == 0); };
-        result = searcher.find(attractor_.search, method_, source, start, z, poll, history);
+        result = searcher.find(attractor_.search, method_, source, start, z, poll, history,
+                               shares_lines() ? &team : nullptr);
     }
     if (result.status != NewtonStatus::converged) note(sample, result);
     return result;

@@ -6,15 +6,6 @@
 
 namespace relaxon {
 
-namespace {
-
-// Relative residual of the adjoint's solve: what iterations aim at, and what is refused.
-constexpr double kAdjoint = 1e-12;
-template <class T>
-constexpr double kRefused = sizeof(T) == sizeof(double) ? 1e-8 : 1e-3;
-
-}  // namespace
-
 template <class T>
 void AttractorLayers<T>::clear(const Gradients<T>& gradients, Team& team) {
     matrix_->clear(gradients, team);
@@ -65,20 +56,20 @@ void AttractorLayers<T>::reverse(Bundle& bundle, std::int64_t layer, std::int64_
     for_each_sample(team, [&](std::int64_t sample, AttractorSearcher<T>& searcher, int) {
         const std::int64_t first = sample * n_;
         const T* source = source_of(bundle, sample);
-        const double residual = searcher.residual(source, z + first);
-        std::copy(searcher.pre(), searcher.pre() + n_, pre_ + first);
+        const auto fail = [&](const char* reason) {
+            note(sample, searcher.residual(source, z + first), reason);
+        };
         try {
             if (is_singular_) throw SingularError("");
-            if (!is_linear()) searcher.factorise(T(0));
-            searcher.solve_transposed(bundle.lambda[0] + first, v + first, kAdjoint);
+            const T* lambda = bundle.lambda[0] + first;
+            if (!searcher.pull_back(source, z + first, lambda, v + first)) {
+                fail("the adjoint's equation does not solve to enough digits");
+            }
         } catch (const SingularError&) {
-            note(sample, residual, "the Jacobian at the attractor has no inverse");
+            fail("the Jacobian at the attractor has no inverse");
             std::fill(v + first, v + first + n_, std::numeric_limits<T>::quiet_NaN());
-            return;
         }
-        if (!searcher.solves_transposed(bundle.lambda[0] + first, v + first, kRefused<T>)) {
-            note(sample, residual, "the adjoint's equation does not solve to enough digits");
-        }
+        std::copy(searcher.pre(), searcher.pre() + n_, pre_ + first);
     });
     if (unsolved_ && !request_.allows_unsolved) throw *unsolved_;
     Layer view = layer_of(*parameters_, layer);
@@ -122,8 +113,7 @@ void AttractorLayers<T>::advance_tangent(Bundle& bundle, std::int64_t layer, con
         }
         try {
             if (is_singular_) throw SingularError("");
-            if (!is_linear()) searcher.factorise(T(0));
-            searcher.solve(out_dot + first, kAdjoint);
+            searcher.push_forward(out_dot + first);
         } catch (const SingularError&) {
             note(sample, residual, "the Jacobian at the attractor has no inverse");
             std::fill(out_dot + first, out_dot + first + n_, std::numeric_limits<T>::quiet_NaN());

@@ -24,8 +24,12 @@ constexpr std::int64_t kLinearSteps = 3;
 template <class T>
 constexpr double kRounding = 4.0 * std::numeric_limits<T>::epsilon();
 
-// Relative residual of inexact Newton steps, at most.
+// Relative residual of inexact Newton steps, at most; of derivatives, what iterations aim at and
+// what is refused.
 constexpr double kInexact = 1e-2;
+constexpr double kDerivative = 1e-12;
+template <class T>
+constexpr double kRefused = sizeof(T) == sizeof(double) ? 1e-8 : 1e-3;
 
 }  // namespace
 
@@ -64,14 +68,18 @@ AttractorMethod AttractorSearcher<T>::method_for(const AttractorSearch& search,
 }
 
 template <class T>
-void AttractorSearcher<T>::carve(Arena& arena, const Pattern& jacobian, AttractorMethod method) {
-    const std::int64_t n = jacobian.n();
+void AttractorSearcher<T>::carve(Arena& arena, const Pattern& matrix, std::int64_t n_entries,
+                                 AttractorMethod method, const LineNewton<T>* line,
+                                 bool has_source) {
+    const std::int64_t n = matrix.n();
     for (T** field : {&pre_, &f_, &slope_, &newton_.z, &newton_.residual, &newton_.step,
                       &newton_.trial, &newton_.trial_residual, &newton_.best}) {
         *field = arena.take<T>(n);
     }
-    entries_ = arena.take<T>(jacobian.n_entries());
+    entries_ = arena.take<T>(n_entries);
     if (method == AttractorMethod::anderson) history_ = arena.take<T>(AndersonMixing<T>::size(n));
+    line_ = line;
+    if (line) line_work_ = line->carve_work(arena, has_source);
 }
 
 template <class T>
@@ -80,10 +88,17 @@ void AttractorSearcher<T>::take(const FixedPoint<T>& equation, LinearSolver<T>* 
     equation_ = &equation;
     shared_ = shared;
     omega_ = omega;
-    if (shared || own_) return;
-    const Pattern& pattern = equation.jacobian->pattern();
-    own_ = make_linear_solver<T>(pattern, Use::once);
-    own_->init(pattern);
+}
+
+template <class T>
+LinearSolver<T>& AttractorSearcher<T>::solver() {
+    if (shared_) return *shared_;
+    if (!own_) {
+        const Pattern& pattern = equation_->jacobian().pattern();
+        own_ = make_linear_solver<T>(pattern, Use::once);
+        own_->init(pattern);
+    }
+    return *own_;
 }
 
 template <class T>
@@ -134,8 +149,8 @@ void AttractorSearcher<T>::factorise(T shift) {
     const auto factor = [&](std::int64_t row) {
         return equation.grid->exists(row) ? slope_[row] : T(0);
     };
-    equation.jacobian->fill(equation.entries, diagonal, factor, entries_);
-    const Pattern& pattern = equation.jacobian->pattern();
+    equation.jacobian().fill(equation.entries, diagonal, factor, entries_);
+    const Pattern& pattern = equation.jacobian().pattern();
     jacobian_norm_ = 0.0;
     for (std::int64_t row = 0; row < pattern.n(); ++row) {
         double sum = 0.0;
@@ -144,7 +159,7 @@ void AttractorSearcher<T>::factorise(T shift) {
         }
         jacobian_norm_ = std::max(jacobian_norm_, sum);
     }
-    (shared_ ? shared_ : own_.get())->factorise(entries_);
+    solver().factorise(entries_);
 }
 
 template <class T>
@@ -156,7 +171,7 @@ void AttractorSearcher<T>::factorise_for(std::vector<AttractorSearcher>& all) {
 
 // In place. A matrix whose inverse makes more of a vector than its digits bear has none.
 template <class T>
-void AttractorSearcher<T>::solve(T* x, double relative) const {
+void AttractorSearcher<T>::solve(T* x, double relative) {
     const auto largest = [&] {
         double found = 0.0;
         for (std::int64_t i = 0; i < equation_->n(); ++i) {
@@ -165,17 +180,12 @@ void AttractorSearcher<T>::solve(T* x, double relative) const {
         return found;
     };
     const double before = largest();
-    if (own_) own_->set_tolerance(relative);
-    solver().solve(x, x, 1);
+    LinearSolver<T>& linear = solver();
+    if (!shared_) linear.set_tolerance(relative);
+    linear.solve(x, x, 1);
     if (largest() * jacobian_norm_ * kRounding < T >> before) {
         throw SingularError("the matrix is singular to working precision");
     }
-}
-
-template <class T>
-void AttractorSearcher<T>::solve_transposed(const T* b, T* x, double relative) const {
-    if (own_) own_->set_tolerance(relative);
-    solver().solve_transposed(b, x, 1);
 }
 
 template <class T>
@@ -195,6 +205,60 @@ bool AttractorSearcher<T>::solves_transposed(const T* b, const T* x, double rela
         size = std::max(size, std::abs(static_cast<double>(b[i])));
     }
     return largest <= relative * size;
+}
+
+template <class T>
+bool AttractorSearcher<T>::pull_back(const T* source, const T* z, const T* b, T* v) {
+    residual(source, z);
+    if (line_ && !shared_) {
+        line_->take_source(source, line_work_, nullptr);
+        if (line_->solve_transposed(z, b, v, newton_.step, nullptr, line_work_, nullptr)) {
+            return true;
+        }
+    }
+    LinearSolver<T>& linear = solver();
+    if (!shared_) {
+        factorise(T(0));
+        linear.set_tolerance(kDerivative);
+    }
+    linear.solve_transposed(b, v, 1);
+    return solves_transposed(b, v, kRefused<T>);
+}
+
+template <class T>
+void AttractorSearcher<T>::push_forward(T* x) {
+    if (!shared_) factorise(T(0));
+    solve(x, kDerivative);
+}
+
+// By packs of cells, where a search needs nothing but full steps.
+template <class T>
+bool AttractorSearcher<T>::find_on_line(const AttractorSearch& search, std::int64_t max_iterations,
+                                        const T* source, T* z, const Poll& poll,
+                                        std::vector<double>* history, Team* team,
+                                        AttractorResult& result) {
+    const std::int64_t n = equation_->n();
+    line_->take_source(source, line_work_, team);
+    std::fill(newton_.residual, newton_.residual + n, T(0));
+    double largest_z = 1.0;
+    const LineTest test{search.tolerance, kRounding<T>, max_iterations};
+    const LineRoot root = line_->find_root(z, newton_.residual, test, newton_.trial, line_work_,
+                                           team, [&](double residual) {
+                                               if (history) history->push_back(residual);
+                                               poll();
+                                           });
+    if (!root) {
+        if (history) history->clear();
+        return false;
+    }
+    std::copy(newton_.trial, newton_.trial + n, z);
+    for (std::int64_t i = 0; i < n; ++i) {
+        largest_z = std::max(largest_z, std::abs(static_cast<double>(z[i])));
+    }
+    result.n_iterations = root.n_iterations;
+    result.residual = root.residual;
+    result.is_at_floor = root.residual > search.tolerance * largest_z;
+    return true;
 }
 
 // Iterations of one kind: advance(z, F, residual) changes z.
@@ -243,14 +307,15 @@ AttractorResult AttractorSearcher<T>::iterate(const AttractorSearch& search,
 template <class T>
 AttractorResult AttractorSearcher<T>::find(const AttractorSearch& search, AttractorMethod method,
                                            const T* source, const T* start, T* z, const Poll& poll,
-                                           std::vector<double>* history) {
+                                           std::vector<double>* history, Team* team) {
     const std::int64_t n = equation_->n();
     const Contraction& contraction = equation_->contraction;
     const double omega =
         contraction.omega_max > 0.0 ? std::min(omega_, contraction.omega_max) : omega_;
     std::copy(start, start + n, newton_.z);
     // One attractor is found from anywhere.
-    if (contraction.is_certified() && search.tolerance >= 0.0) {
+    const bool is_zero = std::all_of(start, start + n, [](T value) { return value == T(0); });
+    if (!is_zero && contraction.is_certified() && search.tolerance >= 0.0) {
         std::fill(newton_.trial, newton_.trial + n, T(0));
         const double from_zero = residual(source, newton_.trial);
         if (!(residual(source, newton_.z) <= from_zero)) std::swap(newton_.z, newton_.trial);
@@ -277,6 +342,11 @@ AttractorResult AttractorSearcher<T>::find(const AttractorSearch& search, Attrac
             if (result.status == NewtonStatus::max_iterations) {
                 result.status = NewtonStatus::stalled;
             }
+            break;
+        }
+        if (line_ && search.tolerance >= 0.0 &&
+            find_on_line(search, limit(kNewtonSteps), source, newton_.z, poll, history, team,
+                         result)) {
             break;
         }
         Problem problem(*this, search, source, history, result);
@@ -308,9 +378,13 @@ void AttractorSearcher<T>::polish(const T* source, T* z) {
     const std::int64_t n = equation_->n();
     const double before = residual(source, z);
     std::copy(newton_.residual, newton_.residual + n, newton_.step);
+    bool is_solved = false;
+    if (line_ && !shared_) {
+        line_->take_source(source, line_work_, nullptr);
+        is_solved = line_->solve(z, newton_.step, newton_.step, line_work_, nullptr);
+    }
     try {
-        if (!shared_) factorise(T(0));
-        solve(newton_.step, 1e-12);
+        if (!is_solved) push_forward(newton_.step);
     } catch (const SingularError&) {
         return;
     }

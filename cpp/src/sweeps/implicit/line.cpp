@@ -83,7 +83,7 @@ void ImplicitLayers<T>::solve_line(const Layer& view, std::int64_t layer, std::i
         }
         return;
     }
-    const auto poll = [&] { team.poll(worker == 0); };
+    const auto poll = [&](double) { team.poll(worker == 0); };
     if (line.newton.find_root(z, right, test_of_layers<T>(), out, line_work.newton, inner, poll)) {
         return;
     }

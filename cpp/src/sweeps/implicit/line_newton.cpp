@@ -34,8 +34,9 @@ void LineNewton<T>::carve(Arena& arena) {
 }
 
 template <class T>
-typename LineNewton<T>::Work LineNewton<T>::carve_work(Arena& arena) const {
+typename LineNewton<T>::Work LineNewton<T>::carve_work(Arena& arena, bool has_source) const {
     Work work{};
+    if (has_source) work.shift = arena.take<T>(cut_.length());
     for (T** array : {&work.z, &work.right, &work.value, &work.fill, &work.ratio, &work.slope}) {
         *array = arena.take<T>(cut_.length());
     }
@@ -54,6 +55,20 @@ void LineNewton<T>::set(const LineSystem<T>& system, Team* team) {
         pack(stretch, system.matrix.upper, matrix_.upper + stretch.first);
         pack(stretch, system.shift, shift_ + stretch.first);
         pack(stretch, system.rate, rate_ + stretch.first);
+    });
+}
+
+template <class T>
+void LineNewton<T>::take_source(const T* source, Work& work, Team* team) const {
+    if (!work.shift) return;
+    constexpr std::int64_t lanes = LineCut<T>::kLanes;
+    for_each_stretch(cut_, team, [&](const Stretch& stretch) {
+        const T* shared = shift_ + stretch.first;
+        T* shift = work.shift + stretch.first;
+        pack(stretch, source, shift);
+        for (std::int64_t i = 0; i < stretch.rows * lanes; i += lanes) {
+            store(shift + i, relaxon::load(shift + i) + relaxon::load(shared + i));
+        }
     });
 }
 
@@ -91,7 +106,7 @@ void LineNewton<T>::eliminate(const Stretch& stretch, Work& work, bool keeps_f) 
     const T* lower = matrix_.lower + first;
     const T* diagonal = matrix_.diagonal + first;
     const T* upper = matrix_.upper + first;
-    const T* shift = shift_ + first;
+    const T* shift = (work.shift ? work.shift : shift_) + first;
     const T* rate = rate_ + first;
     const Pack<T> before_first = relaxon::load(joints.last_z + stretch.piece - 1);
     const Pack<T> after_last = relaxon::load(joints.z + stretch.piece + 1);

@@ -10,6 +10,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include <functional>
 #include <limits>
 
 #include "relaxon/domain/grid.hpp"
@@ -27,7 +28,8 @@ struct FixedPoint {
     const Grid* grid = nullptr;
     Activation activation = Activation::identity;
     const Pattern* pattern = nullptr;
-    const ShiftedPattern* jacobian = nullptr;  // of 1 - F' A
+    // That of 1 - F' A, made where it is first asked for.
+    std::function<const ShiftedPattern&()> jacobian;
     const T* entries = nullptr;
     const T* offset = nullptr;
     double row_norm = 0.0, offset_norm = 0.0;

@@ -15,6 +15,7 @@
 #include "relaxon/base/error.hpp"
 #include "relaxon/sweeps/attractor/search.hpp"
 #include "relaxon/sweeps/fields/layers.hpp"
+#include "relaxon/sweeps/implicit/line_newton.hpp"
 #include "relaxon/sweeps/implicit/matrix.hpp"
 
 namespace relaxon {
@@ -67,6 +68,10 @@ private:
     using FieldLayers<T>::pull_elements;
 
     void carve(Arena& arena, std::int64_t n_snapshots);
+    const ShiftedPattern& jacobian();
+    // Workers share the cells of a sample, not the samples.
+    bool shares_lines() const;
+    int n_searchers() const { return shares_lines() ? 1 : request_.n_threads; }
     bool exists(std::int64_t i) const { return config_.grid->exists(i); }
     const T* source_of(const Bundle& bundle, std::int64_t sample) const {
         return bundle.drive ? bundle.drive + sample * n_ : nullptr;
@@ -83,17 +88,20 @@ private:
     Attractor attractor_;
     bool wants_omega_;
     std::unique_ptr<LayerMatrix<T>> matrix_;
-    ShiftedPattern jacobian_;
+    std::optional<ShiftedPattern> jacobian_;
+    std::optional<LineNewton<T>> line_;  // where cells see their neighbours alone
     AttractorMethod method_;
     FixedPoint<T> equation_;
     std::vector<AttractorSearcher<T>> searchers_;  // of the workers
     std::unique_ptr<LinearSolver<T>> shared_;      // of f = identity
     bool is_singular_ = false;                     // that one's matrix
-    std::mutex noting_;
+    std::mutex noting_, making_;
     std::optional<AttractorError> unsolved_;
     Gradients<T> without_omega_;
 
     T one_ = T(1);          // omega of the sums
+    ThreePoint<T> points_;  // W on a line
+    T* weights_ = nullptr;  // 1, and 0 where no cell is
     T* entries_ = nullptr;  // W
     T* offset_ = nullptr;   // what Dirichlet values add, less the bias
     T* entries_dot_ = nullptr;
@@ -107,6 +115,12 @@ private:
 template <class T>
 template <class F>
 void AttractorLayers<T>::for_each_sample(Team& team, const F& f) {
+    if (shares_lines()) {
+        for (std::int64_t sample = 0; sample < request_.batch; ++sample) {
+            f(sample, searchers_[0], 0);
+        }
+        return;
+    }
     team.parallel_for(request_.batch, [&](std::int64_t sample, int worker) {
         f(sample, searchers_[static_cast<std::size_t>(worker)], worker);
     });

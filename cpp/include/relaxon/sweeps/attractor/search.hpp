@@ -15,6 +15,7 @@
 #include "relaxon/network/dynamics.hpp"
 #include "relaxon/solvers/newton.hpp"
 #include "relaxon/sweeps/attractor/fixed_point.hpp"
+#include "relaxon/sweeps/implicit/line_newton.hpp"
 
 namespace relaxon {
 
@@ -28,14 +29,19 @@ public:
     // The method that is taken for a pattern.
     static AttractorMethod method_for(const AttractorSearch& search, const Pattern& pattern);
 
-    void carve(Arena& arena, const Pattern& jacobian, AttractorMethod method);
+    // line: of cells that see their neighbours alone, else null; has_source: of networks with
+    // drive.
+    void carve(Arena& arena, const Pattern& matrix, std::int64_t n_entries, AttractorMethod method,
+               const LineNewton<T>* line, bool has_source);
     // Before the first search. A linear equation is solved with the solver of all workers.
     void take(const FixedPoint<T>& equation, LinearSolver<T>* shared, double omega);
 
     // From start to the attractor in z; source is x with drive, else null. Residuals of all
-    // iterates are added to a history where there is one.
+    // iterates are added to a history where there is one. Cells of a line are shared by a team, if
+    // there is one.
     AttractorResult find(const AttractorSearch& search, AttractorMethod method, const T* source,
-                         const T* start, T* z, const Poll& poll, std::vector<double>* history);
+                         const T* start, T* z, const Poll& poll, std::vector<double>* history,
+                         Team* team);
     // max |F(z)|; NaN where a number is not finite. f and f' are left there.
     double residual(const T* source, const T* z);
     const T* f() const { return f_; }
@@ -43,18 +49,26 @@ public:
     const T* pre() const { return pre_; }
     // One whole Newton step from z where it does not make the residual larger.
     void polish(const T* source, T* z);
+    // v = J^-T b at z, and whether it solves to enough digits; Z is left in pre(). Throws
+    // SingularError.
+    bool pull_back(const T* source, const T* z, const T* b, T* v);
+    // x = J^-1 x at z; f' there is left in slope(). Throws SingularError.
+    void push_forward(T* x);
 
     // The factorisation of a linear equation by one for all, with what is known of it.
     void factorise_for(std::vector<AttractorSearcher>& all);
-    // J = shift + 1 - F' A with the slopes that residual left. Throws SingularError.
-    void factorise(T shift);
-    void solve(T* x, double relative) const;
-    void solve_transposed(const T* b, T* x, double relative) const;
-    // Whether max |b - J^T x| <= relative max |b|.
-    bool solves_transposed(const T* b, const T* x, double relative);
 
 private:
     class Problem;
+
+    // J = shift + 1 - F' A with the slopes that residual left. Throws SingularError.
+    void factorise(T shift);
+    void solve(T* x, double relative);
+    // Whether max |b - J^T x| <= relative max |b|.
+    bool solves_transposed(const T* b, const T* x, double relative);
+    bool find_on_line(const AttractorSearch& search, std::int64_t max_iterations, const T* source,
+                      T* z, const Poll& poll, std::vector<double>* history, Team* team,
+                      AttractorResult& result);
 
     double evaluate(const T* source, const T* z, T* out);
     bool is_solved(const AttractorSearch& search, const T* source, const T* z, double residual,
@@ -63,16 +77,18 @@ private:
     AttractorResult iterate(const AttractorSearch& search, std::int64_t max_iterations,
                             const T* source, const Poll& poll, std::vector<double>* history,
                             const Advance& advance);
-    const LinearSolver<T>& solver() const { return shared_ ? *shared_ : *own_; }
+    LinearSolver<T>& solver();
 
     const FixedPoint<T>* equation_ = nullptr;
-    std::unique_ptr<LinearSolver<T>> own_;
+    std::unique_ptr<LinearSolver<T>> own_;  // made where it is first needed
     LinearSolver<T>* shared_ = nullptr;
     double omega_ = 1.0;
     double jacobian_norm_ = 0.0;
     T *pre_ = nullptr, *f_ = nullptr, *slope_ = nullptr, *entries_ = nullptr;
     T* history_ = nullptr;  // of Anderson's mixing
     NewtonWork<T> newton_{};
+    const LineNewton<T>* line_ = nullptr;
+    typename LineNewton<T>::Work line_work_{};
 };
 
 }  // namespace relaxon

@@ -33,12 +33,22 @@ struct LineTest {
 
 struct LineMeasures;
 
+// How a search ended; it is true where a root was found.
+struct LineRoot {
+    bool is_found = false;
+    std::int64_t n_iterations = 0;
+    double residual = 0.0;
+
+    explicit operator bool() const { return is_found; }
+};
+
 template <class T>
 class LineNewton {
 public:
     // Of one field.
     struct Work {
         T *z, *right, *value, *fill, *ratio, *slope;
+        T* shift;  // c of this field alone, where it has a source
         Joints<T> joints;
         LineMeasures* measures;  // of the stretches
     };
@@ -47,33 +57,39 @@ public:
 
     const LineCut<T>& cut() const { return cut_; }
     void carve(Arena& arena);
-    Work carve_work(Arena& arena) const;
+    Work carve_work(Arena& arena, bool has_source = false) const;
 
     void set(const LineSystem<T>& system, Team* team);
 
-    // From z to a root in `out`. False: left to the general method, and `out` untouched. poll is
-    // called between iterations.
-    template <class Poll>
-    bool find_root(const T* z, const T* right, const LineTest& test, T* out, Work& work, Team* team,
-                   const Poll& poll) const {
+    // What the next calls add to c for one field: x of networks with drive; null is 0.
+    void take_source(const T* source, Work& work, Team* team) const;
+
+    // From z to a root in `out`. Not found: left to the general method, and `out` untouched.
+    // watch(residual) is called for every iterate, before the next one is looked for.
+    template <class Watch>
+    LineRoot find_root(const T* z, const T* right, const LineTest& test, T* out, Work& work,
+                       Team* team, const Watch& watch) const {
         load(z, right, work, team);
         pass(Step::none, work, team);
-        for (std::int64_t n_iterations = 0;; ++n_iterations) {
+        LineRoot root;
+        for (;; ++root.n_iterations) {
             const Look look = look_at(test, work);
+            root.residual = look.residual;
+            watch(look.residual);
             if (look.is_solved) break;
-            if (!look.goes_on || n_iterations == test.max_iterations) return false;
-            poll();
-            if (!work.joints.solve()) return false;
+            if (!look.goes_on || root.n_iterations == test.max_iterations) return root;
+            if (!work.joints.solve()) return root;
             move_joints(work);
             pass(Step::full, work, team);
             // The one of the general method.
             constexpr double kDecrease = 1e-4;
-            if (!(look_at(test, work).residual <= (1.0 - kDecrease) * look.residual)) return false;
+            if (!(look_at(test, work).residual <= (1.0 - kDecrease) * look.residual)) return root;
         }
         for_each_stretch(cut_, team, [&](const Stretch& stretch) {
             unpack(stretch, work.z + stretch.first, out);
         });
-        return true;
+        root.is_found = true;
+        return root;
     }
 
     // x = J^-1 b with J at z. False: it wants row exchanges, or has no inverse.
