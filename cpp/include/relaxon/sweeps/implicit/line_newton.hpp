@@ -56,7 +56,7 @@ public:
     template <class Poll>
     bool find_root(const T* z, const T* right, const LineTest& test, T* out, Work& work, Team* team,
                    const Poll& poll) const {
-        load(z, right, work, team);
+        take(z, right, work, team);
         pass(Step::none, work, team);
         for (std::int64_t n_iterations = 0;; ++n_iterations) {
             const Look look = look_at(test, work);
@@ -89,7 +89,7 @@ private:
         bool is_solved, goes_on;
     };
 
-    void load(const T* z, const T* right, Work& work, Team* team) const;
+    void take(const T* z, const T* right, Work& work, Team* team) const;
     void pass(Step step, Work& work, Team* team) const;
     Look look_at(const LineTest& test, const Work& work) const;
     bool is_regular(const Work& work) const;
