@@ -25,14 +25,18 @@ struct ThreePoint {
     operator ThreePoint<const T>() const { return {n, lower, diagonal, upper}; }
 };
 
-// Whether a matrix over a pattern is one. Below three cells both neighbours are the same.
+// Whether a matrix over a pattern is one, its rows in order. Below three cells both neighbours are
+// the same.
 inline bool is_three_point(const Pattern& pattern) {
     const std::int64_t n = pattern.n();
     if (pattern.is_full() || n < 3) return false;
     for (std::int64_t row = 0; row < n; ++row) {
+        std::int64_t before = -1;
         for (std::int64_t i = pattern.begin(row); i < pattern.begin(row + 1); ++i) {
-            const std::int64_t distance = std::abs(pattern.column(row, i) - row);
-            if (distance > 1 && distance != n - 1) return false;
+            const std::int64_t column = pattern.column(row, i);
+            const std::int64_t distance = std::abs(column - row);
+            if ((distance > 1 && distance != n - 1) || column <= before) return false;
+            before = column;
         }
     }
     return true;

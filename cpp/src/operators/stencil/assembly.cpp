@@ -6,33 +6,38 @@ namespace relaxon {
 
 namespace {
 
-// Ends of the arms of one cell after the other, in order. Those that lie inside the grid, where
-// most do, are asked nothing.
-class ArmEnds {
+// One cell after the other, in order: whether all arms end inside the grid at cells that exist, as
+// most do, and then how far away.
+class CellWalk {
 public:
-    ArmEnds(const Grid& grid, const std::vector<Arm>& arms) : grid_(grid), arms_(arms) {
-        const std::size_t n_axes = grid.shape().size();
+    CellWalk(const Grid& grid, const std::vector<Arm>& arms) : grid_(grid) {
         std::copy(grid.shape().begin(), grid.shape().end(), n_.begin());
+        std::vector<std::int64_t> steps;
         for (const Arm& arm : arms) {
-            steps_.push_back((arm[0] * n_[1] + arm[1]) * n_[2] + arm[2]);
-            for (std::size_t a = 0; a < n_axes; ++a) {
+            steps.push_back((arm[0] * n_[1] + arm[1]) * n_[2] + arm[2]);
+            for (std::size_t a = 0; a < n_.size(); ++a) {
                 low_[a] = std::max<std::int64_t>(low_[a], -arm[a]);
                 high_[a] = std::max<std::int64_t>(high_[a], arm[a]);
             }
         }
+        steps_ = steps;
+        std::sort(steps_.begin(), steps_.end());
+        for (const std::int64_t step : steps) {
+            slots_.push_back(std::lower_bound(steps_.begin(), steps_.end(), step) - steps_.begin());
+        }
     }
 
-    void find(std::vector<GhostSource>& targets) const {
-        bool is_inside = true;
-        for (std::size_t a = 0; a < at_.size(); ++a) {
-            is_inside = is_inside && at_[a] >= low_[a] && at_[a] + high_[a] < n_[a];
+    bool is_inside() const {
+        for (std::size_t a = 0; a < n_.size(); ++a) {
+            if (at_[a] < low_[a] || at_[a] + high_[a] >= n_[a]) return false;
         }
-        for (std::size_t k = 0; k < arms_.size(); ++k) {
-            const std::int64_t end = cell_ + steps_[k];
-            targets.push_back(is_inside && grid_.exists(end) ? GhostSource{1.0, 0.0, end}
-                                                             : arm_target(grid_, cell_, arms_[k]));
-        }
+        return !grid_.has_mask() || std::all_of(steps_.begin(), steps_.end(), [&](auto step) {
+            return grid_.exists(cell_ + step);
+        });
     }
+    // Ascending, and the place of each arm's.
+    const std::vector<std::int64_t>& steps() const { return steps_; }
+    const std::vector<std::int64_t>& slots() const { return slots_; }
 
     void next() {
         ++cell_;
@@ -44,8 +49,7 @@ public:
 
 private:
     const Grid& grid_;
-    const std::vector<Arm>& arms_;
-    std::vector<std::int64_t> steps_;
+    std::vector<std::int64_t> steps_, slots_;
     std::array<std::int64_t, 3> n_{1, 1, 1}, low_{}, high_{}, at_{};
     std::int64_t cell_ = 0;
 };
@@ -56,19 +60,27 @@ StencilAssembly::StencilAssembly(const Grid& grid, const std::vector<Arm>& arms)
     : n_arms_(static_cast<std::int64_t>(arms.size())) {
     std::vector<std::int64_t> row_begin{0}, columns, row, slots;
     std::vector<GhostSource> targets;
-    ArmEnds ends(grid, arms);
+    CellWalk walk(grid, arms);
     row_begin.reserve(static_cast<std::size_t>(grid.n_cells() + 1));
     columns.reserve(static_cast<std::size_t>(grid.n_cells() * n_arms_));
-    for (std::int64_t cell = 0; cell < grid.n_cells(); ++cell, ends.next()) {
+    for (std::int64_t cell = 0; cell < grid.n_cells(); ++cell, walk.next()) {
+        const std::int64_t first = row_begin.back();
+        if (grid.exists(cell) && walk.is_inside()) {
+            for (const std::int64_t step : walk.steps()) columns.push_back(cell + step);
+            row_begin.push_back(first + n_arms_);
+            add_to_runs(cell, first, walk.slots());
+            continue;
+        }
         row.clear();
         targets.clear();
-        if (grid.exists(cell)) ends.find(targets);
         bool is_regular = true;
-        for (const GhostSource& target : targets) {
+        for (std::size_t k = 0; grid.exists(cell) && k < arms.size(); ++k) {
+            const GhostSource target = arm_target(grid, cell, arms[k]);
+            targets.push_back(target);
             is_regular = is_regular && target.factor == 1.0 && target.value == 0.0;
             if (target.reads_cell()) row.push_back(target.cell);
         }
-        if (!std::is_sorted(row.begin(), row.end())) std::sort(row.begin(), row.end());
+        std::sort(row.begin(), row.end());
         row.erase(std::unique(row.begin(), row.end()), row.end());
         is_regular = is_regular && static_cast<std::int64_t>(row.size()) == n_arms_;
         slots.clear();
@@ -76,7 +88,6 @@ StencilAssembly::StencilAssembly(const Grid& grid, const std::vector<Arm>& arms)
             const auto found = std::lower_bound(row.begin(), row.end(), target.cell);
             slots.push_back(target.reads_cell() ? found - row.begin() : -1);
         }
-        const std::int64_t first = row_begin.back();
         if (is_regular) {
             add_to_runs(cell, first, slots);
         } else {

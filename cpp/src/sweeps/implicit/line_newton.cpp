@@ -67,22 +67,21 @@ void LineNewton<T>::take_source(const T* source, Work& work, Team* team) const {
         T* shift = work.shift + stretch.first;
         pack(stretch, source, shift);
         for (std::int64_t i = 0; i < stretch.rows * lanes; i += lanes) {
-            store(shift + i, relaxon::load(shift + i) + relaxon::load(shared + i));
+            store(shift + i, load(shift + i) + load(shared + i));
         }
     });
 }
 
 // The state, that at the joints, and the right side.
 template <class T>
-void LineNewton<T>::load(const T* z, const T* right, Work& work, Team* team) const {
+void LineNewton<T>::take(const T* z, const T* right, Work& work, Team* team) const {
     constexpr std::int64_t lanes = LineCut<T>::kLanes;
     for_each_stretch(cut_, team, [&](const Stretch& stretch) {
         T* packed = work.z + stretch.first;
         pack(stretch, z, packed);
         pack(stretch, right, work.right + stretch.first);
-        store(work.joints.z + stretch.piece, relaxon::load(packed));
-        store(work.joints.last_z + stretch.piece,
-              relaxon::load(packed + (stretch.rows - 1) * lanes));
+        store(work.joints.z + stretch.piece, load(packed));
+        store(work.joints.last_z + stretch.piece, load(packed + (stretch.rows - 1) * lanes));
     });
     work.joints.close(work.joints.z);
     work.joints.close(work.joints.last_z);
@@ -108,10 +107,10 @@ void LineNewton<T>::eliminate(const Stretch& stretch, Work& work, bool keeps_f) 
     const T* upper = matrix_.upper + first;
     const T* shift = (work.shift ? work.shift : shift_) + first;
     const T* rate = rate_ + first;
-    const Pack<T> before_first = relaxon::load(joints.last_z + stretch.piece - 1);
-    const Pack<T> after_last = relaxon::load(joints.z + stretch.piece + 1);
+    const Pack<T> before_first = load(joints.last_z + stretch.piece - 1);
+    const Pack<T> after_last = load(joints.z + stretch.piece + 1);
     const auto at = [&](std::int64_t i) __attribute__((always_inline)) {
-        return i < 0 ? before_first : i < end ? relaxon::load(z + i) : after_last;
+        return i < 0 ? before_first : i < end ? load(z + i) : after_last;
     };
     alignas(64) T pre[kBlockRows * lanes], f[kBlockRows * lanes], slope[kBlockRows * lanes];
 
@@ -122,28 +121,27 @@ void LineNewton<T>::eliminate(const Stretch& stretch, Work& work, bool keeps_f) 
     for (std::int64_t begin = 0; begin < end; begin += kBlockRows * lanes) {
         const std::int64_t stop = std::min(begin + kBlockRows * lanes, end);
         for (std::int64_t i = begin; i < stop; i += lanes) {
-            store(pre + (i - begin), relaxon::load(lower + i) * at(i - lanes) +
-                                         relaxon::load(diagonal + i) * relaxon::load(z + i) +
-                                         relaxon::load(upper + i) * at(i + lanes) +
-                                         relaxon::load(shift + i));
+            store(pre + (i - begin), load(lower + i) * at(i - lanes) +
+                                         load(diagonal + i) * load(z + i) +
+                                         load(upper + i) * at(i + lanes) + load(shift + i));
         }
         activate_with_derivative(activation_, pre, f, slope,
                                  static_cast<std::size_t>(stop - begin));
         for (std::int64_t i = begin; i < stop; i += lanes) {
-            const Pack<T> e = relaxon::load(rate + i);
+            const Pack<T> e = load(rate + i);
             const Pack<T> own = T(1) + own_weight_ * e;
-            const Pack<T> factor = e * relaxon::load(slope + (i - begin));
-            const Pack<T> l = relaxon::load(lower + i), u = relaxon::load(upper + i);
-            const Pack<T> d = relaxon::load(diagonal + i);
+            const Pack<T> factor = e * load(slope + (i - begin));
+            const Pack<T> l = load(lower + i), u = load(upper + i);
+            const Pack<T> d = load(diagonal + i);
             const Pack<T> below = -(factor * l), centre = own - factor * d, above = -(factor * u);
             fails |= ~(abs(centre) >= abs(below) + abs(above));
-            Pack<T> b = relaxon::load(right + i);
+            Pack<T> b = load(right + i);
             if constexpr (is_newton) {
-                const Pack<T> here = relaxon::load(z + i);
+                const Pack<T> here = load(z + i);
                 const Pack<T> left = b - here;
-                const Pack<T> pull = own_weight_ * here - relaxon::load(f + (i - begin));
+                const Pack<T> pull = own_weight_ * here - load(f + (i - begin));
                 const Pack<T> sum = abs(l * at(i - lanes)) + abs(d * here) +
-                                    abs(u * at(i + lanes)) + abs(relaxon::load(shift + i));
+                                    abs(u * at(i + lanes)) + abs(load(shift + i));
                 terms = max(terms, abs(b) + own * abs(here) + e * sum);
                 b = left - e * pull;
                 residual = max(residual, abs(b));
@@ -152,7 +150,7 @@ void LineNewton<T>::eliminate(const Stretch& stretch, Work& work, bool keeps_f) 
             }
             if constexpr (is_transposed) {
                 store(work.slope + first + i, factor);
-                if (keeps_f) store(right + i, relaxon::load(f + (i - begin)));
+                if (keeps_f) store(right + i, load(f + (i - begin)));
             }
             if (i == 0) {
                 rows = LineElimination<T>(below, centre, above);
@@ -192,7 +190,7 @@ void LineNewton<T>::step(const Stretch& stretch, Work& work) const {
     T* z = work.z + stretch.first;
     substitute(stretch, work.joints, work.value + stretch.first, work.fill + stretch.first,
                work.ratio + stretch.first,
-               [&](std::int64_t i, Pack<T> x) { store(z + i, relaxon::load(z + i) + x); });
+               [&](std::int64_t i, Pack<T> x) { store(z + i, load(z + i) + x); });
 }
 
 template <class T>
@@ -239,7 +237,7 @@ bool LineNewton<T>::is_regular(const Work& work) const {
 
 template <class T>
 bool LineNewton<T>::solve(const T* z, const T* b, T* x, Work& work, Team* team) const {
-    load(z, b, work, team);
+    take(z, b, work, team);
     for_each_stretch(cut_, team,
                      [&](const Stretch& stretch) { eliminate<Mode::solve>(stretch, work, false); });
     work.joints.close_factors();
@@ -258,7 +256,7 @@ template <class T>
 bool LineNewton<T>::solve_transposed(const T* z, const T* b, T* m, T* s, T* f, Work& work,
                                      Team* team) const {
     constexpr std::int64_t lanes = LineCut<T>::kLanes;
-    load(z, b, work, team);
+    take(z, b, work, team);
     for_each_stretch(cut_, team, [&](const Stretch& stretch) {
         eliminate<Mode::transposed>(stretch, work, f != nullptr);
     });
@@ -272,19 +270,18 @@ bool LineNewton<T>::solve_transposed(const T* z, const T* b, T* m, T* s, T* f, W
         const T* ratio = work.ratio + stretch.first;
         const Pack<T> joint = load_up_to(joints.x + stretch.piece, stretch.n_pieces);
         const std::int64_t last = (stretch.rows - 1) * lanes;
-        Pack<T> after = relaxon::load(joints.x + stretch.piece + 1);
-        Pack<T> below = relaxon::load(joints.lower + stretch.piece + 1) *
-                        relaxon::load(joints.last_inverse + stretch.piece);
+        Pack<T> after = load(joints.x + stretch.piece + 1);
+        Pack<T> below =
+            load(joints.lower + stretch.piece + 1) * load(joints.last_inverse + stretch.piece);
         for (std::int64_t i = last; i >= 0; i -= lanes) {
             if (i == 0) {
                 after = joint;
             } else {
-                after =
-                    (relaxon::load(value + i) - relaxon::load(fill + i) * joint) - below * after;
-                below = relaxon::load(ratio + i - lanes);
+                after = (load(value + i) - load(fill + i) * joint) - below * after;
+                below = load(ratio + i - lanes);
             }
             store(value + i, after);
-            store(source + i, relaxon::load(source + i) * after);
+            store(source + i, load(source + i) * after);
         }
         unpack(stretch, value, m);
         unpack(stretch, source, s);

@@ -69,7 +69,7 @@ public:
     template <class Watch>
     LineRoot find_root(const T* z, const T* right, const LineTest& test, T* out, Work& work,
                        Team* team, const Watch& watch) const {
-        load(z, right, work, team);
+        take(z, right, work, team);
         pass(Step::none, work, team);
         LineRoot root;
         for (;; ++root.n_iterations) {
@@ -105,7 +105,7 @@ private:
         bool is_solved, goes_on;
     };
 
-    void load(const T* z, const T* right, Work& work, Team* team) const;
+    void take(const T* z, const T* right, Work& work, Team* team) const;
     void pass(Step step, Work& work, Team* team) const;
     Look look_at(const LineTest& test, const Work& work) const;
     bool is_regular(const Work& work) const;
