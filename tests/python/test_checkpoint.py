@@ -75,6 +75,7 @@ def test_what_is_killed_goes_on_from_its_last_checkpoint(kind: str, tmp_path: Pa
     assert seen[-1] == 12
 
 
+@pytest.mark.filterwarnings("ignore:training starts over a bound")
 @pytest.mark.parametrize("inputs", ["drop", "fill", "estimate"])
 def test_every_descent_of_a_fit_goes_on(inputs: str, tmp_path: Path) -> None:
     """With gaps there are two or three, one after the other."""

@@ -95,7 +95,7 @@ def test_retractions_are_feasible_idempotent_and_keep_what_is_feasible(
     scheme: str, constraint: str, dtype: str
 ) -> None:
     n_moved = 0
-    for seed in range(24):
+    for seed in range(12):
         space, time = ("homogeneous", "local")[seed % 2], ("constant", "layered")[seed // 2 % 2]
         theta = (0.0, 0.3)[seed // 4 % 2]
         model = random_model(seed, scheme, space, time, dtype=dtype, theta=theta)
@@ -111,7 +111,7 @@ def test_retractions_are_feasible_idempotent_and_keep_what_is_feasible(
         if mask is not None:
             for name, value in model.params.items():
                 np.testing.assert_array_equal(once.params[name][..., ~mask], value[..., ~mask])
-    assert n_moved > 15
+    assert n_moved > 7
 
 
 def test_monotone_cuts_the_drift_then_shrinks_both() -> None:

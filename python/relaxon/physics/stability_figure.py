@@ -71,14 +71,13 @@ def draw_stability(
     if not is_local:
         _draw_numbers(panels[0], numbers, amplification, certificate, spectral_radius)
         return figure
-    mask = None
     for axes, (name, values) in zip(panels, fields.items(), strict=True):
         worst = values.reshape(-1, *shape)
         with np.errstate(invalid="ignore"):
             largest = np.where(np.isnan(worst).all(axis=0), np.nan, np.fmax.reduce(worst, axis=0))
         title = name + (", largest of all layers" if len(worst) > 1 else "")
         capped = np.minimum(largest, MOST_DRAWN)
-        draw_field(figure, axes, coordinates, mask, capped, "stable up to 1", title)
+        draw_field(figure, axes, coordinates, None, capped, "stable up to 1", title)
         # Panels of fields share their axes; here others stand beside them.
         axes.tick_params(labelleft=True)
         if len(shape) == 1:

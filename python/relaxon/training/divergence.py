@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import warnings
 from typing import Any, NoReturn
 
@@ -48,8 +49,11 @@ def warn_of_start(model: Relaxation) -> None:
     """Say where training starts over a bound of explicit layers, to the caller of `fit`."""
     found = describe_start(model)
     if found:
+        package, level, frame = __name__.partition(".")[0], 1, sys._getframe()
+        while frame.f_back and frame.f_globals["__name__"].partition(".")[0] == package:
+            level, frame = level + 1, frame.f_back
         text = f"training starts over a bound of explicit layers: {found}"
-        warnings.warn(text, UserWarning, stacklevel=5)
+        warnings.warn(text, UserWarning, stacklevel=level)
 
 
 def diverge(descent: Descent, optimizer: Optimizer) -> NoReturn:
