@@ -28,14 +28,14 @@ def gamma_cases() -> list[registry.Case]:
     cases = []
     for number, case in enumerate(registry.sample()):
         # z^2 has implicit layers without a solution.
-        if number % 12 or case.network.activation == "square":
+        if number % 17 or case.network.activation == "square":
             continue
         network, params = case.network, dict(case.params)
         is_bound = getattr(network.operator, "scheme", "") == "lax-wendroff"
-        theta = (0.0, 0.25 if is_bound else 0.5)[number // 12 % 2]
+        theta = (0.0, 0.25 if is_bound else 0.5)[number // 17 % 2]
         gamma = -np.log(1.0 - np.asarray(params.pop("omega", network.omega), np.float64)) / DT
         network = replace(network, omega=gamma, dt=DT, theta=theta)
-        if number // 12 % 3:
+        if number // 17 % 3:
             params["gamma"] = gamma.astype(case.dtype)
         cases.append(replace(case, network=network, params=params))
     return cases
@@ -57,7 +57,7 @@ def samples(shape: tuple[int, ...] = (4, 5), n: int = 6) -> tuple[Array, Array]:
 
 
 def test_the_cases_walk_through_everything() -> None:
-    assert len(CASES) > 30
+    assert len(CASES) > 20
     assert {case.network.omega.ndim for case in CASES} >= {0, 1, 2}
     assert {"gamma" in case.params for case in CASES} == {False, True}
     assert {case.network.theta > 0 for case in CASES} == {False, True}
