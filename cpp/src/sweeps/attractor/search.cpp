@@ -79,7 +79,7 @@ void AttractorSearcher<T>::carve(Arena& arena, const Pattern& matrix, std::int64
     entries_ = arena.take<T>(n_entries);
     if (method == AttractorMethod::anderson) history_ = arena.take<T>(AndersonMixing<T>::size(n));
     line_ = line;
-    if (line) line_work_ = line->carve_work(arena, has_source);
+    if (line) line_work_ = line->carve_work(arena, has_source, true);
 }
 
 template <class T>

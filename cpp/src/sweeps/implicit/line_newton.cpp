@@ -34,8 +34,10 @@ void LineNewton<T>::carve(Arena& arena) {
 }
 
 template <class T>
-typename LineNewton<T>::Work LineNewton<T>::carve_work(Arena& arena, bool has_source) const {
+typename LineNewton<T>::Work LineNewton<T>::carve_work(Arena& arena, bool has_source,
+                                                       bool is_damped) const {
     Work work{};
+    if (is_damped) work.previous = arena.take<T>(cut_.length());
     if (has_source) work.shift = arena.take<T>(cut_.length());
     for (T** array : {&work.z, &work.right, &work.value, &work.fill, &work.ratio, &work.slope}) {
         *array = arena.take<T>(cut_.length());
@@ -72,14 +74,21 @@ void LineNewton<T>::take_source(const T* source, Work& work, Team* team) const {
     });
 }
 
-// The state, that at the joints, and the right side.
 template <class T>
 void LineNewton<T>::take(const T* z, const T* right, Work& work, Team* team) const {
-    constexpr std::int64_t lanes = LineCut<T>::kLanes;
     for_each_stretch(cut_, team, [&](const Stretch& stretch) {
-        T* packed = work.z + stretch.first;
-        pack(stretch, z, packed);
+        pack(stretch, z, work.z + stretch.first);
         pack(stretch, right, work.right + stretch.first);
+    });
+    take_joints(work);
+}
+
+// The state there, and in the last row of each piece.
+template <class T>
+void LineNewton<T>::take_joints(Work& work) const {
+    constexpr std::int64_t lanes = LineCut<T>::kLanes;
+    for_each_stretch(cut_, nullptr, [&](const Stretch& stretch) {
+        const T* packed = work.z + stretch.first;
         store(work.joints.z + stretch.piece, load(packed));
         store(work.joints.last_z + stretch.piece, load(packed + (stretch.rows - 1) * lanes));
     });
@@ -188,6 +197,9 @@ void LineNewton<T>::eliminate(const Stretch& stretch, Work& work, bool keeps_f) 
 template <class T>
 void LineNewton<T>::step(const Stretch& stretch, Work& work) const {
     T* z = work.z + stretch.first;
+    if (work.previous) {
+        std::copy(z, z + stretch.rows * LineCut<T>::kLanes, work.previous + stretch.first);
+    }
     substitute(stretch, work.joints, work.value + stretch.first, work.fill + stretch.first,
                work.ratio + stretch.first,
                [&](std::int64_t i, Pack<T> x) { store(z + i, load(z + i) + x); });
@@ -200,6 +212,21 @@ void LineNewton<T>::pass(Step kind, Work& work, Team* team) const {
         eliminate<Mode::newton>(stretch, work, false);
     });
     work.joints.close_factors();
+}
+
+// Half of the step that led to the state.
+template <class T>
+void LineNewton<T>::halve(Work& work, Team* team) const {
+    constexpr std::int64_t lanes = LineCut<T>::kLanes;
+    for_each_stretch(cut_, team, [&](const Stretch& stretch) {
+        T* z = work.z + stretch.first;
+        const T* previous = work.previous + stretch.first;
+        for (std::int64_t i = 0; i < stretch.rows * lanes; i += lanes) {
+            store(z + i, T(0.5) * (load(z + i) + load(previous + i)));
+        }
+    });
+    take_joints(work);
+    pass(Step::none, work, team);
 }
 
 template <class T>

@@ -4,9 +4,10 @@
 //
 // a = 1 for implicit layers, a = 0 for attractors, e = 0 where no cell is. One pass over the field
 // (line_cut.hpp) makes the step of an iteration, F and J at the new state, and eliminates. Only
-// full steps without row exchanges are taken: a state whose J has a row that outweighs its diagonal
-// entry, or from which a full step does not lower the residual enough, is left to the general
-// method (solvers/newton.hpp), of which this one is a part: same tests, same steps.
+// steps without row exchanges are taken, and halved where there is room for the state before: one
+// whose J has a row that outweighs its diagonal entry, or from which no such step lowers the
+// residual enough, is left to the general method (solvers/newton.hpp), of which this one is a part:
+// same tests, same steps.
 #pragma once
 
 #include "relaxon/pointwise/activation.hpp"
@@ -48,7 +49,8 @@ public:
     // Of one field.
     struct Work {
         T *z, *right, *value, *fill, *ratio, *slope;
-        T* shift;  // c of this field alone, where it has a source
+        T* shift;     // c of this field alone, where it has a source
+        T* previous;  // the state before a step, where steps may be halved
         Joints<T> joints;
         LineMeasures* measures;  // of the stretches
     };
@@ -57,7 +59,7 @@ public:
 
     const LineCut<T>& cut() const { return cut_; }
     void carve(Arena& arena);
-    Work carve_work(Arena& arena, bool has_source = false) const;
+    Work carve_work(Arena& arena, bool has_source = false, bool is_damped = false) const;
 
     void set(const LineSystem<T>& system, Team* team);
 
@@ -81,9 +83,14 @@ public:
             if (!work.joints.solve()) return root;
             move_joints(work);
             pass(Step::full, work, team);
-            // The one of the general method.
-            constexpr double kDecrease = 1e-4;
-            if (!(look_at(test, work).residual <= (1.0 - kDecrease) * look.residual)) return root;
+            // Those of the general method.
+            constexpr double kDecrease = 1e-4, kLeast = 1.0 / 1024.0;
+            for (double t = 1.0;; t /= 2) {
+                const double found = look_at(test, work).residual;
+                if (found <= (1.0 - kDecrease * t) * look.residual) break;
+                if (!work.previous || t == kLeast) return root;
+                halve(work, team);
+            }
         }
         for_each_stretch(cut_, team, [&](const Stretch& stretch) {
             unpack(stretch, work.z + stretch.first, out);
@@ -106,7 +113,9 @@ private:
     };
 
     void take(const T* z, const T* right, Work& work, Team* team) const;
+    void take_joints(Work& work) const;
     void pass(Step step, Work& work, Team* team) const;
+    void halve(Work& work, Team* team) const;
     Look look_at(const LineTest& test, const Work& work) const;
     bool is_regular(const Work& work) const;
     void move_joints(Work& work) const;
