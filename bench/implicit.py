@@ -23,7 +23,7 @@ from scipy.linalg import solve_banded
 import relaxon as rx
 from bench.measure import Array, describe_machine
 
-EXPLICIT_DEPTH, IMPLICIT_DEPTH = 100, 20
+EXPLICIT_DEPTH, IMPLICIT_DEPTH = 100, 40
 OMEGA, DIFFUSION, DRIFT, SOURCE = 0.5, 1.0, 0.1, -0.1
 SIZES = ((1000, 1000), (1_000_000, 1))
 TURN_SECONDS = 0.3

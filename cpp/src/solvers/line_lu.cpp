@@ -1,6 +1,8 @@
 #include "relaxon/solvers/line_lu.hpp"
 
+#include <algorithm>
 #include <atomic>
+#include <limits>
 
 #include "relaxon/solvers/line_elimination.hpp"
 
@@ -10,6 +12,7 @@ template <class T>
 void LineLu<T>::carve(Arena& arena) {
     packed_.carve(arena, cut_.length());
     for (T** array : {&ratio_, &fill_, &inverse_, &bottom_}) *array = arena.take<T>(cut_.length());
+    settled_ = arena.take<std::int64_t>(cut_.n_stretches());
     joints_.carve(arena, cut_);
 }
 
@@ -38,16 +41,31 @@ bool LineLu<T>::factorise(const ThreePoint<const T>& matrix, Team* team) {
             fails |= ~(abs(load(diagonal + i)) >= abs(load(lower + i)) + abs(load(upper + i)));
         };
         look(0);
+        constexpr T kRounding = std::numeric_limits<T>::epsilon();
+        const Pack<T> least = broadcast(kRounding * kRounding);
+        const Pack<T> least_below = least * abs(load(diagonal));
+        const Pack<T> zero = {};
         LineElimination<T> rows(load(lower), load(diagonal), load(upper));
         for (std::int64_t i = lanes; i < stretch.rows * lanes; i += lanes) {
             look(i);
             rows.take(load(lower + i), load(diagonal + i), load(upper + i));
             store(ratio_ + stretch.first + i, rows.ratio());
-            store(fill_ + stretch.first + i, rows.fill());
+            store(fill_ + stretch.first + i, select(abs(rows.fill()) < least, zero, rows.fill()));
             store(inverse_ + stretch.first + i, rows.inverse());
-            store(bottom_ + stretch.first + i, rows.bottom());
+            store(bottom_ + stretch.first + i,
+                  select(abs(rows.bottom()) < least_below, zero, rows.bottom()));
         }
         rows.finish(stretch, joints_);
+        std::int64_t settled = (stretch.rows - 1) * lanes;
+        const auto is_that_before = [&](const T* array) {
+            const T* row = array + stretch.first + settled;
+            return !any(load(row) != load(row - lanes));
+        };
+        while (settled > lanes && is_that_before(packed_.lower) && is_that_before(ratio_) &&
+               is_that_before(fill_) && is_that_before(inverse_) && is_that_before(bottom_)) {
+            settled -= lanes;
+        }
+        settled_[stretch.piece / lanes] = settled;
         if (any(fails)) is_dominant = false;
     });
     if (!is_dominant) return false;
@@ -84,10 +102,12 @@ void LineLu<T>::solve(const T* b, T* x, Work& work, Team* team) const {
         const T* inverse = inverse_ + stretch.first;
         const T* bottom = bottom_ + stretch.first;
         pack(stretch, b, value);
+        const std::int64_t settled = settled_[stretch.piece / lanes];
         Pack<T> right = load(value), before = {};
         for (std::int64_t i = lanes; i < stretch.rows * lanes; i += lanes) {
-            before = (load(value + i) - load(lower + i) * before) * load(inverse + i);
-            right -= load(bottom + i) * before;
+            const std::int64_t at = std::min(i, settled);
+            before = (load(value + i) - load(lower + at) * before) * load(inverse + at);
+            right -= load(bottom + at) * before;
             store(value + i, before);
         }
         store(joints.right + stretch.piece, right);
@@ -97,6 +117,7 @@ void LineLu<T>::solve(const T* b, T* x, Work& work, Team* team) const {
     for_each_stretch(cut_, team, [&](const Stretch& stretch) {
         T* value = work.x + stretch.first;
         substitute(stretch, joints, value, fill_ + stretch.first, ratio_ + stretch.first,
+                   settled_[stretch.piece / lanes],
                    [&](std::int64_t i, Pack<T> at) { store(value + i, at); });
         unpack(stretch, value, x);
     });
@@ -111,11 +132,13 @@ void LineLu<T>::solve_transposed(const T* b, T* x, Work& work, Team* team) const
         const T* ratio = ratio_ + stretch.first;
         const T* fill = fill_ + stretch.first;
         pack(stretch, b, value);
+        const std::int64_t settled = settled_[stretch.piece / lanes];
         Pack<T> right = load(value), before = {}, before_ratio = {};
         for (std::int64_t i = lanes; i < stretch.rows * lanes; i += lanes) {
+            const std::int64_t at = std::min(i, settled);
             before = load(value + i) - before_ratio * before;
-            before_ratio = load(ratio + i);
-            right -= load(fill + i) * before;
+            before_ratio = load(ratio + at);
+            right -= load(fill + at) * before;
             store(value + i, before);
         }
         store(joints.right + stretch.piece, right);

@@ -114,13 +114,14 @@ void add_transposed(const ThreePoint<const T>& matrix, const T* s, std::int64_t 
     if (end == n) column(n - 1, n - 2, 0);
 }
 
-// bar += s z^T where such a matrix has entries, and bar_shift += s; begin <= i < end.
-template <class T>
-void add_outer(const T* s, const T* z, std::int64_t begin, std::int64_t end,
+// bar += s z^T where such a matrix has entries, and bar_shift += s; begin <= i < end. source(i)
+// gives s[i].
+template <class T, class Source>
+void add_outer(const Source& source_of, const T* z, std::int64_t begin, std::int64_t end,
                const ThreePoint<double>& bar, double* bar_shift) {
     const std::int64_t n = bar.n;
     const auto row = [&](std::int64_t i, T before, T after) {
-        const double source = s[i];
+        const double source = source_of(i);
         bar.lower[i] += source * before;
         bar.diagonal[i] += source * z[i];
         bar.upper[i] += source * after;

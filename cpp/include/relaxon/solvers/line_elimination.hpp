@@ -7,6 +7,8 @@
 //     bottom[i + 1] = -bottom[i] ratio[i]               (L, joint's row; bottom[1] = upper[0]).
 #pragma once
 
+#include <algorithm>
+
 #include "relaxon/solvers/line_joints.hpp"
 
 namespace relaxon {
@@ -48,18 +50,20 @@ private:
     Pack<T> ratio_, fill_, inverse_, bottom_, before_bottom_, lower_, diagonal_;
 };
 
-// The last rows of the solution of a stretch, from those of the joints: body(place, x) for the
-// places of rows, the joint last; value, fill and ratio begin at the stretch's first row.
+// The solution of a stretch from that of the joints: body(place, x) for the places of rows from the
+// last to the first; value, fill and ratio begin at the stretch's first row, and fill and ratio do
+// not change from the place `settled` on.
 template <class T, class Body>
 [[gnu::always_inline]] inline void substitute(const Stretch& stretch, const Joints<T>& joints,
                                               const T* value, const T* fill, const T* ratio,
-                                              const Body& body) {
+                                              std::int64_t settled, const Body& body) {
     constexpr std::int64_t lanes = LineCut<T>::kLanes;
     const Pack<T> joint = load_up_to(joints.x + stretch.piece, stretch.n_pieces);
     Pack<T> x = load(joints.last_x + stretch.piece);
     if (stretch.rows > 1) body((stretch.rows - 1) * lanes, x);
     for (std::int64_t place = (stretch.rows - 2) * lanes; place > 0; place -= lanes) {
-        x = (load(value + place) - load(fill + place) * joint) - load(ratio + place) * x;
+        const std::int64_t at = std::min(place, settled);
+        x = (load(value + place) - load(fill + at) * joint) - load(ratio + at) * x;
         body(place, x);
     }
     body(0, joint);

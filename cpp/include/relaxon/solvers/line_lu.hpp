@@ -1,5 +1,9 @@
 // A = L U of a matrix of three points on a line, by stretches (line_cut.hpp): factorised once, then
 // any number of solves with A and its transpose. 14 flops per cell to factorise, 10 to solve.
+//
+// What couples a row to the joint of its piece falls off with the distance, and is dropped where it
+// is below the square of the rounding error. Where A has the same entries in many rows, so has then
+// its factorisation, and only the rows before are read.
 #pragma once
 
 #include "relaxon/base/parallel.hpp"
@@ -43,6 +47,7 @@ private:
     LineCut<T> cut_;
     ThreePoint<T> packed_;
     T *ratio_ = nullptr, *fill_ = nullptr, *inverse_ = nullptr, *bottom_ = nullptr;
+    std::int64_t* settled_ = nullptr;  // of a stretch: the place from which on rows are the same
     Joints<T> joints_;
 };
 

@@ -31,6 +31,8 @@ void ImplicitLayers<T>::take_line(const Layer& view, Team& team) {
         line.rate[i] = theta * omega;
         if (line.explicit_rate) line.explicit_rate[i] = rest * omega;
     }
+    line.has_shift =
+        std::any_of(line.shift, line.shift + n_, [](T shift) { return shift != T(0); });
     if (!is_linear()) {
         line.newton.set({line.matrix, line.shift, line.rate, T(1), config_.activation}, inner);
         return;
@@ -70,8 +72,9 @@ void ImplicitLayers<T>::solve_line(const Layer& view, std::int64_t layer, std::i
     ImplicitLine<T>& line = *line_;
     auto& line_work = line.works[static_cast<std::size_t>(worker)];
     Work& work = works_[static_cast<std::size_t>(worker)];
+    // r is z where nothing else is in it.
     const T* right = z;
-    if (is_linear() || theta_ < 1.0 || config_.beta() != 0.0) {
+    if ((is_linear() && line.has_shift) || theta_ < 1.0 || config_.beta() != 0.0) {
         set_line_right(z, growth_[sample], work.right, work, inner);
         right = work.right;
     }

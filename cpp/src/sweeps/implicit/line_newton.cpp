@@ -24,6 +24,11 @@ double largest(Pack<T> values) {
     return static_cast<double>(found);
 }
 
+template <class T>
+bool are_equal(const T* values, std::int64_t n) {
+    return std::all_of(values + 1, values + n, [&](T value) { return value == *values; });
+}
+
 }  // namespace
 
 template <class T>
@@ -31,6 +36,7 @@ void LineNewton<T>::carve(Arena& arena) {
     matrix_.carve(arena, cut_.length());
     shift_ = arena.take<T>(cut_.length());
     rate_ = arena.take<T>(cut_.length());
+    is_uniform_ = arena.take<bool>(cut_.n_stretches());
 }
 
 template <class T>
@@ -52,11 +58,18 @@ void LineNewton<T>::set(const LineSystem<T>& system, Team* team) {
     own_weight_ = system.own_weight;
     activation_ = system.activation;
     for_each_stretch(cut_, team, [&](const Stretch& stretch) {
-        pack(stretch, system.matrix.lower, matrix_.lower + stretch.first);
-        pack(stretch, system.matrix.diagonal, matrix_.diagonal + stretch.first);
-        pack(stretch, system.matrix.upper, matrix_.upper + stretch.first);
-        pack(stretch, system.shift, shift_ + stretch.first);
-        pack(stretch, system.rate, rate_ + stretch.first);
+        bool is_uniform = true;
+        const auto take = [&](const T* cells, T* packed) {
+            pack(stretch, cells, packed + stretch.first);
+            is_uniform =
+                is_uniform && are_equal(cells + stretch.first, stretch.rows * stretch.n_pieces);
+        };
+        take(system.matrix.lower, matrix_.lower);
+        take(system.matrix.diagonal, matrix_.diagonal);
+        take(system.matrix.upper, matrix_.upper);
+        take(system.shift, shift_);
+        take(system.rate, rate_);
+        is_uniform_[stretch.piece / LineCut<T>::kLanes] = is_uniform;
     });
 }
 
@@ -74,11 +87,19 @@ void LineNewton<T>::take_source(const T* source, Work& work, Team* team) const {
     });
 }
 
+// The state, that at the joints, and the right side.
 template <class T>
 void LineNewton<T>::take(const T* z, const T* right, Work& work, Team* team) const {
+    constexpr std::int64_t lanes = LineCut<T>::kLanes;
     for_each_stretch(cut_, team, [&](const Stretch& stretch) {
-        pack(stretch, z, work.z + stretch.first);
-        pack(stretch, right, work.right + stretch.first);
+        T* packed = work.z + stretch.first;
+        T* packed_right = work.right + stretch.first;
+        pack(stretch, z, packed);
+        if (right == z) {
+            std::copy(packed, packed + stretch.rows * lanes, packed_right);
+        } else {
+            pack(stretch, right, packed_right);
+        }
     });
     take_joints(work);
 }
@@ -116,6 +137,9 @@ void LineNewton<T>::eliminate(const Stretch& stretch, Work& work, bool keeps_f) 
     const T* upper = matrix_.upper + first;
     const T* shift = (work.shift ? work.shift : shift_) + first;
     const T* rate = rate_ + first;
+    // Where the coefficients of all rows are those of the first, only these are read.
+    const std::int64_t own_rows = is_uniform_[stretch.piece / lanes] ? 0 : -1;
+    const std::int64_t shift_rows = work.shift ? -1 : own_rows;
     const Pack<T> before_first = load(joints.last_z + stretch.piece - 1);
     const Pack<T> after_last = load(joints.z + stretch.piece + 1);
     const auto at = [&](std::int64_t i) __attribute__((always_inline)) {
@@ -130,18 +154,19 @@ void LineNewton<T>::eliminate(const Stretch& stretch, Work& work, bool keeps_f) 
     for (std::int64_t begin = 0; begin < end; begin += kBlockRows * lanes) {
         const std::int64_t stop = std::min(begin + kBlockRows * lanes, end);
         for (std::int64_t i = begin; i < stop; i += lanes) {
-            store(pre + (i - begin), load(lower + i) * at(i - lanes) +
-                                         load(diagonal + i) * load(z + i) +
-                                         load(upper + i) * at(i + lanes) + load(shift + i));
+            store(pre + (i - begin), load(lower + (i & own_rows)) * at(i - lanes) +
+                                         load(diagonal + (i & own_rows)) * load(z + i) +
+                                         load(upper + (i & own_rows)) * at(i + lanes) +
+                                         load(shift + (i & shift_rows)));
         }
         activate_with_derivative(activation_, pre, f, slope,
                                  static_cast<std::size_t>(stop - begin));
         for (std::int64_t i = begin; i < stop; i += lanes) {
-            const Pack<T> e = load(rate + i);
+            const Pack<T> e = load(rate + (i & own_rows));
             const Pack<T> own = T(1) + own_weight_ * e;
             const Pack<T> factor = e * load(slope + (i - begin));
-            const Pack<T> l = load(lower + i), u = load(upper + i);
-            const Pack<T> d = load(diagonal + i);
+            const Pack<T> l = load(lower + (i & own_rows)), u = load(upper + (i & own_rows));
+            const Pack<T> d = load(diagonal + (i & own_rows));
             const Pack<T> below = -(factor * l), centre = own - factor * d, above = -(factor * u);
             fails |= ~(abs(centre) >= abs(below) + abs(above));
             Pack<T> b = load(right + i);
@@ -150,7 +175,7 @@ void LineNewton<T>::eliminate(const Stretch& stretch, Work& work, bool keeps_f) 
                 const Pack<T> left = b - here;
                 const Pack<T> pull = own_weight_ * here - load(f + (i - begin));
                 const Pack<T> sum = abs(l * at(i - lanes)) + abs(d * here) +
-                                    abs(u * at(i + lanes)) + abs(load(shift + i));
+                                    abs(u * at(i + lanes)) + abs(load(shift + (i & shift_rows)));
                 terms = max(terms, abs(b) + own * abs(here) + e * sum);
                 b = left - e * pull;
                 residual = max(residual, abs(b));
@@ -197,11 +222,10 @@ void LineNewton<T>::eliminate(const Stretch& stretch, Work& work, bool keeps_f) 
 template <class T>
 void LineNewton<T>::step(const Stretch& stretch, Work& work) const {
     T* z = work.z + stretch.first;
-    if (work.previous) {
-        std::copy(z, z + stretch.rows * LineCut<T>::kLanes, work.previous + stretch.first);
-    }
+    const std::int64_t end = stretch.rows * LineCut<T>::kLanes;
+    if (work.previous) std::copy(z, z + end, work.previous + stretch.first);
     substitute(stretch, work.joints, work.value + stretch.first, work.fill + stretch.first,
-               work.ratio + stretch.first,
+               work.ratio + stretch.first, end,
                [&](std::int64_t i, Pack<T> x) { store(z + i, load(z + i) + x); });
 }
 
@@ -271,8 +295,9 @@ bool LineNewton<T>::solve(const T* z, const T* b, T* x, Work& work, Team* team) 
     if (!is_regular(work) || !work.joints.solve()) return false;
     for_each_stretch(cut_, team, [&](const Stretch& stretch) {
         T* value = work.value + stretch.first;
+        const std::int64_t end = stretch.rows * LineCut<T>::kLanes;
         substitute(stretch, work.joints, value, work.fill + stretch.first,
-                   work.ratio + stretch.first,
+                   work.ratio + stretch.first, end,
                    [&](std::int64_t i, Pack<T> at) { store(value + i, at); });
         unpack(stretch, value, x);
     });

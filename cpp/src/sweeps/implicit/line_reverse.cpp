@@ -7,8 +7,8 @@
 
 namespace relaxon {
 
-// m = J^-T lambda at z'; s' in the worker's s, and f(Z') in its f where omega is trained. False: J
-// has no inverse, which has been told.
+// m = J^-T lambda at z'; s' in the worker's s, which f = identity has no need of, and f(Z') in its
+// f where omega is trained. False: J has no inverse, which has been told.
 template <class T>
 bool ImplicitLayers<T>::pull_line(const Layer& view, std::int64_t layer, std::int64_t sample,
                                   const T* later, const T* lambda, T* m, int worker, Team* inner) {
@@ -34,9 +34,8 @@ bool ImplicitLayers<T>::pull_line(const Layer& view, std::int64_t layer, std::in
         }
     }
     for_each_run(n_, inner, [&](std::int64_t begin, std::int64_t end) {
-        for (std::int64_t i = begin; i < end; ++i) s[i] = line.rate[i] * m[i];
         if (!is_linear()) {
-            for (std::int64_t i = begin; i < end; ++i) s[i] *= work.slope[i];
+            for (std::int64_t i = begin; i < end; ++i) s[i] = line.rate[i] * work.slope[i] * m[i];
         } else if (f) {
             multiply<T>(line.matrix, line.shift, later, begin, end, f);
         }
@@ -44,11 +43,17 @@ bool ImplicitLayers<T>::pull_line(const Layer& view, std::int64_t layer, std::in
     return true;
 }
 
+// Sources are s, or with rates e s.
 template <class T>
-void ImplicitLayers<T>::add_line_sums(const LineSums& sums, const T* s, const T* z, const T* m,
-                                      const T* f, double weight, Team* inner) const {
+void ImplicitLayers<T>::add_line_sums(const LineSums& sums, const T* rate, const T* s, const T* z,
+                                      const T* m, const T* f, double weight, Team* inner) const {
     for_each_run(n_, inner, [&](std::int64_t begin, std::int64_t end) {
-        add_outer(s, z, begin, end, sums.matrix, sums.shift);
+        if (rate) {
+            add_outer([&](std::int64_t i) { return rate[i] * s[i]; }, z, begin, end, sums.matrix,
+                      sums.shift);
+        } else {
+            add_outer([&](std::int64_t i) { return s[i]; }, z, begin, end, sums.matrix, sums.shift);
+        }
         if (!sums.change) return;
         for (std::int64_t i = begin; i < end; ++i) {
             sums.change[i] += weight * (static_cast<double>(f[i]) - z[i]) * m[i];
@@ -68,7 +73,11 @@ void ImplicitLayers<T>::reverse_line(const Layer& view, std::int64_t layer, std:
     const T* later = bundle.states.later + first;
     T* m = bundle.lambda[1] + first;
     if (!pull_line(view, layer, sample, later, bundle.lambda[0] + first, m, worker, inner)) return;
-    add_line_sums(sums, s, later, m, work.f, theta_, inner);
+    if (is_linear()) {
+        add_line_sums(sums, line.rate, m, later, m, work.f, theta_, inner);
+    } else {
+        add_line_sums(sums, nullptr, s, later, m, work.f, theta_, inner);
+    }
     const bool has_growth = config_.beta() != 0.0;
     if (has_growth) find_growth(sample, bundle.states.current, bundle.lambda[1]);
     const T growth = has_growth ? growth_[sample] : T(0), pull = has_growth ? pull_[sample] : T(0);
@@ -87,7 +96,7 @@ void ImplicitLayers<T>::reverse_line(const Layer& view, std::int64_t layer, std:
             s[i] = line.explicit_rate[i] * work.slope[i] * m[i];
         }
     });
-    add_line_sums(sums, s, z, m, work.f, 1.0 - theta_, inner);
+    add_line_sums(sums, nullptr, s, z, m, work.f, 1.0 - theta_, inner);
     // In place of m.
     for_each_run(n_, inner, [&](std::int64_t begin, std::int64_t end) {
         for (std::int64_t i = begin; i < end; ++i) {

@@ -135,8 +135,8 @@ private:
                     int worker, Team& team, Team* inner);
     bool pull_line(const Layer& view, std::int64_t layer, std::int64_t sample, const T* later,
                    const T* lambda, T* m, int worker, Team* inner);
-    void add_line_sums(const LineSums& sums, const T* s, const T* z, const T* m, const T* f,
-                       double weight, Team* inner) const;
+    void add_line_sums(const LineSums& sums, const T* rate, const T* s, const T* z, const T* m,
+                       const T* f, double weight, Team* inner) const;
     void reverse_line(const Layer& view, std::int64_t layer, std::int64_t sample,
                       std::int64_t chunk, Bundle& bundle, int worker, Team* inner);
     void reverse_lines(Bundle& bundle, std::int64_t layer);

@@ -86,6 +86,7 @@ struct ImplicitLine {
     int n_works;
     ThreePoint<T> matrix, jacobian;
     T* shift = nullptr;          // that of W less the bias
+    bool has_shift = false;      // anywhere
     T* rate = nullptr;           // omega theta, 0 where no cell is
     T* explicit_rate = nullptr;  // omega (1 - theta)
     std::vector<Work> works;

@@ -126,6 +126,7 @@ private:
     LineCut<T> cut_;
     ThreePoint<T> matrix_;  // in the packed order, as all below
     T *shift_ = nullptr, *rate_ = nullptr;
+    bool* is_uniform_ = nullptr;  // of the stretches: all rows have the same coefficients
     T own_weight_ = T(1);
     Activation activation_ = Activation::tanh;
 };
