@@ -61,10 +61,12 @@ void add(const T* s, T* bar, std::int64_t n) {
 
 // Z of a block in the scratch `pre`: field g at g block_stride(n).
 template <class T>
-void find_pre(const StencilGeometry& geometry, const Layer<T>& layer, ReadFields<T> z, int n_fields,
-              T* pre, std::int64_t flat, std::int64_t n) {
+[[gnu::always_inline]] inline void find_pre(const StencilGeometry& geometry, const Layer<T>& layer,
+                                            ReadFields<T> z, int n_fields, T* pre,
+                                            std::int64_t flat, std::int64_t n) {
     apply_stencil(geometry, layer.weights, layer.bias, z, n_fields, pre, flat, n);
-    for (int g = 0; layer.drive && g < n_fields; ++g) {
+    if (!layer.drive) return;
+    for (int g = 0; g < n_fields; ++g) {
         add(layer.drive[g] + flat, pre + g * block_stride<T>(n), n);
     }
 }
