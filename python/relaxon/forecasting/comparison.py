@@ -93,6 +93,11 @@ class Comparison:
     notes: tuple[str, ...] = ()
 
     @property
+    def is_curve(self) -> bool:
+        """Whether there are depths enough to be drawn."""
+        return self.kind == "depth" and len(self.depths) > 2 and bool(self.coefficients)
+
+    @property
     def moved(self) -> tuple[ComparedCoefficient, ...]:
         """Coefficients that differ by more than two standard errors of the difference."""
         return tuple(c for c in self.coefficients if c.is_moved)

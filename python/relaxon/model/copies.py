@@ -232,6 +232,8 @@ class CopyableNetwork(Network):
         ((4, 1), True)
         """
         n = check_integer("depth", depth, 1)
+        if self.is_at_attractor:
+            refuse("model", "layers, of which the first are kept", f"depth={self.depth!r}")
         if n > self.depth:
             refuse("depth", f"at most the depth of the model, {self.depth}", n)
         model = self._fresh_copy()

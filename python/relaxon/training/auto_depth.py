@@ -25,7 +25,7 @@ from .history import Status
 from .result import Fit
 from .unknown_inputs import drop_validation
 
-__all__ = ["check_depth_choice", "fit_depth"]
+__all__ = ["check_depth_choice", "fit_depth", "spread_depths"]
 
 Array = NDArray[Any]
 Data = tuple[Any, ...]
@@ -55,6 +55,8 @@ def check_depth_choice(
         fix = "a model has its depth: Relaxation(depth=), model.truncate(depth)"
         refuse("depth", "None or 'auto'", repr(depth), TypeError, fix)
     check_choice("depth", depth, ("auto",))
+    if model.is_at_attractor:
+        refuse("model", "layers to choose from with depth='auto'", f"depth={model.depth!r}")
     if model.depth < 2:
         fix = "give the model the largest depth that may be needed"
         refuse("model", "2 layers or more with depth='auto'", model.depth, fix=fix)
@@ -102,7 +104,7 @@ def fit_depth(
     states = check_states("x", x, model.input_shape, model.dtype)
     model._check_target("y", y, states, loss)
     axis = len(model._lead(states))
-    at = _layers(model.depth)
+    at = spread_depths(model.depth)
 
     def spread(values: Any) -> Array:
         """The same at every layer with a target."""
@@ -136,7 +138,7 @@ def fit_depth(
     return dataclasses.replace(second, message=message, depth=depth, depth_profile=profile)
 
 
-def _layers(depth: int) -> tuple[int, ...]:
+def spread_depths(depth: int) -> tuple[int, ...]:
     """1, 2, 4, .. and the last."""
     powers = [2**k for k in range(depth.bit_length()) if 2**k < depth]
     return (*powers, depth)

@@ -91,6 +91,9 @@ def check_constraint(
     if optimizer._has_journal:
         rule = f"None with {optimizer!r}, whose line search leaves what is feasible"
         refuse("constraint", rule, repr(constraint), fix="use SteepestDescent, Adam or bounds=")
+    if model.is_at_attractor:
+        rule = f"None with depth={model.depth!r}, which has no layers to keep it"
+        refuse("constraint", rule, repr(constraint), fix="leave it out")
     if model.theta >= 0.5:
         rule = f"None with theta = {model.theta:g}, from 1/2 on nothing has to be kept"
         refuse("constraint", rule, repr(constraint), fix="leave it out")
