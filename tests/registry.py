@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import reference
+import reference_activations
 import reference_grid
 from operators import ENTRIES, OPERATORS
 from reference_operator import Operator
@@ -178,7 +179,7 @@ AXES: dict[str, tuple[Any, ...]] = {
     "omega": ("scalar", "layer", "cell", "trained-scalar", "trained-layer", "trained-cell"),
     "dtype": ("float64", "float32"),
     "bias": (None, "homogeneous", "local"),
-    "activation": tuple(reference.ACTIVATIONS),
+    "activation": tuple(reference_activations.ACTIVATIONS),
     "beta": (0.0, 0.15),
     "loss": ("plain", "cell-weights", "sample-weights", "at"),
 }
@@ -362,6 +363,19 @@ def conformance(name: str = "cases") -> tuple[tuple[Case, float, Mapping[str, Ar
         arrays = dict(archive)
     kept = (entry for entry in entries if is_built(entry))
     return tuple(conformance_case(entry, arrays) for entry in kept)
+
+
+def recorded(kind: str) -> list[tuple[Mapping[str, Any], Mapping[str, Array]]]:
+    """Entries of one kind among the cases of the dynamics, and their arrays by name."""
+    entries = json.loads((CONFORMANCE / "dynamics.json").read_text())
+    with np.load(CONFORMANCE / "dynamics.npz") as archive:
+        arrays = dict(archive)
+    return [
+        (entry, {k.split("/", 1)[1]: v for k, v in arrays.items() if k.split("/")[0] == name})
+        for entry in entries
+        if entry["kind"] == kind
+        for name in (entry["name"],)
+    ]
 
 
 def is_built(entry: Mapping[str, Any]) -> bool:

@@ -96,7 +96,14 @@ def models() -> dict[str, rx.Relaxation]:
             rx.ADR(flat), depth=2, omega=np.where(MASK, 0.5, np.nan)
         ),
         "box": rx.Relaxation(rx.ADR(BOX), depth=4, bias="homogeneous"),
-        "implicit": rx.Relaxation(rx.ADR(PLANE, space="local"), depth=2, omega=2.5, theta=0.75),
+        "implicit": rx.Relaxation(
+            rx.ADR(PLANE, space="local"),
+            depth=2,
+            omega=2.5,
+            theta=0.75,
+            drive=True,
+            normalization="hard",
+        ),
         "moments": rx.Relaxation(rx.Moments(LINE, order=3, space="local"), depth=2),
         "banded": rx.Relaxation(rx.Banded(RING, radius=2, time="layered"), depth=2),
         "dense": rx.Relaxation(rx.Dense(LINE, time="layered"), depth=2, activation="identity"),

@@ -217,8 +217,8 @@ def make_app() -> "Typer":
         gamma: Annotated[
             float | None,
             Option(
-                help="Relaxation rate per unit of time, in the place of --omega: omega = "
-                "1 - exp(-gamma dt), dt the lead over the number of layers."
+                help="Relaxation rate in the unit of printed rates, such as 1/month, in the place "
+                "of --omega: omega = 1 - exp(-gamma dt), dt the lead over the number of layers."
             ),
         ] = Settings.gamma,
         activation: Annotated[

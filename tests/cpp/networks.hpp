@@ -185,8 +185,42 @@ inline std::vector<Named> ended_networks() {
             with_ends(segments, true, false), with_ends(segments, false, true)};
 }
 
+// Drive and hard normalisation over every kind of sweep.
+inline std::vector<Named> driven_networks() {
+    const auto with = [](Named network, bool drive, Normalization normalization) {
+        network.name += drive ? ", drive" : "";
+        network.name += normalization == Normalization::hard ? ", hard" : "";
+        network.config.dynamics =
+            Explicit{network.config.depth(), network.config.omega(), 0.0, drive, normalization};
+        return network;
+    };
+    const Normalization none = Normalization::none, hard = Normalization::hard;
+    const Named lanes = laned_networks()[0];
+    const Named bundles = bundled_networks()[0], tiles = bundled_networks()[1];
+    const Named dense{"dense, mask", dense_config(true, false), 7, {4, 11}};
+    Named segments{"segments, periodic", local_plane({300, 60}), 1, {11}};
+    segments.config.grid = make_grid({300, 60}, {{kPeriodic, kPeriodic}, {kNeumann, kFixed}});
+    Named implicit{"implicit", local_plane({5, 6}), 3, {4, 11}};
+    implicit.config.dynamics = Theta{11, OmegaKind::scalar, 0.0, 0.5, true, hard};
+    Named ended = with(bundles, true, none);
+    ended.name += ", ends";
+    ended.config.lift = {5, Activation::tanh};
+    ended.config.readout = {3, Activation::softplus};
+    return {with(lanes, true, none),
+            with(bundles, true, none),
+            with(tiles, true, none),
+            with(segments, true, none),
+            with(tiles, false, hard),
+            with(bundles, true, hard),
+            with(dense, true, none),
+            with(dense, false, hard),
+            implicit,
+            ended};
+}
+
 inline std::vector<Named> networks() {
     std::vector<Named> list = bundled_networks();
+    for (const Named& network : driven_networks()) list.push_back(network);
     for (const Named& network : ended_networks()) list.push_back(network);
     for (const Named& network : laned_networks()) list.push_back(network);
     for (const Case& c : cases()) {

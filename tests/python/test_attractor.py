@@ -326,8 +326,17 @@ def test_what_makes_no_sense_is_refused() -> None:
         rx.Relaxation(rx.ADR(grid), depth=3, attractor={})
     model = rx.Relaxation(rx.ADR(grid), depth="attractor")
     x = np.zeros((2, 8))
-    with pytest.raises(ValueError, match="trajectory"):
-        model.trajectory(x)
+    for words, call in (
+        ("trajectory", lambda: model.trajectory(x)),
+        ("stop", lambda: model(x, stop=0.1)),
+        ("truncate", lambda: model.truncate(1)),
+        ("profile", lambda: rx.depth_profile(model, x, x)),
+        ("depth='auto'", lambda: rx.fit(model, x, x, depth="auto")),
+        ("constraint", lambda: rx.fit(model, x, x, constraint="stable")),
+        ("no gaps", lambda: rx.fit(model, np.where(np.eye(2, 8), np.nan, x), x)),
+    ):
+        with pytest.raises(ValueError, match=words):
+            call()
     with pytest.raises(ValueError, match="at"):
         model.loss(x, np.zeros((2, 1, 8)), loss=rx.SquaredDistance(at=(1,)))
     with pytest.raises(ValueError, match="start"):

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import reference
+import reference_activations
 import registry
 import relaxon as rx
 
@@ -187,7 +188,7 @@ def test_a_profile_is_that_of_the_reference(case: registry.Case) -> None:
         only = reference.squared_distance(network, states, wide[:, None], _lead(own, wide), [layer])
         assert profile.loss[layer] == pytest.approx(only[0], rel=case.tolerance)
         pre = reference.pre_activation(network, params, z, min(layer, model.depth - 1))
-        rest = np.where(exists, z - reference.ACTIVATIONS[network.activation].f(pre), 0)
+        rest = np.where(exists, z - reference_activations.ACTIVATIONS[network.activation].f(pre), 0)
         scale = 1.0 + float(np.abs(z).max())
         assert profile.residual[layer] == pytest.approx(
             np.abs(rest).max(), abs=10 * case.tolerance * scale

@@ -39,13 +39,10 @@ def drawn_cases() -> list[registry.Case]:
         if theta and getattr(case.network.operator, "scheme", "") == "lax-wendroff":
             theta = 0.25
         beta = 0.0 if normalization else case.network.beta
-        kind: dict[str, Any] = {
-            "drive": drive,
-            "normalization": normalization,
-            "theta": theta,
-            "beta": beta,
-        }
-        cases.append(replace(case, network=replace(case.network, **kind)))
+        network = replace(
+            case.network, drive=drive, normalization=normalization, theta=theta, beta=beta
+        )
+        cases.append(replace(case, network=network))
     return cases
 
 
@@ -209,7 +206,9 @@ def test_with_a_lift_the_lifted_field_drives() -> None:
     np.testing.assert_allclose(lifted(x), bare(field.reshape(5, 6, 7)), rtol=0, atol=1e-14)
     expected = bare.vjp(field.reshape(5, 6, 7), y_bar)
     pre_bar = expected.pop("x").reshape(5, -1) * (1 - field**2)
-    pre_bar[:, ~np.asarray(plane().mask).ravel()] = 0
+    mask = lifted.grid.mask
+    assert mask is not None
+    pre_bar[:, ~mask.ravel()] = 0
     expected |= {"lift_weight": pre_bar.T @ x, "lift_bias": pre_bar.sum(0), "x": pre_bar @ weight}
     assert_all_close(lifted.vjp(x, y_bar), expected, 1e-12)
 
@@ -326,3 +325,33 @@ def test_a_fit_finds_what_drove() -> None:
     fit = rx.fit(start, x, truth(x), optimizer=rx.LBFGS(), steps=200, memory="64 KiB")
     assert_all_close(dict(fit.model.params), dict(truth.params), 1e-4)
     assert fit.model.drive
+
+
+def test_the_command_line_takes_them(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("typer")
+    pytest.importorskip("matplotlib")
+    from relaxon import cli
+
+    x = np.random.default_rng(11).standard_normal((13, 8))
+    np.savez(tmp_path / "pairs.npz", x=x[:-1], y=x[1:])
+    command = ["fit", str(tmp_path / "pairs.npz"), "--steps", "2", "--drive"]
+    more = ["--normalization", "hard", "--theta", "0.5", "--depth", "3"]
+    assert cli.main([*command, *more, "--out", str(tmp_path / "out")]) == 0
+    model = rx.load(tmp_path / "out" / "model.safetensors")
+    assert (model.drive, model.normalization, model.theta) == (True, "hard", 0.5)
+    capsys.readouterr()
+    assert cli.main([*command, "--normalization", "soft", "--out", str(tmp_path / "no")]) == 2
+    assert "argument 'normalization': expected one of 'hard'" in capsys.readouterr().err
+    assert cli.main([*command, *more, "--beta", "0.1", "--out", str(tmp_path / "no")]) == 2
+    assert "take one of the two" in capsys.readouterr().err
+
+
+@pytest.mark.filterwarnings("ignore:2 steps did not")
+def test_the_estimator_takes_them() -> None:
+    pytest.importorskip("sklearn")
+    import relaxon.sklearn as estimators
+
+    x = np.random.default_rng(12).standard_normal((20, 6))
+    settings: dict[str, Any] = {"drive": True, "normalization": "hard"}
+    fitted = estimators.RelaxationRegressor(rx.Grid((6,)), depth=2, steps=2, **settings).fit(x, x)
+    assert (fitted.model_.drive, fitted.model_.normalization) == (True, "hard")

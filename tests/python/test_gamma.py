@@ -14,7 +14,9 @@ import reference
 import registry
 import relaxon as rx
 from measures import assert_all_close, bits, relative_error, taylor_order
+from relaxon.forecasting.experiment import Experiment
 from relaxon.forecasting.options import DataTraits, Options
+from relaxon.physics.tables import readable_rows
 
 Array = np.ndarray[Any, Any]
 
@@ -259,6 +261,20 @@ def test_the_command_line_takes_one_of_both() -> None:
     assert Options().settings(data)["omega"] == 0.5
     with pytest.raises(ValueError, match="argument 'omega': expected no value beside --gamma"):
         Options(gamma=0.3, omega=0.5).check_effects(data)
+
+
+def test_the_command_line_reads_the_unit_of_printed_rates() -> None:
+    data = rx.datasets.sst().series()
+    options = Options(gamma=2.0, depth=4, steps=2, trainable_omega=True)
+    experiment = Experiment(options, data)
+    assert experiment.model.omega == pytest.approx(1.0 - np.exp(-2.0 / 4))
+    fit, explanation = experiment.learn()
+    (row,) = [row for row in readable_rows(explanation) if row.process == "gamma"]
+    assert row.unit == "1/month"
+    assert row.median == pytest.approx(-4 * np.log(1.0 - float(fit.model.omega)))
+    # With twice the layers it stays, and omega follows.
+    deep = Experiment(replace(options, depth=8), data).model
+    assert deep.omega == pytest.approx(1.0 - np.exp(-2.0 / 8))
 
 
 def test_frameworks_take_it() -> None:

@@ -158,6 +158,9 @@ VALUES: dict[str, tuple[str, tuple[Any, ...], Any]] = {
     "a depth near 2^63": ("box", ("dynamics", "depth"), 2**63 - 1),
     "no depth": ("banded", ("dynamics", "depth"), 0),
     "another depth": ("extra", ("dynamics", "depth"), 4),
+    "a number for a drive": ("implicit", ("dynamics", "drive"), 1),
+    "another normalization": ("implicit", ("dynamics", "normalization"), "soft"),
+    "both normalisations": ("implicit", ("dynamics", "beta"), 0.1),
     "a negative beta": ("extra", ("model", "beta"), -1.0),
     "no time per layer": ("extra", ("model", "dt"), 0.0),
     "a negative seed": ("extra", ("model", "seed"), -1),
@@ -342,6 +345,9 @@ def large(kind: str) -> rx.Relaxation:
         grid = rx.Grid(cells, mask=mask[:300, :400])
         omega = np.full(cells, 0.5)
         return rx.Relaxation(rx.ADR(grid), depth=2, omega=omega, trainable_omega="t" in kind)
+    if kind == "gamma":
+        grid = rx.Grid(cells, mask=mask[:300, :400])
+        return rx.Relaxation(rx.ADR(grid), depth=2, gamma=np.full(cells, 0.5), dt=2.0)
     if kind == "ends":
         lift, readout = rx.Lift(300), rx.Readout(200)
         return rx.Relaxation(rx.ADR(rx.Grid((500,))), depth=2, lift=lift, readout=readout)
@@ -355,7 +361,7 @@ def large(kind: str) -> rx.Relaxation:
     return model.with_scaling(Scaling("t", "K", means, 2.0, period, 1, Step(1.0), where))
 
 
-KINDS = ("local", "mask", "matrix", "omega", "trained omega", "ends", "mean", "months")
+KINDS = ("local", "mask", "matrix", "omega", "trained omega", "gamma", "ends", "mean", "months")
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-import reference
+import reference_activations
 import registry
 import relaxon as rx
 from measures import relative_error
@@ -52,7 +52,7 @@ def test_omega_one_is_a_feed_forward_layer(case: registry.Case) -> None:
     case = with_rate(case, 1.0, beta=0.0)
     states = case.model().trajectory(case.x)
     linear = with_rate(case, 1.0, activation="identity").model()
-    f = reference.ACTIVATIONS[case.network.activation].f
+    f = reference_activations.ACTIVATIONS[case.network.activation].f
     if case.network.is_layered:
         pre = np.asarray(linear.trajectory(case.x)[:, 1])
         expected = np.where(case.network.grid.exists, f(case.wide(pre)), 0)
@@ -66,17 +66,17 @@ def test_omega_one_is_a_feed_forward_layer(case: registry.Case) -> None:
 
 
 def test_the_reference_knows_every_activation() -> None:
-    assert tuple(reference.ACTIVATIONS) == ACTIVATIONS
+    assert tuple(reference_activations.ACTIVATIONS) == ACTIVATIONS
 
 
-@pytest.mark.parametrize("activation", list(reference.ACTIVATIONS))
+@pytest.mark.parametrize("activation", list(reference_activations.ACTIVATIONS))
 def test_activations_reach_every_value(activation: str) -> None:
     """f through a network whose W is the identity: single layer, omega = 1, Z = x."""
     x = np.concatenate([np.linspace(-40, 40, 801), [0.0, -1.0, 1.0, 1e-8, -1e-300, 300.0]])
     model = rx.Relaxation(
         rx.Banded(rx.Grid((x.size,)), radius=1), depth=1, activation=activation, omega=1.0
     ).with_params({"weights": np.array([0.0, 1.0, 0.0])})
-    f, slope = reference.ACTIVATIONS[activation]
+    f, slope = reference_activations.ACTIVATIONS[activation]
     np.testing.assert_allclose(model(x), f(x), rtol=1e-14, atol=1e-15)
     x_bar = model.vjp(x, np.ones_like(x))["x"]
     # tanh and logistic recover f from z and z', to the rounding of the states (numerics, 5).

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import reference
+import reference_activations
 import registry
 
 STEP = 1e-30
@@ -69,7 +70,7 @@ def test_registry_gradients_by_complex_step(case: registry.Case) -> None:
 @pytest.mark.parametrize("activation", ["relu", "leaky_relu", "hard_tanh"])
 def test_kinked_slopes_by_a_study_of_central_differences(activation: str) -> None:
     """Piecewise linear functions: away from kinks the quotient is exact at every step size."""
-    f, slope = reference.ACTIVATIONS[activation]
+    f, slope = reference_activations.ACTIVATIONS[activation]
     z = np.array([-3.0, -1.5, -0.7, -0.1, 0.1, 0.6, 1.4, 2.0])
     for step in 2.0 ** -np.arange(5, 20):
         quotient = (f(z + step) - f(z - step)) / (2 * step)
@@ -80,7 +81,7 @@ def test_left_slopes_at_kinks() -> None:
     kinks = {"relu": {0.0: 0.0}, "leaky_relu": {0.0: 0.01}, "hard_tanh": {-1.0: 0.0, 1.0: 1.0}}
     for activation, values in kinks.items():
         for z, expected in values.items():
-            assert reference.ACTIVATIONS[activation].slope(np.array([z]))[0] == expected
+            assert reference_activations.ACTIVATIONS[activation].slope(np.array([z]))[0] == expected
 
 
 @pytest.mark.parametrize("penalty", [reference.l2, reference.smoothness])
@@ -101,7 +102,7 @@ def test_registry_has_the_promised_size() -> None:
     assert registry.n_combinations() >= registry.FLOOR
     assert len(cases) >= registry.SAMPLE_FLOOR
     assert {case.dtype.name for case in cases} == {"float32", "float64"}
-    assert {case.network.activation for case in cases} == set(reference.ACTIVATIONS)
+    assert {case.network.activation for case in cases} == set(reference_activations.ACTIVATIONS)
 
 
 def test_registry_meets_nearly_every_pair_of_values() -> None:

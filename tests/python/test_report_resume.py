@@ -12,8 +12,8 @@ from relaxon import commands
 from relaxon.forecasting.experiment import Experiment, Result
 from relaxon.physics.explain import Explanation
 from relaxon.report.publication import FILES, MODEL, SUMMARY
-from relaxon.training import checkpoint, descent
-from relaxon.training.fit import Fit
+from relaxon.training import auto_depth, checkpoint, descent
+from relaxon.training.fit import Fit, State
 from report_cases import RESULTS, Case, is_whole, line_of
 
 pytest.importorskip("typer")
@@ -200,3 +200,37 @@ def test_fits_beside_the_first_have_checkpoints_of_their_own(
     assert set(begun) < {path.name for path in (case.out / "unfinished").iterdir()}
     assert case("resume") == 0
     assert {path.name for path in case.out.iterdir()} == set(FILES)
+
+
+@pytest.mark.parametrize("place", ["first fit", "choice", "second fit"])
+def test_a_fit_that_chooses_its_depth_is_continued(
+    place: str, data: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = {"depth": "auto", "max_depth": 4, "steps": 10}
+    unbroken = Case(data, tmp_path / "unbroken", **options)
+    assert unbroken() == 0
+    case = Case(data, tmp_path / "out", **options)
+    run, n_steps = Experiment.run, []
+
+    def interrupt(state: State) -> None:
+        n_steps.append(state.step)
+        if len(n_steps) == (2 if place == "first fit" else 7):
+            raise KeyboardInterrupt
+
+    def run_interrupted(self: Experiment, progress: bool, checkpoint: Path) -> Result:
+        return run(self, interrupt, checkpoint)  # type: ignore[arg-type]
+
+    def fail(*args: object, **options: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(descent, "STRETCH_SECONDS", 0.0)
+        patch.setattr("relaxon.training.fit.STRETCH_SECONDS", 0.0)
+        if place == "choice":
+            patch.setattr(auto_depth, "depth_profile", fail)
+        else:
+            patch.setattr(Experiment, "run", run_interrupted)
+        assert case() == 130
+    assert (case.out / "unfinished").exists()
+    assert case("resume") == 0
+    assert case.results() == unbroken.results()

@@ -27,7 +27,7 @@ from ..model.lattice import Lattice
 from ..model.network import Network
 from ..model.relaxation import Relaxation
 from .certificate import describe_place
-from .stencils import stencil_arms
+from .stencils import Arms, stencil_arms
 
 __all__ = ["Amplification", "amplification", "typical_slope", "why_no_amplification"]
 
@@ -39,7 +39,7 @@ POINTS = 129
 # Values of G: about 20 s, and those that are kept.
 MOST_VALUES = 1_000_000_000
 MOST_KEPT = 2**25
-CHUNK_WAVES, CHUNK_SETS = 2**13, 2**8
+CHUNK_WAVES, CHUNK_SETS = 2**12, 2**5
 
 
 @dataclass(frozen=True, eq=False)
@@ -178,41 +178,42 @@ def amplification(model: Relaxation) -> Amplification:
     arms = stencil_arms(model.operator, lattice)
     assert arms is not None
     sets = _sets_of(lattice)
-    offsets = np.array([offset for offset, _ in arms], np.float64)
-    weights = np.stack([np.broadcast_to(weight, sets).ravel() for _, weight in arms])
+    offsets, even, odd = _pair_arms(arms, sets)
+    slope = typical_slope(model.activation)
+    even, odd = slope * even, slope * odd
     omega = np.broadcast_to(lattice.omega, sets).ravel()
     is_exact = _is_exact(lattice)
     wavenumbers = _wavenumbers(model.grid.shape, is_exact)
     waves = wavenumbers.reshape(-1, wavenumbers.shape[-1])
-    slope = typical_slope(model.activation)
     exists = _existing_sets(lattice, sets)
     keeps = not lattice.is_spread and omega.size * len(waves) <= MOST_KEPT
     factor = np.empty((omega.size if keeps else 0, len(waves)), np.complex128)
     modulus = np.zeros(len(waves))
     peaks = np.zeros(omega.size)
-    peak = -1.0
-    best = (0, 0)
-    for some_waves in _pieces(len(waves), CHUNK_WAVES):
+    peak, best = -1.0, (0, 0)
+    # G(-k) is the conjugate of G(k), and the infinite lattice has both.
+    start = 0 if is_exact else len(waves) // 2
+    for some_waves in _pieces(start, len(waves), CHUNK_WAVES):
         phase = offsets @ waves[some_waves].T
         cosine, sine = np.cos(phase), np.sin(phase)
-        for some_sets in _pieces(exists.size, CHUNK_SETS):
+        for some_sets in _pieces(0, exists.size, CHUNK_SETS):
             chosen = exists[some_sets]
-            own = slope * weights[:, chosen].T
-            growth = own @ cosine - 1.0 + 1j * (own @ sine)
             rate = omega[chosen, np.newaxis]
-            with np.errstate(divide="ignore", invalid="ignore"):
-                gain = 1.0 + rate * (1.0 - model.theta) * growth
-                if model.theta:
-                    gain = gain / (1.0 - rate * model.theta * growth)
-            size = np.nan_to_num(np.abs(gain), nan=np.inf)
+            # By BLAS the bits would depend on its threads.
+            real = np.einsum("as,aw->sw", even[:, chosen], cosine) - 1.0
+            imaginary = np.einsum("as,aw->sw", odd[:, chosen], sine)
+            size = _modulus(real, imaginary, rate, model.theta)
             if keeps:
-                factor[chosen, some_waves] = gain
+                growth = real + 1j * imaginary
+                factor[chosen, some_waves] = _factor(growth, rate, model.theta)
             modulus[some_waves] = np.maximum(modulus[some_waves], size.max(axis=0))
             peaks[chosen] = np.maximum(peaks[chosen], size.max(axis=1))
-            row, column = np.unravel_index(size.argmax(), size.shape)
+            row, column = divmod(int(size.argmax()), size.shape[1])
             if size[row, column] > peak:
                 peak = float(size[row, column])
-                best = (int(chosen[row]), some_waves.start + int(column))
+                best = (int(chosen[row]), some_waves.start + column)
+    modulus[:start] = modulus[::-1][:start]
+    factor[:, :start] = factor[:, ::-1][:, :start].conj()
     layer, *cell = np.unravel_index(best[0], sets)
     layers = peaks.reshape(sets[0], -1).max(axis=1)
     lead = () if lattice.n_layers is None else (sets[0],)
@@ -229,6 +230,39 @@ def amplification(model: Relaxation) -> Amplification:
         slope=slope,
         is_exact=is_exact,
     )
+
+
+def _pair_arms(arms: Arms, sets: tuple[int, ...]) -> tuple[Field, Field, Field]:
+    """Offsets of arms and their opposites once each; sum and difference of the two weights.
+
+    Sum w_j exp(i j.k) is the sum of the former times cos j.k, and i times the latter times sin j.k.
+    """
+    pairs: dict[tuple[int, ...], list[Field]] = {}
+    for offset, weight in arms:
+        opposite = tuple(-j for j in offset)
+        spread = np.broadcast_to(weight, sets).ravel()
+        even, odd = pairs.setdefault(max(offset, opposite), [np.zeros(spread.size)] * 2)
+        sign = 1.0 if offset >= opposite else -1.0
+        pairs[max(offset, opposite)] = [even + spread, odd + sign * spread]
+    even, odd = (np.stack([pair[i] for pair in pairs.values()]) for i in range(2))
+    return np.array(list(pairs), np.float64), even, odd
+
+
+def _factor(growth: Waves, rate: Field, theta: float) -> Waves:
+    with np.errstate(divide="ignore", invalid="ignore"):
+        explicit = 1.0 + rate * (1.0 - theta) * growth
+        return explicit / (1.0 - rate * theta * growth) if theta else explicit
+
+
+def _modulus(real: Field, imaginary: Field, rate: Field, theta: float) -> Field:
+    """That of the factor, where l = real + i imaginary; infinite where a layer has no solution."""
+    explicit, implicit = rate * (1.0 - theta), rate * theta
+    square = (1.0 + explicit * real) ** 2 + (explicit * imaginary) ** 2
+    if theta:
+        with np.errstate(divide="ignore", invalid="ignore"):
+            square /= (1.0 - implicit * real) ** 2 + (implicit * imaginary) ** 2
+        np.nan_to_num(square, copy=False, nan=np.inf, posinf=np.inf)
+    return np.asarray(np.sqrt(square))
 
 
 def _is_exact(lattice: Lattice) -> bool:
@@ -257,6 +291,6 @@ def _wavenumbers(shape: tuple[int, ...], is_exact: bool) -> Field:
     return np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1)
 
 
-def _pieces(n: int, length: int) -> Iterator[slice]:
-    for start in range(0, n, length):
-        yield slice(start, min(start + length, n))
+def _pieces(start: int, stop: int, length: int) -> Iterator[slice]:
+    for begin in range(start, stop, length):
+        yield slice(begin, min(begin + length, stop))

@@ -168,14 +168,12 @@ def depth_profile(
     check_instance("model", model, Relaxation)
     check_instance("loss", loss, Distance)
     check_flag("attractor", attractor)
-    if model.is_at_attractor:
-        fix = "rx.attractor keeps the history of its search"
-        refuse("model", "layers to look at", f"depth={model.depth!r}", fix=fix)
     if loss.at is not None:
         fix = "give one without `at` and y as the output: all layers are looked at"
         refuse("loss", "one without layers of its own", repr(loss), fix=fix)
     if threads is not None:
         check_threads(threads)
+    model._check_layers("a profile")
     states = model._check_input(x)
     target, weights, _ = model._check_target("y", y, states, loss)
     has_labels = isinstance(loss, CrossEntropy)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from ..model.lattice import Lattice, numerical_diffusion
 from ..operators import ADR, Operator
 
-__all__ = ["stencil_arms"]
+__all__ = ["Arms", "stencil_arms"]
 
 Array = NDArray[Any]
 # Offset of an arm along every axis, and its weight per layer and cell.

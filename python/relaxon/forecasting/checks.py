@@ -373,8 +373,7 @@ def _depths(argument: str, leads: Sequence[int], own: int, depth: int) -> list[i
 def _check_model(model: Relaxation) -> None:
     if model.lift is not None or model.readout is not None:
         refuse("model", "one without lift and readout", repr(model))
-    if model.is_at_attractor:
-        refuse("model", "layers, of which a longer lead takes more", f"depth={model.depth!r}")
+    model._check_layers("check_leads")
     if getattr(model.operator, "time", "constant") == "layered" or model.omega.shape == (
         model.depth,
     ):

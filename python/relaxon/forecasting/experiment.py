@@ -30,6 +30,7 @@ from ..physics.explain import Explanation, explain
 from ..physics.stability import Stability
 from ..physics.stability_report import read_all
 from ..training.fit import Fit, Status, fit
+from ..training.optimizers import Adam, Optimizer, SteepestDescent
 from ..training.penalties import Smoothness
 from .attractors import has_quick_attractor, start_of_attractor
 from .baselines import fit_baselines
@@ -155,7 +156,7 @@ class Experiment:
                     UserWarning,
                     stacklevel=2,
                 )
-        self.optimizer = options.build_optimizer()
+        self.optimizer = self._optimizer()
         strength = check_number("smoothness", options.smoothness_used, 0.0)
         self.penalties = (Smoothness(strength),) if strength else ()
         self._scores = Scores(self.split, self.model)
@@ -390,6 +391,26 @@ class Experiment:
         dt = self.model.dt * self.model.depth / fitted.depth
         return replace(fitted, model=fitted.model._with_dt(dt))
 
+    def _optimizer(self) -> Optimizer:
+        """The optimizer; one rate for all is that of numbers of about one, which gamma dt is."""
+        optimizer = self.options.build_optimizer()
+        if "gamma" not in self.model.params or not isinstance(optimizer, SteepestDescent | Adam):
+            return optimizer
+        rate = self.options.value("rate")
+        # A step of Adam has the length of the rate, others that of the rate and the slope.
+        power = 1 if isinstance(optimizer, Adam) else 2
+        rates = dict.fromkeys(self.model.params, rate) | {"gamma": rate / self.model.dt**power}
+        return replace(optimizer, rate=rates)
+
+    @property
+    def _gamma(self) -> float | None:
+        """The rate that is asked for, in the unit of printed ones, per unit of the model's time."""
+        gamma, scaling = self.options.gamma, self.split.scaling
+        if gamma is None or scaling is None:
+            return gamma
+        name, length = scaling.step.rate_unit
+        return gamma / length if name else gamma
+
     def _in_scale(self, error: float | None) -> float | None:
         """An error in the unit of the data, in the numbers of the model."""
         scaling = self.split.scaling
@@ -438,7 +459,7 @@ class Experiment:
             options.build_operator(grid),
             depth=ATTRACTOR if options.is_at_attractor else options.depth_used,
             omega=1.0 if options.is_at_attractor else omega,
-            gamma=options.gamma,
+            gamma=self._gamma,
             beta=options.beta,
             theta=options.theta,
             drive=options.drive,

@@ -116,6 +116,8 @@ class Options(Settings):
         if self.inputs in ("fill", "estimate") and self.optimizer_used != "lbfgs":
             rule = f"lbfgs with --inputs {self.inputs}, which makes inputs unknowns"
             refuse("optimizer", rule, self.optimizer)
+        if self.gamma is not None:
+            check_number("gamma", self.gamma, 0.0)
         if self.finds_depth:
             self._check_depth_choice()
         if self.is_at_attractor:

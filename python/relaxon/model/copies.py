@@ -231,9 +231,8 @@ class CopyableNetwork(Network):
         >>> shallow.params["U"].shape, np.array_equal(shallow(x), model.trajectory(x)[:, 4])
         ((4, 1), True)
         """
+        self._check_layers("truncate")
         n = check_integer("depth", depth, 1)
-        if self.is_at_attractor:
-            refuse("model", "layers, of which the first are kept", f"depth={self.depth!r}")
         if n > self.depth:
             refuse("depth", f"at most the depth of the model, {self.depth}", n)
         model = self._fresh_copy()

@@ -82,7 +82,7 @@ def check_gaps(model: Network, argument: str = "x") -> None:
     Raises
     ------
     ValueError
-        For a dense operator, the attractor, a lift or a readout.
+        For a dense operator, an attractor, a lift or a readout.
     """
     for is_there, name in (
         (model.operator.reads_all, f"a {type(model.operator).__name__} operator"),
@@ -114,8 +114,8 @@ def model_reach(model: Network) -> Reach:
     Returns
     -------
     tuple of (int, int)
-        Cells on the low and the high side of each axis; the whole grid for a dense operator and at
-        the attractor.
+        Cells on the low and the high side of each axis; the whole grid for a dense operator and
+        at the attractor.
     """
     if model.operator.reads_all or model.is_at_attractor:
         return tuple((n - 1, n - 1) for n in model.output_shape)

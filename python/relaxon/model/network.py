@@ -171,6 +171,12 @@ class Network:
         """Whether the output is the attractor instead of a layer's."""
         return self.depth == ATTRACTOR  # type: ignore[no-any-return]
 
+    def _check_layers(self, purpose: str) -> None:
+        """Refuse what only layers have."""
+        if self.is_at_attractor:
+            fix = "the layers that lead there are those of a model with a number for its depth"
+            refuse("model", f"a number of layers, for {purpose}", f"depth={self.depth!r}", fix=fix)
+
     @property
     def activation(self) -> str:
         """Name of f."""

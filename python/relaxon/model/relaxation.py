@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from ..base.validate import check_number, refuse
+from ..base.validate import check_number
 from .differentiable import DifferentiableNetwork
 
 if TYPE_CHECKING:
@@ -160,7 +160,8 @@ class Relaxation(DifferentiableNetwork):
         TypeError, ValueError
             If an array has another type or shape, or x is not finite; or if `stop` is negative.
         LayerError
-            If an implicit layer does not solve.
+            If an implicit layer does not solve; with `stop`, for a sample that has left, too, while
+            others of the batch go on.
 
         Notes
         -----
@@ -185,8 +186,7 @@ class Relaxation(DifferentiableNetwork):
         states = self._check_input(x)
         out = self._check_out(out, (*self._lead(states), *self.output_shape), states)
         if stop is not None:
-            if self.is_at_attractor:
-                refuse("stop", f"None with depth={self.depth!r}, which has no layers", stop)
+            self._check_layers("stop")
             n_layers = np.empty(self._batch(states), np.int64)
             self._network.settle(
                 self._arrays(),
@@ -235,8 +235,7 @@ class Relaxation(DifferentiableNetwork):
         >>> model.trajectory(np.ones((5, 64))).shape
         (5, 11, 64)
         """
-        if self.is_at_attractor:
-            refuse("model", "layers, which have a trajectory", f"depth={self.depth!r}")
+        self._check_layers("a trajectory")
         states = self._check_input(x)
         shape = (*self._lead(states), self.depth + 1, *self.grid.shape)
         out = self._check_out(out, shape, states)

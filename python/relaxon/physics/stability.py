@@ -254,6 +254,7 @@ class Stability:
             self.amplification,
             {name: values for name, values in named.items() if values.size},
             self.certificate,
+            self.spectral_radius,
             coordinates,
         )
 

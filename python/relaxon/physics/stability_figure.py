@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,7 +12,7 @@ from ..datasets.coordinates import Coordinates
 from ..dynamics.amplification import Amplification
 from ..dynamics.certificate import Certificate, describe_place
 from .numbers import format_number
-from .plots import WIDTH_INCHES, draw_field, make_figure
+from .plots import WIDTH_INCHES, draw_field, escape, make_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -32,6 +32,7 @@ def draw_stability(
     amplification: Amplification | None,
     numbers: Mapping[str, Field],
     certificate: Certificate | None,
+    spectral_radius: float | None,
     coordinates: Coordinates,
 ) -> Figure:
     """Factors of waves on the left, numbers in units of their bounds on the right.
@@ -43,7 +44,9 @@ def draw_stability(
     numbers : mapping of str to array
         Numbers of layers and cells, whose bound is 1.
     certificate : Certificate or None
-        Its factor and mu stand among them.
+        Its factor and mu stand among them where nothing differs between layers and cells.
+    spectral_radius : float or None
+        Likewise.
     coordinates : Coordinates
         Of the cells.
 
@@ -64,9 +67,9 @@ def draw_stability(
     figure = make_figure((WIDTH_INCHES, HEIGHT_INCHES))
     panels = list(figure.subplots(1, n_panels, squeeze=False).ravel())
     if amplification is not None:
-        _draw_waves(figure, panels.pop(0), amplification)
+        _draw_waves(figure, panels.pop(0), amplification, coordinates.names)
     if not is_local:
-        _draw_numbers(panels[0], numbers, amplification, certificate)
+        _draw_numbers(panels[0], numbers, amplification, certificate, spectral_radius)
         return figure
     mask = None
     for axes, (name, values) in zip(panels, fields.items(), strict=True):
@@ -76,21 +79,25 @@ def draw_stability(
         title = name + (", largest of all layers" if len(worst) > 1 else "")
         capped = np.minimum(largest, MOST_DRAWN)
         draw_field(figure, axes, coordinates, mask, capped, "stable up to 1", title)
+        # Panels of fields share their axes; here others stand beside them.
+        axes.tick_params(labelleft=True)
         if len(shape) == 1:
             axes.axhline(1.0, **BOUND)
     return figure
 
 
-def _draw_waves(figure: Figure, axes: Axes, waves: Amplification) -> None:
+def _draw_waves(figure: Figure, axes: Axes, waves: Amplification, names: Sequence[str]) -> None:
     """|G| over wave numbers: curves on a line, a map of two axes, of three the middle slice."""
     k, modulus = waves.wavenumbers / np.pi, waves.modulus
     place = describe_place(waves.layer, waves.cell)
     note = f"largest {format_number(waves.largest)}" + (f" ({place})" if place else "")
-    title = f"|G|, {note}"
+    shared = [] if waves.layer is None else ["layers"]
+    shared += [] if waves.cell is None else ["cells"]
+    title = f"|G|, {note}" + (f"; largest of all {' and '.join(shared)}" if shared else "")
     ndim = k.shape[-1]
     if ndim == 3:
         middle = int(np.unravel_index(int(modulus.argmax()), modulus.shape)[0])
-        title += f", at k = {k[middle, 0, 0, 0]:.2f} pi along the first axis"
+        title += f"; k = {k[middle, 0, 0, 0]:.2f} pi along {names[0]}"
         k, modulus = k[middle, ..., 1:], modulus[middle]
     axes.set_title(title, fontsize="small", loc="left")
     if ndim == 1:
@@ -103,7 +110,7 @@ def _draw_waves(figure: Figure, axes: Axes, waves: Amplification) -> None:
         axes.plot(across, modulus[order], color="C0", marker="." if len(across) < 65 else "")
         axes.axhline(1.0, **BOUND)
         axes.set(xlabel="wave number (pi per cell)", ylabel="|G|", xlim=(-1.0, 1.0))
-        axes.set_ylim(bottom=0.0)
+        axes.set_ylim(0.0, 1.05 * max(1.0, float(np.minimum(modulus, MOST_DRAWN).max())))
         axes.grid(alpha=0.3)
         return
     rows, columns = _centred(k[:, 0, 0]), _centred(k[0, :, 1])
@@ -122,7 +129,8 @@ def _draw_waves(figure: Figure, axes: Axes, waves: Amplification) -> None:
     if modulus.max() > 1.0 and min(modulus.shape) > 1:
         values = modulus[np.ix_(by_row, by_column)]
         axes.contour(columns[by_column], rows[by_row], values, [1.0], colors="C3", linewidths=1.0)
-    axes.set(xlabel="wave number (pi per cell), last axis", ylabel="the axis before")
+    labels = [escape(f"wave number along {name} (pi per cell)") for name in names[-2:]]
+    axes.set(xlabel=labels[1], ylabel=labels[0])
     figure.colorbar(drawn, ax=axes, label="|G|", pad=0.01)
 
 
@@ -136,6 +144,7 @@ def _draw_numbers(
     numbers: Mapping[str, Field],
     amplification: Amplification | None,
     certificate: Certificate | None,
+    spectral_radius: float | None,
 ) -> None:
     """Over layers where they differ between them, else points; the bound of all is 1."""
     series = dict(numbers)
@@ -152,9 +161,12 @@ def _draw_numbers(
         axes.legend(fontsize="small")
         axes.grid(alpha=0.3)
         return
+    if spectral_radius is not None:
+        series["spectral radius"] = np.asarray(spectral_radius)
     if certificate is not None:
         series["certificate, factor"] = np.asarray(certificate.factor)
         series["certificate, mu"] = np.asarray(certificate.mu)
+    largest = max((1.0, *(float(values) for values in series.values())))
     for row, values in enumerate(series.values()):
         value = float(values)
         axes.plot(min(value, MOST_DRAWN), row, marker="o", color="C0")
@@ -170,5 +182,7 @@ def _draw_numbers(
     axes.set_yticks(range(len(series)), list(series))
     axes.set_ylim(len(series) - 0.6, -0.9)
     axes.set_xlabel("below 1: stable, contracting")
-    axes.margins(x=0.18)
+    axes.margins(x=0.1)
+    left, right = axes.get_xlim()
+    axes.set_xlim(min(0.0, left), max(right, 1.1 * min(MOST_DRAWN, largest)))
     axes.grid(alpha=0.3, axis="x")

@@ -55,8 +55,7 @@ def check_depth_choice(
         fix = "a model has its depth: Relaxation(depth=), model.truncate(depth)"
         refuse("depth", "None or 'auto'", repr(depth), TypeError, fix)
     check_choice("depth", depth, ("auto",))
-    if model.is_at_attractor:
-        refuse("model", "layers to choose from with depth='auto'", f"depth={model.depth!r}")
+    model._check_layers("depth='auto'")
     if model.depth < 2:
         fix = "give the model the largest depth that may be needed"
         refuse("model", "2 layers or more with depth='auto'", model.depth, fix=fix)

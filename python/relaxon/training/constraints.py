@@ -83,6 +83,7 @@ def check_constraint(
     if constraint is None:
         return None
     check_choice("constraint", constraint, CONSTRAINTS)
+    model._check_layers("constraint")
     operator = model.operator
     if not isinstance(operator, ADR):
         rule = "None for an operator without R, U and D"
@@ -91,15 +92,13 @@ def check_constraint(
     if optimizer._has_journal:
         rule = f"None with {optimizer!r}, whose line search leaves what is feasible"
         refuse("constraint", rule, repr(constraint), fix="use SteepestDescent, Adam or bounds=")
-    if model.is_at_attractor:
-        rule = f"None with depth={model.depth!r}, which has no layers to keep it"
-        refuse("constraint", rule, repr(constraint), fix="leave it out")
     if model.theta >= 0.5:
         rule = f"None with theta = {model.theta:g}, from 1/2 on nothing has to be kept"
         refuse("constraint", rule, repr(constraint), fix="leave it out")
-    if model.trainable_omega and trained.get("omega", False):
-        rule = "None with a trained omega, which moves the bounds"
-        fix = "fix it with trainable={'omega': False}, or with trainable_omega=False"
+    rate = model._rate_name
+    if model.trainable_omega and trained.get(rate, False):
+        rule = f"None with a trained {rate}, which moves the bounds"
+        fix = f"fix it with trainable={{{rate!r}: False}}, or with trainable_omega=False"
         refuse("constraint", rule, repr(constraint), fix=fix)
     low, high = _omega_of_sets(model)
     share = 1.0 if constraint == "monotone" else 2.0

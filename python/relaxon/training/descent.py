@@ -53,8 +53,8 @@ class Descent:
     trained_names : list of str
         Names of the trained parameters.
     scales : float64 array, or None
-        Lengths of the trained ones at which their curvatures are alike, where inputs are unknowns;
-        those of the inputs' deviations are 1.
+        Lengths of the trained ones at which their curvatures are alike, where inputs are unknowns
+        or gamma has a unit; those of the inputs' deviations are 1.
     has_validation : bool
         Whether there are validation samples.
     journal : Journal or None
@@ -85,7 +85,7 @@ class Descent:
             name for name, chosen in zip(start._parameters, is_trained, strict=True) if chosen
         ]
         trained = np.repeat(is_trained, sizes)
-        self._n_unknown = 0 if scales is None else x.size
+        self._n_unknown = x.size if problem["inputs"][0] is not None else 0
         self.trained = np.concatenate([trained, np.ones(self._n_unknown, np.bool_)])
         self.scales = None if scales is None else _wide(scales[trained], self._n_unknown, 1.0)
         self.bounds = None
@@ -264,6 +264,11 @@ def start_descent(
         links = (input_errors.gaps, input_errors.neighbours, input_errors.factors)
         unknowns = (input_errors.spread, input_errors.strength, *links)
         scales = parameter_scales(model, states, y, loss, input_errors.strength)
+    elif "gamma" in model.params and model.dt != 1.0:
+        # The others are lattice values, numbers of about one, and so is gamma dt.
+        units = {name: 1.0 / model.dt if name == "gamma" else 1.0 for name in order}
+        sizes = [array.size for array in model._arrays()]
+        scales = np.repeat(list(units.values()), sizes)
     multipliers = factors(optimizer._schedule, steps)
     terms = _penalty_terms(model, penalties, order)
     options = _core.DescentOptions(

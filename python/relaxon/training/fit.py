@@ -235,7 +235,7 @@ def fit(
         sum of the losses of layers 1, 2, 4, .., L, each against y; :func:`depth_profile` on the
         validation samples (without them, on x and y) then has the shallowest layer whose loss is
         within `depth_tolerance` of the least; the model is cut there, and all steps that are left
-        lower its own loss. With `inputs` "drop" or "given".
+        lower its own loss. Takes y once for each of these layers; with `inputs` "drop" or "given".
     depth_tolerance : float, default 0.01
         Part of the least loss by which that of a shallower network may exceed it.
 
@@ -272,7 +272,8 @@ def fit(
     that vanishes because the output does not depend on the parameters (tanh at 290 K) is no
     minimum: where the mean of y is the better forecast, too, the status is STALLED. Where `inputs`
     or `depth` ask for several fits, history and status are those of the last one; its penalty holds
-    that of the inputs. Callbacks and progress see the steps of each.
+    that of the inputs. Callbacks and progress see the steps of each, and schedules of the rate begin
+    anew with it.
 
     A checkpoint belongs to one fit: model, data and all arguments that numbers depend on are
     compared by hash, the versions of relaxon, NumPy and SciPy, the ISA level and the threads of

@@ -270,7 +270,8 @@ class LBFGS(Optimizer):
     through the last step's value and slope that has its minimum at a tenth of the way. The rate in
     the history is the length of the step over that of the gradient. The first trial step has length
     1 in the parameters, however small these are: with omega = 1, homogeneous models may end in a
-    poor minimum; a smaller omega or Barzilai-Borwein steps avoid it. Where threadpoolctl is
+    poor minimum; a smaller omega or Barzilai-Borwein steps avoid it. Of gamma it moves gamma dt,
+    which has no unit. Where threadpoolctl is
     installed, BLAS is kept to one thread meanwhile: on small products its idle threads take the
     processors from the gradient (OPENBLAS_NUM_THREADS=1 does the same).
 

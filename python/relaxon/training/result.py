@@ -35,7 +35,8 @@ class Fit:
     inputs : Inputs or None
         What became of gaps and errors in x.
     depth : int or None
-        Layers that were chosen with ``depth="auto"``: those of the model.
+        Layers that were chosen with ``depth="auto"``: those of the model. None without, and where
+        the fit was stopped before: then the model has all layers.
     depth_profile : DepthProfile or None
         What they were chosen by: the deep network before it was cut.
     """
