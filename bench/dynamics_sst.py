@@ -87,7 +87,7 @@ def read_choice(theta: float, depth: int) -> str:
 
 def main() -> None:
     """Print both tables, line by line."""
-    head = ("theta", "depth", "training", "held out", "D along longitude, m^2/s")
+    head: tuple[str, ...] = ("theta", "depth", "training", "held out", "D along longitude, m^2/s")
     head += ("U along longitude, m/s", "largest amplification", "steps", "seconds")
     print(f"| {' | '.join(head)} |\n{'| --- ' * len(head)}|", flush=True)
     for variant in variants():

@@ -128,7 +128,7 @@ def test_it_is_the_inverse_that_scipy_finds(kind: str) -> None:
 @pytest.mark.parametrize("kind", [k for k in KINDS if k != "wave"])
 def test_equilibria_are_sums_of_responses(kind: str, drive: bool) -> None:
     op, params = make_case(kind)
-    model = rx.Relaxation(op, "attractor", "identity", bias="local", drive=drive)
+    model = rx.Relaxation(op, "attractor", "identity", 0.1, "local", drive=drive)
     b, x = np.random.default_rng(1).standard_normal((2, *op.grid.shape))
     model = model.with_params({**params, "bias": b})
     shift = op.apply(params, np.zeros(op.grid.shape))

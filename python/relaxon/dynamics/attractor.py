@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import enum
+import math
 import warnings
 from dataclasses import dataclass, field
 from typing import Any
@@ -161,13 +162,14 @@ class Attractor:
 
     @cached_property
     def _radii(self) -> NDArray[np.float64]:
-        exists: NDArray[np.bool_] | None = self.model.grid.mask
-        is_finite = np.isfinite(self.z).reshape(self.residual.size, -1).all(axis=1)
+        mask = self.model.grid.mask
+        exists: Any = slice(None) if mask is None else np.asarray(mask).ravel()
+        is_finite = np.asarray(np.isfinite(self.z).reshape(self.residual.size, -1).all(axis=1))
         radii = np.full(self.residual.size, np.nan)
         # Where f is the identity all have the same slopes.
         known: dict[bytes, float] = {}
         for sample, slope in enumerate(_slopes(self).astype(np.float64)):
-            own = slope if exists is None else slope[exists.ravel()]
+            own = slope[exists]
             key = own.tobytes()
             if is_finite[sample] and key not in known:
                 known[key] = float(spectral_radii(self.model, own)[0])
@@ -349,7 +351,7 @@ def _slopes(result: Attractor) -> Array:
     model = result.model
     slopes, z = np.empty_like(result.z), np.empty_like(result.z)
     _find(model, _layers(model, 1), result._source, result.z, z, slopes, 1)
-    return slopes.reshape(-1, model.grid.n_cells)
+    return slopes.reshape(-1, math.prod(model.grid.shape))
 
 
 def _layers(model: Relaxation, n: int) -> _core.Attractor:
@@ -359,16 +361,19 @@ def _layers(model: Relaxation, n: int) -> _core.Attractor:
 
 def _warn_of_unstable(result: Attractor, threads: int) -> None:
     """Layers lead to attractors; where they lead away, it is none."""
-    certificate = result.certificate
-    is_unique = certificate is not None and certificate.is_certified
-    if is_unique or result.method != "newton" or result.model.theta:
+    certificate, model = result.certificate, result.model
+    # At depth "attractor" there are no layers of a given omega that could miss it.
+    is_led = certificate is not None and (
+        certificate.mu < 1.0 if model.is_at_attractor else certificate.is_certified
+    )
+    if is_led or result.method != "newton" or model.theta:
         return
     converged = result.status == AttractorStatus.CONVERGED
     if not converged.any():
         return
     z = np.empty_like(result.z)
-    search = _layers(result.model, WATCHED_LAYERS)
-    histories = _find(result.model, search, result._source, result.z, z, None, threads)[5]
+    search = _layers(model, WATCHED_LAYERS)
+    histories = _find(model, search, result._source, result.z, z, None, threads)[5]
     floor = NOISE * np.finfo(result.z.dtype).eps * np.maximum(1.0, np.abs(result.z).max())
     grown = np.array([h[-1] > NOISE * max(h[0], floor) for h in histories])
     is_left = grown.reshape(converged.shape) & converged

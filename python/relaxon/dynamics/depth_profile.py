@@ -189,13 +189,16 @@ def depth_profile(
         n_threads = model._n_threads(threads, part.stop - part.start)
         trajectory = model.trajectory(states[part], threads=n_threads)
         ends = _ends_of(model, states[part], n_threads) if attractor else None
+        source = _source(model, states[part])
         for layer in range(n_layers + 1):
             z = np.ascontiguousarray(trajectory[:, layer])
-            value = inner._network.loss(
+            value, _ = inner._network.loss(
                 inner._arrays(), z, loss._core_loss, target[part], own, [0], n_threads
             )
             with np.errstate(all="ignore"):
-                distance = np.abs(residual(inner, z, min(layer, n_layers - 1), n_threads)).max()
+                distance = np.abs(
+                    residual(inner, z, min(layer, n_layers - 1), n_threads, source)
+                ).max()
                 squares = np.square(z, dtype=np.float64).reshape(len(z), -1).sum(axis=1)
             found[0, layer] += value * (len(z) / n_samples)
             found[1, layer] = np.fmax(found[1, layer], _number(distance))
@@ -222,8 +225,23 @@ def _ends_of(model: Relaxation, x: Array, threads: int) -> Array:
     return np.where(is_found, found.z, x.dtype.type(np.inf))
 
 
-def residual(model: Relaxation, z: Array, layer: int, threads: int = 1) -> Array:
-    """What the states lack to be in equilibrium, z - f(W z - b), in one layer.
+def _source(model: Relaxation, x: Array) -> Array | None:
+    """What drives every layer: x, or the lifted field; None without drive."""
+    if not model.drive:
+        return None
+    if model.lift is None:
+        return x
+    pre: Array = x @ model.params["lift_weight"].T + model.params["lift_bias"]
+    field: Array = np.empty_like(pre)
+    _core.activate(model.lift.activation, pre, field)
+    states: Array = field.reshape(len(x), *model.grid.shape)
+    return states
+
+
+def residual(
+    model: Relaxation, z: Array, layer: int, threads: int = 1, source: Array | None = None
+) -> Array:
+    """What the states lack to be in equilibrium, z - f(W z - b + x), in one layer.
 
     Parameters
     ----------
@@ -235,6 +253,8 @@ def residual(model: Relaxation, z: Array, layer: int, threads: int = 1) -> Array
         Whose W and b.
     threads : int, default 1
         For the product.
+    source : array, optional
+        x of networks with drive, as z.
 
     Returns
     -------
@@ -246,6 +266,8 @@ def residual(model: Relaxation, z: Array, layer: int, threads: int = 1) -> Array
     bias = model.params.get("bias")
     if bias is not None:
         pre -= bias[layer] if model._parameters["bias"].is_layered else bias
+    if source is not None:
+        pre += source
     image = np.empty_like(z)
     _core.activate(model.activation, pre, image)
     mask = model.grid.mask

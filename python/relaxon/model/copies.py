@@ -36,11 +36,13 @@ class CopyableNetwork(Network):
         return model
 
     def _behind_lift(self) -> Self:
-        """The network that takes the first state in the place of x."""
-        if self._lift is None:
+        """The network that takes the first state in the place of x, without lift and drive."""
+        if self._lift is None and not self.drive:
             return self
         model = self._fresh_copy()
         model._lift = None
+        if self.drive:
+            model._dynamics = dataclasses.replace(self._dynamics, drive=False)
         own = (item for item in self._params.items() if not item[0].startswith("lift_"))
         model._params = self._freeze(dict(own))
         return model
@@ -236,7 +238,7 @@ class CopyableNetwork(Network):
         if n > self.depth:
             refuse("depth", f"at most the depth of the model, {self.depth}", n)
         model = self._fresh_copy()
-        model._dynamics = dataclasses.replace(self._dynamics, depth=n)
+        model._dynamics = dataclasses.replace(self._dynamics, depth=n)  # type: ignore[arg-type]
         cut = {
             name: np.array(array[:n] if self._parameters[name].is_layered else array)
             for name, array in {**self._params, self._rate_name: self._own_rate}.items()

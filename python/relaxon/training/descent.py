@@ -174,6 +174,14 @@ class Descent:
         """The start, one array behind the other; unknown inputs have no deviations yet."""
         return _wide(_flat(list(self.arrays("parameters").values())), self._n_unknown, 0.0)
 
+    def unsolved(self) -> str | None:
+        """What the forward pass with the present parameters leaves unsolved, in words."""
+        present = list(self.arrays("parameters").values())
+        inputs = self.inputs("parameters")
+        model = self.start
+        out = np.empty((*model._lead(inputs), *model.output_shape), model.dtype)
+        return model._network.forward(present, inputs, out, False, -1, self._n_threads)
+
     def find_extreme(self) -> _core.Extreme:
         """Where the forward pass with the present parameters leaves the finite numbers."""
         present = list(self.arrays("parameters").values())

@@ -63,6 +63,9 @@ def diverge(descent: Descent, optimizer: Optimizer) -> NoReturn:
         raise DivergenceError(message, descent.step + 1, layer, (), model) from None
     cell = tuple(int(i) for i in np.unravel_index(place.cell, model.grid.shape))
     step = descent.step + 1
+    if unsolved := descent.unsolved():
+        message = f"diverged at step {step}: {unsolved}; {optimizer._cure}"
+        raise DivergenceError(message, step, place.layer, cell, model)
     what = "the state is"
     if place.is_finite:
         what = "the gradient is"

@@ -272,8 +272,8 @@ def fit(
     that vanishes because the output does not depend on the parameters (tanh at 290 K) is no
     minimum: where the mean of y is the better forecast, too, the status is STALLED. Where `inputs`
     or `depth` ask for several fits, history and status are those of the last one; its penalty holds
-    that of the inputs. Callbacks and progress see the steps of each, and schedules of the rate begin
-    anew with it.
+    that of the inputs. Callbacks and progress see the steps of each, and schedules of the rate
+    begin anew with it.
 
     A checkpoint belongs to one fit: model, data and all arguments that numbers depend on are
     compared by hash, the versions of relaxon, NumPy and SciPy, the ISA level and the threads of
