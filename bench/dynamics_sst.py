@@ -1,15 +1,21 @@
 """``relaxon fit sst`` with explicit and implicit layers: what it reads off as depth grows.
 
-    python -m bench.dynamics_sst                # about ten minutes
+    python -m bench.dynamics_sst                                # all: a quarter of an hour
+    python -m bench.dynamics_sst --theta 0.5 --depth 1,2 --optimizer lbfgs
 
-The first table is of fits to the 40 months to train on: errors, seconds, and the coefficients along
-longitude with their standard errors. The second chooses: validation errors of fits to an earlier
-part of these months, over that of damped persistence; the held-out months play no part in it. Both
-take the options of the command line, but for depth and theta.
+The first table is of fits to the 40 months to train on: errors, the coefficients along longitude
+with their standard errors, whether the layers are stable by the report, and seconds of all
+processors together. The second chooses: validation errors of fits to an earlier part of these
+months, over that of damped persistence; the held-out months play no part in it. Both take the
+options of the command line, but for depth and theta. Where a fit converges, the optimizer counts
+in seconds alone.
 """
 
 from __future__ import annotations
 
+import argparse
+import dataclasses
+import time
 import warnings
 from collections.abc import Iterator
 
@@ -27,75 +33,93 @@ DEPTHS = {0.0: (1, 2, 5, 10, 20, 40), 0.5: (1, 2, 5, 10), 1.0: (1, 2, 5, 10)}
 SHARES = (0.15, 0.25, 0.35)
 
 
-def variants() -> Iterator[tuple[float, int]]:
-    """Theta and depth, in the order of the tables."""
-    for theta, depths in DEPTHS.items():
-        for depth in depths:
-            yield theta, depth
-
-
-def make_experiment(theta: float, depth: int, share: float | None = None) -> Experiment:
+def make_experiment(options: Options, share: float | None = None) -> Experiment:
     """That of the command line; with a share, one that watches validation months to its end."""
-    options = Options(theta=theta, depth=depth)
     if share is not None:
-        options = Options(theta=theta, depth=depth, patience=options.steps, validation=share)
+        options = dataclasses.replace(options, patience=options.steps, validation=share)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # of bounds
         return Experiment(options, Source(("sst",)).read())
 
 
-def read_row(theta: float, depth: int) -> str:
-    """One fit: errors, coefficients along longitude, the largest factor of a wave."""
+def read_row(options: Options) -> str:
+    """One fit: errors, coefficients along longitude, stability."""
+    begin = time.process_time()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)
-        result = make_experiment(theta, depth).run()
-    row, fitted = result.rows[-1], result.fit
-    found = {(p.symbol, p.axes): p for p in result.explanation.processes}
+        experiment = make_experiment(options)
+        fitted, explanation = experiment.learn()
+        seconds = time.process_time() - begin
+        split, model = experiment.split, fitted.model
+    errors = [split.error(model(part.x), part) for part in (split.training, split.held_out)]
+    found = {(p.symbol, p.axes): p for p in explanation.processes}
     texts = []
     for key in (("D", (1, 1)), ("U", (1,))):
         process = found[key]
         texts.append(" +- ".join(format_measured(process.typical_value, process.typical_error)))
-    waves = rx.amplification(fitted.model)
-    steps = len(fitted.history.loss)
+    stability = rx.stability(model)
+    assert stability.amplification is not None
     cells = [
-        f"{theta:g}",
-        str(depth),
-        f"{row.training_error:.4f}",
-        f"{row.held_out_error:.4f}",
+        f"{options.theta:g}",
+        str(options.depth),
+        *(f"{error:.4f}" for error in errors),
         *texts,
-        f"{waves.largest:.4f}",
-        f"{steps} ({fitted.status.name.lower()})",
-        f"{fitted.seconds:.1f}",
+        f"{stability.amplification.largest:.4f}",
+        "stable" if stability.is_stable else "not stable",
+        f"{len(fitted.history)} ({fitted.status.name.lower()})",
+        f"{seconds:.1f}",
     ]
     return f"| {' | '.join(cells)} |"
 
 
-def read_choice(theta: float, depth: int) -> str:
+def read_choice(options: Options, shares: tuple[float, ...]) -> str:
     """Last validation error over that of damped persistence, for each share."""
     ratios = []
-    for share in SHARES:
-        experiment = make_experiment(theta, depth, share)
+    for share in shares:
+        experiment = make_experiment(options, share)
         split = experiment.split
         assert split.validation is not None
         losses = experiment.learn()[0].history.validation_loss
         damped = fit_baselines(split.training, split.mask)[1]
         reference = split.error(damped.factor * split.validation.x, split.validation)
         ratios.append(float(losses[-1]) / reference)
-    cells = [f"{theta:g}", str(depth), *(f"{ratio:.4f}" for ratio in ratios)]
+    cells = [f"{options.theta:g}", str(options.depth), *(f"{ratio:.4f}" for ratio in ratios)]
     return f"| {' | '.join(cells)} | {np.mean(ratios):.4f} |"
 
 
+def read_variants(arguments: argparse.Namespace) -> Iterator[Options]:
+    """Theta and depth, in the order of the tables."""
+    for theta in map(float, arguments.theta.split(",")):
+        depths = map(int, arguments.depth.split(",")) if arguments.depth else DEPTHS[theta]
+        for depth in depths:
+            yield Options(theta=theta, depth=depth, optimizer=arguments.optimizer)
+
+
+def print_head(names: list[str]) -> None:
+    """First lines of a table."""
+    print(f"| {' | '.join(names)} |\n{'| --- ' * len(names)}|", flush=True)
+
+
 def main() -> None:
-    """Print both tables, line by line."""
-    head: tuple[str, ...] = ("theta", "depth", "training", "held out", "D along longitude, m^2/s")
-    head += ("U along longitude, m/s", "largest amplification", "steps", "seconds")
-    print(f"| {' | '.join(head)} |\n{'| --- ' * len(head)}|", flush=True)
-    for variant in variants():
-        print(read_row(*variant), flush=True)
-    shares = [f"last {share:.0%}" for share in SHARES]
-    print(f"\n| theta | depth | {' | '.join(shares)} | mean |\n{'| --- ' * 6}|", flush=True)
-    for variant in variants():
-        print(read_choice(*variant), flush=True)
+    """Print the tables, line by line."""
+    parser = argparse.ArgumentParser(description="relaxon fit sst by theta and depth")
+    parser.add_argument("--theta", default=",".join(f"{theta:g}" for theta in DEPTHS))
+    parser.add_argument("--depth", help="default: those of the table of each theta")
+    parser.add_argument("--optimizer", help="default: that of relaxon fit")
+    parser.add_argument("--shares", default=",".join(map(str, SHARES)))
+    parser.add_argument("--tables", default="fits,choice")
+    arguments = parser.parse_args()
+    if "fits" in arguments.tables:
+        names = ["theta", "depth", "training", "held out", "D along longitude, m^2/s"]
+        names += ["U along longitude, m/s", "largest amplification", "report", "steps", "seconds"]
+        print_head(names)
+        for options in read_variants(arguments):
+            print(read_row(options), flush=True)
+    if "choice" in arguments.tables:
+        shares = tuple(map(float, arguments.shares.split(",")))
+        print_head(["theta", "depth", *(f"last {share:.0%}" for share in shares), "mean"])
+        for options in read_variants(arguments):
+            print(read_choice(options, shares), flush=True)
 
 
 if __name__ == "__main__":

@@ -24,7 +24,7 @@ __all__ = ["ComparedCoefficient", "Comparison", "compare"]
 MOST_ERRORS = 2.0
 _MEANINGS = {
     "lead": "noise in the inputs, or unresolved scales",
-    "depth": "the error of explicit steps, or a limit that the number of layers sets",
+    "depth": "the error of steps, or a limit that the number of layers sets",
 }
 
 

@@ -117,6 +117,12 @@ def read_all(model: Relaxation, most_values: int, most_entries: int) -> Stabilit
             slope=slope,
             is_frozen=lattice.is_spread and not model.operator.reads_all,
         )
+    if model.is_at_attractor:
+        omega = f"{float(model.omega):g}"
+        notes.append(
+            f"at the attractor no layers are computed: numbers are those of layers of omega = "
+            f"{omega}; where mu < 1, layers of omega up to omega_max lead to it"
+        )
     reasons = [why_no_certificate(model), why_no_amplification(model, most_values)]
     waves = None if reasons[1] else amplification(model)
     radius = None

@@ -147,7 +147,7 @@ def depths_figure(comparison: Comparison, chosen: int) -> Figure:
         axes.minorticks_off()
         axes.set(xlabel="number of layers", ylabel="no unit" if unit == "1" else pretty_unit(unit))
         axes.grid(alpha=0.3)
-        axes.legend(frameon=False, fontsize="small")
+        axes.legend(framealpha=0.9, edgecolor="none", fontsize="small")
     return figure
 
 

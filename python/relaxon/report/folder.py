@@ -68,7 +68,7 @@ def write_report(
         "depth": lambda: draw_depth(result),
         "prediction": lambda: prediction_figure(experiment, result),
     }
-    if result.stability.has_numbers:
+    if result.stability.has_numbers and result.search is None:
         drawings["stability"] = result.stability.plot
     if result.explanation.processes:
         drawings["coefficients"] = result.explanation.plot

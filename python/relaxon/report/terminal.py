@@ -133,6 +133,11 @@ def attractor_rows(found: Attractor) -> list[tuple[str, str]]:
     if certificate is not None and certificate.is_certified:
         rows.append(("stable", "all, certified"))
         return rows
+    if certificate is not None and certificate.mu < 1.0 and found.model.is_at_attractor:
+        # Their omega is no layer's: what counts is whether there is one.
+        omega = f"{certificate.omega_max:.4g}"
+        rows.append(("stable", f"all, certified for layers of omega up to {omega}"))
+        return rows
     radii = np.atleast_1d(found._first(MOST_SPECTRA).spectral_radius())
     n_stable = int(np.count_nonzero(radii < 1.0))
     which = f"{n_stable} of {radii.size}" + (" looked at" if radii.size < ends.size else "")
