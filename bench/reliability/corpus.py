@@ -104,6 +104,12 @@ def models() -> dict[str, rx.Relaxation]:
             drive=True,
             normalization="hard",
         ),
+        "attractor": rx.Relaxation(
+            rx.ADR(LINE),
+            depth="attractor",
+            drive=True,
+            attractor={"method": "newton", "tol": 1e-9, "max_iterations": 60},
+        ),
         "moments": rx.Relaxation(rx.Moments(LINE, order=3, space="local"), depth=2),
         "banded": rx.Relaxation(rx.Banded(RING, radius=2, time="layered"), depth=2),
         "dense": rx.Relaxation(rx.Dense(LINE, time="layered"), depth=2, activation="identity"),

@@ -1,5 +1,5 @@
 // Networks of every kind of sweep: small fields as a whole, large ones in tiles, bundles of
-// samples, and free matrices.
+// samples, free matrices, and implicit layers.
 #pragma once
 
 #include <string>
@@ -218,9 +218,39 @@ inline std::vector<Named> driven_networks() {
             ended};
 }
 
+// Implicit layers: lines of few cells, which samples share, and of many, which workers do; one
+// factorisation for all layers, and one for each; planes.
+inline std::vector<Named> implicit_networks() {
+    NetworkConfig line = local_plane({5, 6});
+    line.grid = make_grid({23}, {{kNeumann, kFixed}}, MaskKind::neumann);
+    line.dynamics = Theta{3, OmegaKind::cell, 0.0, 0.5};
+    NetworkConfig circle;
+    circle.grid = make_grid({17000}, {{kPeriodic, kPeriodic}});
+    circle.op = adr(AdrScheme::upwind, false, false);
+    circle.dynamics = Theta{3, OmegaKind::scalar, 0.01, 1.0};
+    circle.activation = Activation::tanh;
+    circle.bias = BiasKind::homogeneous;
+    NetworkConfig linear = circle;
+    linear.grid = make_grid({37}, {{kPeriodic, kPeriodic}}, MaskKind::dirichlet);
+    linear.activation = Activation::identity;
+    linear.dynamics = Theta{3, OmegaKind::scalar, 0.0, 1.0};
+    NetworkConfig layered = linear;
+    layered.grid = make_grid({1030}, {{kFixed, kNeumann}});
+    layered.op = banded(1, true, true);
+    layered.dynamics = Theta{3, OmegaKind::layer, 0.0, 0.5};
+    NetworkConfig plane = local_plane({5, 6});
+    plane.dynamics = Theta{3, OmegaKind::scalar, 0.0, 1.0};
+    return {{"implicit, line", line, 19, {2, 3}},
+            {"implicit, long circle", circle, 1, {2, 3}},
+            {"implicit, one factorisation", linear, 5, {2, 3}},
+            {"implicit, a factorisation per layer", layered, 3, {2, 3}},
+            {"implicit, plane", plane, 2, {2, 3}}};
+}
+
 inline std::vector<Named> networks() {
     std::vector<Named> list = bundled_networks();
     for (const Named& network : driven_networks()) list.push_back(network);
+    for (const Named& network : implicit_networks()) list.push_back(network);
     for (const Named& network : ended_networks()) list.push_back(network);
     for (const Named& network : laned_networks()) list.push_back(network);
     for (const Case& c : cases()) {

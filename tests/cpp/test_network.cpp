@@ -130,6 +130,7 @@ TYPED_TEST(NetworkTest, GradientOfABundleIsTheMeanOverItsSamples) {
     using T = TypeParam;
     std::vector<Named> shared = bundled_networks();
     for (const Named& network : laned_networks()) shared.push_back(network);
+    for (const Named& network : implicit_networks()) shared.push_back(network);
     for (const Named& network : shared) {
         const Problem<T> problem(network.config, network.batch, network.at);
         const GradientResult<T> together = problem.gradient(2, -1);

@@ -68,7 +68,6 @@ OPTIONAL = {"torch", "jax", "sklearn"}
 FOREIGN_HEADERS = {
     r"Eigen/.*": {
         "operators/dense/products",
-        "solvers/anderson",
         "solvers/bicgstab",
         "solvers/dense_lu",
         "solvers/sparse_lu",

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-import reference
+import reference_activations
 import registry
 import relaxon as rx
 from bench import stability as bench
@@ -44,11 +44,11 @@ def test_recorded_certificates(recorded: Any) -> None:
     assert found.is_certified == entry["certificate"]["is_certified"]
 
 
-@pytest.mark.parametrize("activation", reference.ACTIVATIONS)
+@pytest.mark.parametrize("activation", reference_activations.ACTIVATIONS)
 def test_slopes_stay_within_their_range_and_fill_it(activation: str) -> None:
     low, high = slope_range(activation)
     z = np.linspace(-12.0, 12.0, 240_001)
-    slopes = reference.ACTIVATIONS[activation].slope(z)
+    slopes = reference_activations.ACTIVATIONS[activation].slope(z)
     assert low <= slopes.min()
     assert slopes.max() <= high
     if activation == "square":

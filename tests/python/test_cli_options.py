@@ -110,9 +110,13 @@ def test_options_with_an_effect_are_taken_and_listed(given: dict[str, Any]) -> N
         ({"space": "local"}, {"order", "radius", "mask_boundary"}),
         (
             {"operator": "dense", "optimizer": "lbfgs"},
-            {"order", "radius", "space", "scheme", "rate", "smoothness", "validation", "bounds"},
+            {"order", "radius", "space", "scheme", "rate", "smoothness", "validation", "bounds"}
+            | {"constraint"},
         ),
-        ({"operator": "banded"}, {"order", "scheme", "smoothness", "validation", "bounds"}),
+        (
+            {"operator": "banded"},
+            {"order", "scheme", "smoothness", "validation", "bounds", "constraint"},
+        ),
     ],
     ids=["adr", "local", "dense", "banded"],
 )

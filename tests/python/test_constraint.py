@@ -273,6 +273,8 @@ def test_starts_that_have_no_bound_or_keep_one_do_not_warn() -> None:
         rx.fit(model_of(theta=1.0).with_params(beyond), x, y, steps=1)
         rx.fit(model_of().with_params(beyond), x, y, steps=2, constraint="monotone")
         rx.fit(rx.Relaxation(rx.Dense(rx.Grid((5, 7))), depth=2), x, y, steps=1)
+        moments = rx.Relaxation(rx.Moments(rx.Grid((7,)), order=2), depth=2)
+        rx.fit(moments, x[:, 0], y[:, 0], steps=1)
     slow = model_of(theta=0.25).with_params({"D": np.full(3, 1.5)})
     assert "(1 - 2 theta) 2 omega s sum d = 1.5" in describe_start(slow)
     # Negative diffusion is over the bound at every theta, and no theta helps.

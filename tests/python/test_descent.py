@@ -63,6 +63,7 @@ def test_steps_are_those_of_the_formula(momentum: float) -> None:
     assert_all_close(fit.model.params, numpy_descent(case, rates, momentum, 6), 1e-11)
 
 
+@pytest.mark.filterwarnings("ignore:training starts over a bound")
 @pytest.mark.parametrize("case", registry.sample()[::8], ids=lambda case: case.name)
 def test_one_step_on_the_registry(case: registry.Case) -> None:
     """Weights, targets at layers, masks with NaN under them and trained omega take part in fits."""

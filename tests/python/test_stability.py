@@ -216,3 +216,44 @@ def test_the_message_of_a_divergence_uses_the_same_numbers() -> None:
 def test_shares_in_per_cent() -> None:
     texts = [format_percent(share) for share in (0.0, 1e-5, 0.0314, 0.5, 0.99999, 1.0)]
     assert texts == ["0 %", "< 0.1 %", "3.14 %", "50 %", "> 99.9 %", "100 %"]
+
+
+def test_the_message_of_a_divergence_knows_theta() -> None:
+    params = {"U": np.array([0.2]), "D": np.array([3.0]), "omega": np.array(0.5)}
+    slow = rx.Relaxation(rx.ADR(LINE), depth=2, theta=0.25)
+    assert stability_number(slow, params) == "(1 - 2 theta) 2 omega sum d = 1.5, stable up to 1"
+    assert stability_number(rx.Relaxation(rx.ADR(LINE), depth=2, theta=1.0), params) == ""
+    # What grows within the bounds is a reaction: there the growth itself is told.
+    model = rx.Relaxation(rx.ADR(LINE), depth=400, activation="identity", omega=1.0)
+    model = model.with_params({"R": np.array(9.0), "U": np.zeros(1), "D": np.array([0.1])})
+    x = np.random.default_rng(0).standard_normal((2, 16))
+    with pytest.raises(rx.DivergenceError, match="over no stability bound"):
+        rx.fit(model, x, x, steps=2)
+
+
+def test_cures_know_theta_and_scheme() -> None:
+    beyond = {"R": 0.0, "U": [0.1], "D": [3.0]}
+    assert "theta=0.5 or theta=1" in str(stability_of(rx.ADR(LINE), beyond))
+    assert stability_of(rx.ADR(LINE), beyond, theta=0.5).cures == ()
+    wrong = {"R": 0.0, "U": [0.1], "D": [-3.0]}
+    implicit = stability_of(rx.ADR(LINE), wrong, theta=1.0)
+    assert implicit.share == 1.0
+    assert "theta=" not in "; ".join(implicit.cures)
+    assert "(theta = 1)" in str(implicit)
+
+
+@pytest.mark.parametrize(("time", "is_local"), [("constant", False), ("layered", True)])
+def test_every_number_is_named_by_its_kind(time: Any, is_local: bool) -> None:
+    op = rx.ADR(PLANE, space="local" if is_local else "homogeneous", time=time)
+    found = rx.stability(rx.Relaxation(op, depth=2))
+    head, *rows = found.rows()
+    assert head[:2] == ["number", "kind"]
+    kinds = {row[0].split(",")[0]: row[1] for row in rows}
+    own = "frozen" if is_local else "bound"
+    assert kinds["diffusive stability"] == kinds["amplification of a wave"] == own
+    assert kinds["contraction"] == "certificate"
+    assert ("spectral radius of a layer" in kinds) == is_local
+    assert ("neither necessary nor sufficient" in str(found)) == is_local
+    wide = rx.stability(rx.Relaxation(rx.Moments(LINE, order=4), depth=2))
+    assert [row[1] for row in wide.rows()[1:]] == ["bound", *3 * ["certificate"]]
+    assert wide.share == 0.0

@@ -162,7 +162,10 @@ private:
 
 std::int64_t band_width(const Pattern& pattern) {
     if (pattern.is_full()) return pattern.n() - 1;
-    return std::min(width_of(pattern, false), width_of(pattern, true));
+    const auto [below, above] = pattern.band();
+    const std::int64_t width = std::max(below, above);
+    // A circle's is 2 at least.
+    return width <= 2 ? width : std::min(width, width_of(pattern, true));
 }
 
 template <class T>

@@ -19,7 +19,7 @@ constexpr std::int64_t kNarrow = 16;
 constexpr double kFill = 12.0;
 
 // Of the iterations, right-hand side and result included.
-constexpr std::int64_t kVectors = 13;
+constexpr std::int64_t kVectors = 14;
 
 }  // namespace
 
@@ -38,10 +38,11 @@ std::int64_t linear_solver_bytes(const Pattern& pattern, Use use) {
     if (pattern.is_full()) return 2 * n * n * number;
     const std::int64_t width = band_width(pattern);
     if (width <= kNarrow) return n * ((3 * width + 1) * number + 2 * 8);
-    if (use == Use::once) return pattern.n_entries() * (number + 4) + kVectors * n * number;
+    if (use == Use::once) return pattern.n_entries() * (2 * number + 4) + kVectors * n * number;
     const double log_n = std::log2(static_cast<double>(n));
     const auto n_filled = static_cast<std::int64_t>(kFill * static_cast<double>(n) * log_n);
-    return (pattern.n_entries() + n_filled) * (number + 4);
+    constexpr std::int64_t kEntryBytes = 12;  // in double precision, with an index
+    return (pattern.n_entries() + n_filled) * kEntryBytes;
 }
 
 template std::int64_t linear_solver_bytes<float>(const Pattern&, Use);

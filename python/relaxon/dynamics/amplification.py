@@ -147,8 +147,8 @@ def amplification(model: Relaxation) -> Amplification:
 
     Notes
     -----
-    Two multiplications and additions per arm, wave, cell and layer. Bias, boundaries and mask do
-    not count. Frozen factors are neither necessary nor sufficient for what the network does:
+    Two multiplications and additions per arm, wave, cell and layer. Bias, boundaries, mask and beta
+    do not count. Frozen factors are neither necessary nor sufficient for what the network does:
     :func:`relaxon.stability` tells what is.
 
     References

@@ -199,12 +199,12 @@ def attractor(
         Where to start, shaped as x. Default: x, with drive zero. A model with a certificate
         (:func:`stability`) has one attractor, and starts from zero where that is nearer.
     method : {"auto", "newton", "anderson", "relaxation"}, optional
-        "newton": damped Newton steps, by banded LU on lines, BiCGSTAB on planes and in volumes, LU
-        of full matrices and of linear equations; where none lowers the residual, implicit steps
-        that follow the relaxation. "anderson": mixing of the last five layers. "relaxation": the
-        layers themselves, slowly, but into the attractor in whose basin the start is. "auto":
-        Newton's, for full matrices of more than 2000 cells Anderson's. Default: the model's, if its
-        depth is "attractor", else "auto".
+        "newton": damped Newton steps, by LU inside the band on lines, BiCGSTAB on planes and in
+        volumes, LU of full matrices and of linear equations; where none lowers the residual,
+        implicit steps that follow the relaxation. "anderson": mixing of the last five layers.
+        "relaxation": the layers themselves, slowly, but into the attractor in whose basin the start
+        is. "auto": Newton's, for full matrices of more than 2000 cells Anderson's. Default: the
+        model's, if its depth is "attractor", else "auto".
     tol : float, optional
         A search ends where max |F| <= tol max(1, max |z|), F = z - f(W z - b), or where rounding
         leaves no less. Default: 1e-10, in float32 1e-5.

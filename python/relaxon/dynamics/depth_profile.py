@@ -28,6 +28,8 @@ Numbers = NDArray[np.float64]
 
 # Of all states of the samples that are looked at together.
 MOST_BYTES = 1 << 26
+# Of losses, from which on they are drawn on a logarithmic axis.
+WIDE_RANGE = 100.0
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -64,8 +66,9 @@ class DepthProfile:
         Returns
         -------
         matplotlib.figure.Figure
-            Two panels: the loss, its least value marked, and residual, size and what there is of
-            distances on one logarithmic axis. Made without pyplot: nothing global is touched.
+            Two panels: the loss, its least value marked, on a logarithmic axis where it falls a
+            hundredfold; and residual, size and what there is of distances on one logarithmic axis.
+            Made without pyplot: nothing global is touched.
 
         Raises
         ------
@@ -89,6 +92,8 @@ class DepthProfile:
             best, self.loss[best], "o", markersize=9, fillstyle="none", color="C3", label="least"
         )
         left.set(ylabel="loss")
+        if self.loss[best] > 0.0 and self.loss[0] > WIDE_RANGE * self.loss[best]:
+            left.set_yscale("log")
         right.plot(layers, self.residual, marker="o", markersize=4, color="C1", label="residual")
         right.plot(layers, self.size, marker="s", markersize=4, color="C2", label="|z|")
         words = "max |z - f(W z - b)| and |z|"

@@ -250,7 +250,7 @@ def make_dynamics(
     theta = check_number("theta", theta, 0.0)
     if isinstance(depth, str):
         if depth != ATTRACTOR:
-            refuse("depth", f"a number of layers or {ATTRACTOR!r}", repr(depth))
+            refuse("depth", f"a number of layers or {ATTRACTOR!r}", repr(depth), TypeError)
         beta = check_number("beta", beta, 0.0)
         for name, value in (("beta", beta), ("theta", theta), ("normalization", normalization)):
             if value:

@@ -19,7 +19,12 @@ __all__ = ["describe_start", "stability_number"]
 
 
 def describe_start(model: Relaxation) -> str:
-    """Which bounds of explicit layers a model is over, and what helps; empty where over none."""
+    """Which bounds of explicit layers a model is over, and what helps; empty where over none.
+
+    Of ADR alone: other stencils start with a diffusion that is noise about 0.
+    """
+    if "scheme" not in model.operator.settings():
+        return ""
     slope = typical_slope(model.activation)
     found = read_stability(Lattice(model), slope) if math.isfinite(slope) else None
     if found is None or found.share == 0.0:

@@ -45,11 +45,11 @@ class DivergenceError(ArithmeticError):
 
 
 def warn_of_start(model: Relaxation) -> None:
-    """Say where training starts over a bound of explicit layers; the caller's caller reads it."""
+    """Say where training starts over a bound of explicit layers, to the caller of `fit`."""
     found = describe_start(model)
     if found:
         text = f"training starts over a bound of explicit layers: {found}"
-        warnings.warn(text, UserWarning, stacklevel=3)
+        warnings.warn(text, UserWarning, stacklevel=5)
 
 
 def diverge(descent: Descent, optimizer: Optimizer) -> NoReturn:
@@ -80,10 +80,11 @@ def diverge(descent: Descent, optimizer: Optimizer) -> NoReturn:
 
 def _stability(descent: Descent, place: _core.Extreme) -> str:
     """The bound that the present parameters exceed; without one, how fast the state grows."""
-    known = ""
-    if "scheme" in descent.start.operator.settings():
-        known = stability_number(descent.start, descent.arrays("parameters"))
-    return known or f"|z| grew {place.growth:.3g} times in that layer"
+    grown = f"|z| grew {place.growth:.3g} times in that layer"
+    if "scheme" not in descent.start.operator.settings():
+        return grown
+    known = stability_number(descent.start, descent.arrays("parameters"))
+    return known or f"{grown}, over no stability bound"
 
 
 def _cure(descent: Descent, optimizer: Optimizer, place: _core.Extreme) -> str:

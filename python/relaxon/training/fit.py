@@ -198,7 +198,8 @@ def fit(
         by shrinking d, omega sum u_a^2 / (2 d_a) <= 1 by shrinking u; mixed diffusion is left
         alone. "monotone": mixed diffusion 0, d_a >= 0, |u_a| <= 2 d_a by cutting u, sum 2 d_a <=
         R + 1 / omega by shrinking d and u alike (R >= -1 / omega). The diffusion of the scheme
-        counts. Not with LBFGS, theta >= 1/2, nor a trained omega.
+        counts; with theta, omega (1 - 2 theta) stands for omega, and for "monotone" omega
+        (1 - theta). Not with LBFGS, theta >= 1/2, nor a trained omega.
     inputs : {"drop", "given", "fill", "estimate"}, default "drop"
         What becomes of gaps and errors in x. "drop": targets with a gap within reach do not count;
         after a first fit, once more with the reach of its model, lead |U| + sqrt(2 D lead), where
@@ -303,14 +304,13 @@ def fit(
     if mode in ("fill", "estimate") and not optimizer._takes_unknown_inputs:
         rule = f"LBFGS() with inputs={inputs!r}, which makes inputs unknowns"
         refuse("optimizer", rule, repr(optimizer), TypeError)
-    if constraint is None:
-        warn_of_start(model)
     choice = None
     if depth is not None:
         excess = check_depth_choice(model, depth, depth_tolerance, steps, loss, mode)
         choice = ("auto", excess)
     show = make_progress(progress)
     errors_raised: list[Exception] = []
+    starts = [model]
     settings: dict[str, Any] = {
         "optimizer": optimizer,
         "batch_size": batch_size,
@@ -352,6 +352,9 @@ def fit(
             input_errors=errors,
             **own,
         )
+        # Once, of the first fit, when nothing is refused any more.
+        if starts and constraint is None:
+            warn_of_start(starts.pop())
         if kept is not None:
             kept.begin(descent, best, optimizer._has_journal)
         follower = _Follower(descent, n_steps, begin, follow, show, kept)

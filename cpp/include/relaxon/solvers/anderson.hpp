@@ -16,7 +16,7 @@ class AndersonMixing {
 public:
     static constexpr std::int64_t kColumns = 5;
     // Numbers of its memory.
-    static std::int64_t size(std::int64_t n) { return (2 * kColumns + 2) * n; }
+    static std::int64_t size(std::int64_t n) { return (3 * kColumns + 2) * n; }
 
     AndersonMixing(T* memory, std::int64_t n, T rate) : memory_(memory), n_(n), rate_(rate) {}
 
@@ -28,6 +28,9 @@ private:
     T* change_of_step(std::int64_t k) const { return memory_ + (kColumns + k) * n_; }
     T* image() const { return memory_ + 2 * kColumns * n_; }
     T* step() const { return memory_ + (2 * kColumns + 1) * n_; }
+    T* orthogonal(std::int64_t k) const { return memory_ + (2 * kColumns + 2 + k) * n_; }
+    double product(const T* a, const T* b) const;
+    void subtract(double factor, const T* a, T* from) const;
     void watch(double residual);
     void mix(T* z) const;
 

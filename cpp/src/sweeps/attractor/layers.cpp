@@ -94,8 +94,7 @@ void AttractorLayers<T>::prepare(const Parameters<T>& parameters, Team& team) {
     is_singular_ = false;
     if (!is_linear()) return;
     try {
-        for (AttractorSearcher<T>& searcher : searchers_) searcher.take_linear();
-        searchers_[0].factorise(T(0));
+        searchers_[0].factorise_for(searchers_);
     } catch (const SingularError&) {
         is_singular_ = true;
     }

@@ -148,8 +148,10 @@ void AttractorSearcher<T>::factorise(T shift) {
 }
 
 template <class T>
-void AttractorSearcher<T>::take_linear() {
+void AttractorSearcher<T>::factorise_for(std::vector<AttractorSearcher>& all) {
     std::fill(slope_, slope_ + equation_->n(), T(1));
+    factorise(T(0));
+    for (AttractorSearcher& searcher : all) searcher.jacobian_norm_ = jacobian_norm_;
 }
 
 // In place. A matrix whose inverse makes more of a vector than its digits bear has none.
@@ -195,7 +197,7 @@ bool AttractorSearcher<T>::solves_transposed(const T* b, const T* x, double rela
     return largest <= relative * size;
 }
 
-// The iterations without factorisations: advance(z, F, residual) changes z.
+// Iterations of one kind: advance(z, F, residual) changes z.
 template <class T>
 template <class Advance>
 AttractorResult AttractorSearcher<T>::iterate(const AttractorSearch& search,
@@ -224,7 +226,12 @@ AttractorResult AttractorSearcher<T>::iterate(const AttractorSearch& search,
         }
         poll();
         ++result.n_iterations;
-        advance(newton_.z, newton_.residual, residual);
+        try {
+            advance(newton_.z, newton_.residual, residual);
+        } catch (const SingularError&) {
+            result.status = NewtonStatus::singular;
+            break;
+        }
     }
     if (std::isfinite(least)) {
         std::swap(newton_.z, newton_.best);
@@ -263,7 +270,7 @@ AttractorResult AttractorSearcher<T>::find(const AttractorSearch& search, Attrac
         if (equation_->is_linear()) {
             const auto step = [&](T* state, const T* out, double) {
                 std::copy(out, out + n, newton_.step);
-                solver().solve(newton_.step, newton_.step, 1);
+                solve(newton_.step, 0.0);
                 for (std::int64_t i = 0; i < n; ++i) state[i] -= newton_.step[i];
             };
             result = iterate(search, kLinearSteps, source, poll, history, step);

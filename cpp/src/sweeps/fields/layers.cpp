@@ -133,19 +133,23 @@ void FieldLayers<T>::find_growth(const T* z, const T* lambda, Team& team) {
     std::fill(growth_, growth_ + request_.batch, T(0));
     std::fill(pull_, pull_ + request_.batch, T(0));
     if (config_.beta() == 0.0) return;
+    team.parallel_for(request_.batch,
+                      [&](std::int64_t sample, int) { find_growth(sample, z, lambda); });
+}
+
+// The same for one sample, given the fields of all.
+template <class T>
+void FieldLayers<T>::find_growth(std::int64_t sample, const T* z, const T* lambda) {
     const double volume = config_.grid->cell_volume();
-    team.parallel_for(request_.batch, [&](std::int64_t sample, int) {
-        OrderedSum squares, overlap;
-        for (std::int64_t i = sample * n_; i < (sample + 1) * n_; ++i) {
-            squares.add(static_cast<double>(z[i]) * z[i]);
-            if (lambda) overlap.add(static_cast<double>(z[i]) * lambda[i]);
-        }
-        const double length = std::sqrt(squares.value() * volume);
-        growth_[sample] = static_cast<T>(config_.beta() * (length - 1.0));
-        if (length > 0.0) {
-            pull_[sample] = static_cast<T>(config_.beta() * overlap.value() * volume / length);
-        }
-    });
+    OrderedSum squares, overlap;
+    for (std::int64_t i = sample * n_; i < (sample + 1) * n_; ++i) {
+        squares.add(static_cast<double>(z[i]) * z[i]);
+        if (lambda) overlap.add(static_cast<double>(z[i]) * lambda[i]);
+    }
+    const double length = std::sqrt(squares.value() * volume);
+    growth_[sample] = static_cast<T>(config_.beta() * (length - 1.0));
+    pull_[sample] =
+        length > 0.0 ? static_cast<T>(config_.beta() * overlap.value() * volume / length) : T(0);
 }
 
 // Hard normalisation: z = y / |y| in place, and |y| kept.

@@ -32,8 +32,33 @@ const char* reason_of(NewtonStatus status) {
 template <class T>
 ImplicitLayers<T>::ImplicitLayers(const NetworkConfig& config, const SweepRequest& request)
     : FieldLayers<T>(config, request), theta_(std::get<Theta>(config.dynamics).theta),
-      wants_omega_(request.wants_omega), matrix_(make_layer_matrix<T>(config, request.wants_omega)),
-      jacobian_(matrix_->pattern()) {}
+      wants_omega_(request.wants_omega),
+      matrix_(make_layer_matrix<T>(config, request.wants_omega)) {
+    const bool is_plain = !config.drive() && !config.is_normalised();
+    if (is_plain && is_three_point(matrix_->pattern())) {
+        line_.emplace(n_, request.batch, request.n_threads);
+    } else {
+        jacobian_.emplace(matrix_->pattern());
+    }
+}
+
+// Of a line, made when the general way is first taken.
+template <class T>
+const ShiftedPattern& ImplicitLayers<T>::jacobian() {
+    const std::lock_guard<std::mutex> lock(making_);
+    if (!jacobian_) jacobian_.emplace(matrix_->pattern());
+    return *jacobian_;
+}
+
+template <class T>
+LinearSolver<T>& ImplicitLayers<T>::solver_of(std::unique_ptr<LinearSolver<T>>& place) {
+    if (!place) {
+        const Pattern& pattern = jacobian().pattern();
+        place = make_linear_solver<T>(pattern, use());
+        place->init(pattern);
+    }
+    return *place;
+}
 
 template <class T>
 Plan ImplicitLayers<T>::plan(std::int64_t own_bytes) {
@@ -41,8 +66,10 @@ Plan ImplicitLayers<T>::plan(std::int64_t own_bytes) {
     Arena block;
     carve(block, 0);
     input.block_bytes = block.used_bytes() + own_bytes + 2 * kAlignment;
-    const std::int64_t n_solvers = is_linear() ? 1 : request_.n_threads;
-    input.fixed_bytes += n_solvers * linear_solver_bytes<T>(jacobian_.pattern(), use());
+    const std::int64_t n_solvers = is_linear() ? 1 : n_works();
+    // The diagonal, which the Jacobian has in any case, makes no band wider.
+    const Pattern& pattern = line_ ? matrix_->pattern() : jacobian_->pattern();
+    input.fixed_bytes += n_solvers * linear_solver_bytes<T>(pattern, use());
     return make_plan(input);
 }
 
@@ -58,22 +85,27 @@ void ImplicitLayers<T>::carve(Arena& arena, std::int64_t n_snapshots) {
     entries_ = arena.take<T>(n_entries);
     shift_ = arena.take<T>(n_);
     works_.clear();
-    for (int worker = 0; worker < request_.n_threads; ++worker) {
+    if (line_) {
+        line_->carve(arena, is_linear(), theta_ < 1.0, is_gradient, is_gradient && wants_omega_);
+    }
+    for (int worker = 0; worker < n_works(); ++worker) {
         Work work{};
         for (T** field :
              {&work.pre, &work.f, &work.slope, &work.right, &work.newton.z, &work.newton.residual,
               &work.newton.step, &work.newton.trial, &work.newton.trial_residual}) {
             *field = arena.take<T>(n_);
         }
-        work.entries = arena.take<T>(jacobian_.pattern().n_entries());
+        work.entries = arena.take<T>(line_ ? 3 * n_ : jacobian_->pattern().n_entries());
         works_.push_back(std::move(work));
     }
     if (is_gradient) {
         scheme_omega_bar_ = arena.take<T>(n_omega);
         entries_bar_ = arena.take<T>(n_entries);
         shift_bar_ = arena.take<T>(n_);
-        pre_ = arena.take<T>(state_length());
-        scaled_ = arena.take<T>(state_length());
+        if (!line_) {
+            pre_ = arena.take<T>(state_length());
+            scaled_ = arena.take<T>(state_length());
+        }
     }
     if (config_.is_normalised()) solution_ = arena.take<T>(state_length());
     if (is_tangent) {
@@ -81,16 +113,11 @@ void ImplicitLayers<T>::carve(Arena& arena, std::int64_t n_snapshots) {
         entries_dot_ = arena.take<T>(n_entries);
         shift_dot_ = arena.take<T>(n_);
     }
-    if (arena.is_measuring()) return;
-    const auto make = [&] {
-        auto solver = make_linear_solver<T>(jacobian_.pattern(), use());
-        solver->init(jacobian_.pattern());
-        return solver;
-    };
+    if (arena.is_measuring() || line_) return;
     if (is_linear()) {
-        shared_ = make();
+        solver_of(shared_);
     } else {
-        for (Work& work : works_) work.solver = make();
+        for (Work& work : works_) solver_of(work.solver);
     }
 }
 
@@ -108,25 +135,18 @@ void ImplicitLayers<T>::prepare(const Parameters<T>& parameters, Team& team) {
 
 // The entries of a layer and, where f = identity, their factorisation.
 template <class T>
-void ImplicitLayers<T>::take_layer(std::int64_t layer) {
-    // omega, and with it the factorisation, may differ between layers that share W.
-    const bool follows_omega = is_linear() && config_.omega() == OmegaKind::layer;
+void ImplicitLayers<T>::take_layer(std::int64_t layer, Team& team) {
+    // omega, and with it what is made of it here, may differ between layers that share W.
+    const bool follows_omega = (is_linear() || line_) && config_.omega() == OmegaKind::layer;
     const std::int64_t set = follows_omega ? layer : matrix_->set_of(layer);
     if (set == set_) return;
     matrix_->assemble(layer, entries_, shift_);
-    const Pattern& pattern = matrix_->pattern();
-    row_norm_ = 0.0;
-    for (std::int64_t row = 0; row < n_; ++row) {
-        if (!exists(row)) continue;
-        double sum = 0.0;
-        for (std::int64_t i = pattern.begin(row); i < pattern.begin(row + 1); ++i) {
-            sum += std::abs(static_cast<double>(entries_[i]));
-        }
-        row_norm_ = std::max(row_norm_, sum);
-    }
-    if (is_linear()) {
+    const Layer view = layer_of(*parameters_, layer);
+    if (line_) take_line(view, team);
+    find_norm();
+    if (is_linear() && !(line_ && line_->lu_serves)) {
         try {
-            factorise(layer_of(*parameters_, layer), T(0), works_[0], *shared_);
+            factorise(view, T(0), works_[0], solver_of(shared_));
         } catch (const SingularError&) {
             throw LayerError(layer, 0, std::numeric_limits<double>::quiet_NaN(),
                              reason_of(NewtonStatus::singular));
@@ -135,9 +155,39 @@ void ImplicitLayers<T>::take_layer(std::int64_t layer) {
     set_ = set;
 }
 
+// What is_solved of the problem asks first.
+template <class T>
+void ImplicitLayers<T>::find_norm() {
+    row_norm_ = 0.0;
+    if (line_) {
+        const ThreePoint<T>& a = line_->matrix;
+        T most = T(0);
+        for (std::int64_t row = 0; row < n_; ++row) {
+            const T sum =
+                std::abs(a.lower[row]) + std::abs(a.diagonal[row]) + std::abs(a.upper[row]);
+            most = std::max(most, sum);
+        }
+        row_norm_ = static_cast<double>(most);
+        return;
+    }
+    const Pattern& pattern = matrix_->pattern();
+    for (std::int64_t row = 0; row < n_; ++row) {
+        if (!exists(row)) continue;
+        double sum = 0.0;
+        for (std::int64_t i = pattern.begin(row); i < pattern.begin(row + 1); ++i) {
+            sum += std::abs(static_cast<double>(entries_[i]));
+        }
+        row_norm_ = std::max(row_norm_, sum);
+    }
+}
+
 // Z = W z - b, 0 on masked cells.
 template <class T>
 void ImplicitLayers<T>::evaluate(const Layer& view, const T* z, T* pre) const {
+    if (line_) {
+        multiply<T>(line_->matrix, line_->shift, z, 0, n_, pre);
+        return;
+    }
     multiply(matrix_->pattern(), entries_, z, pre);
     for (std::int64_t i = 0; i < n_; ++i) {
         pre[i] = exists(i) ? pre[i] + (shift_[i] - bias(view, i)) : T(0);
@@ -163,8 +213,7 @@ void ImplicitLayers<T>::set_right(const Layer& view, const T* z, T growth, Work&
 
 // 1 + shift + e (1 - f'(Z) W), with the slopes in work.slope.
 template <class T>
-void ImplicitLayers<T>::factorise(const Layer& view, T shift, Work& work,
-                                  LinearSolver<T>& solver) const {
+void ImplicitLayers<T>::factorise(const Layer& view, T shift, Work& work, LinearSolver<T>& solver) {
     const auto diagonal = [&](std::int64_t row) {
         return exists(row) ? T(1) + shift + implicit_rate(view, row) : T(1);
     };
@@ -172,7 +221,7 @@ void ImplicitLayers<T>::factorise(const Layer& view, T shift, Work& work,
         if (!exists(row)) return T(0);
         return is_linear() ? implicit_rate(view, row) : implicit_rate(view, row) * work.slope[row];
     };
-    jacobian_.fill(entries_, diagonal, factor, work.entries);
+    jacobian().fill(entries_, diagonal, factor, work.entries);
     solver.factorise(work.entries);
 }
 
@@ -197,9 +246,25 @@ void ImplicitLayers<T>::solve(const Layer& view, std::int64_t layer, std::int64_
 template <class T>
 void ImplicitLayers<T>::advance(Bundle& bundle, std::int64_t layer, std::int64_t, T* out, bool) {
     Team& team = *bundle.team;
-    take_layer(layer);
+    take_layer(layer, team);
     find_growth(bundle.states.current, nullptr, team);
     const Layer all = layer_of(*parameters_, layer);
+    if (line_) {
+        const auto solve_sample = [&](std::int64_t sample, int worker, Team* inner) {
+            const std::int64_t first = sample * n_;
+            solve_line(all, layer, sample, bundle.states.current + first, out + first, worker, team,
+                       inner);
+        };
+        if (line_->shares_lines) {
+            for (std::int64_t i = 0; i < request_.batch; ++i) solve_sample(i, 0, &team);
+        } else {
+            team.parallel_for(request_.batch, [&](std::int64_t i, int worker) {
+                solve_sample(i, worker, nullptr);
+            });
+        }
+        throw_failure();
+        return;
+    }
     for_each_sample(team, [&](std::int64_t sample, Work& work, int worker) {
         const Layer view = view_of(all, bundle.drive, sample);
         const T* z = bundle.states.current + sample * n_;
@@ -219,7 +284,7 @@ void ImplicitLayers<T>::restore_size(std::int64_t layer, std::int64_t sample, co
 
 template <class T>
 void ImplicitLayers<T>::apply(Bundle& bundle, std::int64_t layer, T* out) {
-    take_layer(layer);
+    take_layer(layer, *bundle.team);
     for_each_sample(*bundle.team, [&](std::int64_t sample, Work&, int) {
         T* to = out + sample * n_;
         multiply(matrix_->pattern(), entries_, bundle.states.current + sample * n_, to);

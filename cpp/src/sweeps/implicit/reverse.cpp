@@ -13,11 +13,15 @@ void ImplicitLayers<T>::clear(const Gradients<T>& gradients, Team& team) {
     matrix_->clear(own, team);
     std::fill(entries_bar_, entries_bar_ + matrix_->pattern().n_entries(), T(0));
     std::fill(shift_bar_, shift_bar_ + n_, T(0));
+    if (line_) {
+        for (const LineSums& sums : line_->sums) sums.clear();
+    }
     this->clear_shared(gradients);
 }
 
 template <class T>
 void ImplicitLayers<T>::finish(const Parameters<T>&, const Gradients<T>& gradients, Team& team) {
+    if (line_ && keeps_line_sums()) flush_line_sums(segments_.first());
     if (matrix_->n_sets() == 1) matrix_->add(segments_.first(), entries_bar_, shift_bar_);
     Gradients<T> own = gradients;
     own.arrays.back() = wants_omega_ ? scheme_omega_bar_ : nullptr;
@@ -42,9 +46,10 @@ void ImplicitLayers<T>::solve_transposed(const Layer& view, const T* later, cons
     }
     activate_with_derivative(config_.activation, work.pre, work.f, work.slope,
                              static_cast<std::size_t>(n_));
-    factorise(view, T(0), work, *work.solver);
-    work.solver->set_tolerance(kLinearTolerance);
-    work.solver->solve_transposed(lambda, m, 1);
+    LinearSolver<T>& solver = solver_of(work.solver);
+    factorise(view, T(0), work, solver);
+    solver.set_tolerance(kLinearTolerance);
+    solver.solve_transposed(lambda, m, 1);
 }
 
 // What s of all samples, against the states z, says of the entries of a block of rows.
@@ -72,11 +77,15 @@ template <class T>
 void ImplicitLayers<T>::reverse(Bundle& bundle, std::int64_t layer, std::int64_t, const Seed<T>*,
                                 std::int64_t) {
     Team& team = *bundle.team;
+    take_layer(layer, team);
+    if (line_) {
+        reverse_lines(bundle, layer);
+        return;
+    }
     const T* z = bundle.states.current;
     const bool is_hard = config_.is_normalised();
     const T* later = is_hard ? solution_ : bundle.states.later;
     T* m = bundle.lambda[1];
-    take_layer(layer);
     const Layer view = layer_of(*parameters_, layer);
     if (is_hard) project(layer, bundle.states.later, bundle.lambda[0], team);
     // The sums over (s, states), s of the weight times m; Z of all samples is in pre_.
@@ -137,6 +146,8 @@ void ImplicitLayers<T>::reverse(Bundle& bundle, std::int64_t layer, std::int64_t
 #define RELAXON_INSTANTIATE(T)                                                                     \
     template void ImplicitLayers<T>::clear(const Gradients<T>&, Team&);                            \
     template void ImplicitLayers<T>::finish(const Parameters<T>&, const Gradients<T>&, Team&);     \
+    template void ImplicitLayers<T>::solve_transposed(const Layer&, const T*, const T*, T*,        \
+                                                      Work&);                                      \
     template void ImplicitLayers<T>::reverse(Bundle&, std::int64_t, std::int64_t, const Seed<T>*,  \
                                              std::int64_t);
 RELAXON_INSTANTIATE(float)

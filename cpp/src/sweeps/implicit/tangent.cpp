@@ -32,7 +32,7 @@ void ImplicitLayers<T>::advance_tangent(Bundle& bundle, std::int64_t layer, cons
     const Layer all_dot = layer_of(*parameters_dot_, layer);
     const Pattern& pattern = matrix_->pattern();
     const auto explicit_weight = static_cast<T>(1.0 - theta_);
-    for_each_sample(team, [&](std::int64_t sample, Work& work, int) {
+    for_each_sample(team, [&](std::int64_t sample, Work& work, int worker) {
         const std::int64_t first = sample * n_;
         const Layer view = view_of(all, bundle.drive, sample);
         const Layer dot = view_of(all_dot, bundle.drive_dot, sample);
@@ -70,13 +70,24 @@ void ImplicitLayers<T>::advance_tangent(Bundle& bundle, std::int64_t layer, cons
                         rate_dot * (work.f[i] - later[i]);
             if (!exists(i)) right[i] = T(0);
         }
-        if (is_linear()) {
-            shared_->solve(right, out_dot + first, 1);
+        T* to = out_dot + first;
+        if (is_linear() && line_ && line_->lu_serves) {
+            auto& line = line_->works[static_cast<std::size_t>(worker)];
+            line_->lu.solve(right, to, line.lu, nullptr);
             return;
         }
-        factorise(view, T(0), work, *work.solver);
-        work.solver->set_tolerance(kLinearTolerance);
-        work.solver->solve(right, out_dot + first, 1);
+        if (is_linear()) {
+            shared_->solve(right, to, 1);
+            return;
+        }
+        if (line_) {
+            auto& line = line_->works[static_cast<std::size_t>(worker)];
+            if (line_->newton.solve(later, right, to, line.newton, nullptr)) return;
+        }
+        LinearSolver<T>& solver = solver_of(work.solver);
+        factorise(view, T(0), work, solver);
+        solver.set_tolerance(kLinearTolerance);
+        solver.solve(right, to, 1);
     });
     if (config_.is_normalised()) project(layer, out, out_dot, team);
 }

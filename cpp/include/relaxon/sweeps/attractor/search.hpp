@@ -44,8 +44,8 @@ public:
     // One whole Newton step from z where it does not make the residual larger.
     void polish(const T* source, T* z);
 
-    // f' of a linear equation.
-    void take_linear();
+    // The factorisation of a linear equation by one for all, with what is known of it.
+    void factorise_for(std::vector<AttractorSearcher>& all);
     // J = shift + 1 - F' A with the slopes that residual left. Throws SingularError.
     void factorise(T shift);
     void solve(T* x, double relative) const;

@@ -82,6 +82,7 @@ protected:
 
     void zero_masked(T* field, std::int64_t begin, std::int64_t end) const;
     void find_growth(const T* z, const T* lambda, Team& team);
+    void find_growth(std::int64_t sample, const T* z, const T* lambda);
     // |y| of a sample, with hard normalisation.
     double& size_of(std::int64_t layer, std::int64_t sample) const {
         return bundles_[0].sizes[(layer - segments_.first()) * request_.batch + sample];

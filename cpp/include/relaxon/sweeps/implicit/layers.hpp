@@ -9,7 +9,9 @@
 //
 //     s' = e f'(Z') m,   s = omega (1 - theta) f'(Z) m,   z_bar = (1 - omega (1 - theta)) m + W^T s
 //
-// and the sums over (s', z') and (s, z) are those of explicit layers. W is there as entries.
+// and the sums over (s', z') and (s, z) are those of explicit layers. W is there as entries; one of
+// three points on a line also as arrays, for which solves and sums go by packs (line.hpp), and only
+// samples whose Jacobian wants row exchanges, or whose steps are shortened, take the general way.
 #pragma once
 
 #include <atomic>
@@ -22,6 +24,7 @@
 #include "relaxon/solvers/newton.hpp"
 #include "relaxon/solvers/shifted_pattern.hpp"
 #include "relaxon/sweeps/fields/layers.hpp"
+#include "relaxon/sweeps/implicit/line.hpp"
 #include "relaxon/sweeps/implicit/matrix.hpp"
 
 namespace relaxon {
@@ -76,13 +79,17 @@ private:
     using FieldLayers<T>::size_of;
     using FieldLayers<T>::normalise;
     using FieldLayers<T>::project;
+    using FieldLayers<T>::n_omega_sets;
+    using FieldLayers<T>::n_blocks_;
+    using FieldLayers<T>::bias_sums_;
+    using FieldLayers<T>::omega_sums_;
     using FieldLayers<T>::pull_elements;
 
     // Of a worker, one sample at a time: n numbers each, and the Jacobian's entries.
     struct Work {
         T *pre, *f, *slope, *right, *entries;
         NewtonWork<T> newton;
-        std::unique_ptr<LinearSolver<T>> solver;  // null where one serves all
+        std::unique_ptr<LinearSolver<T>> solver;  // null where one serves all, or none was needed
     };
     class Problem;
 
@@ -105,29 +112,50 @@ private:
         view.drive = drive ? drive + sample * n_ : nullptr;
         return view;
     }
-    void take_layer(std::int64_t layer);
+    int n_works() const { return line_ ? line_->n_works : request_.n_threads; }
+    const ShiftedPattern& jacobian();
+    LinearSolver<T>& solver_of(std::unique_ptr<LinearSolver<T>>& place);
+    void take_layer(std::int64_t layer, Team& team);
+    void find_norm();
     template <class F>
     void for_each_sample(Team& team, const F& f);
     void evaluate(const Layer& view, const T* z, T* pre) const;
     void set_right(const Layer& view, const T* z, T growth, Work& work) const;
-    void factorise(const Layer& view, T shift, Work& work, LinearSolver<T>& solver) const;
+    void factorise(const Layer& view, T shift, Work& work, LinearSolver<T>& solver);
     void solve(const Layer& view, std::int64_t layer, std::int64_t sample, const T* z, T* out,
                Work& work, Team& team, int worker);
     void restore_size(std::int64_t layer, std::int64_t sample, const T* z, T* y) const;
     void solve_transposed(const Layer& view, const T* later, const T* lambda, T* m, Work& work);
     void add_entries(const FieldBlock& block, const T* z);
+
+    // Of a line: take_layer, advance and reverse.
+    void take_line(const Layer& view, Team& team);
+    void set_line_right(const T* z, T growth, T* right, Work& work, Team* inner) const;
+    void solve_line(const Layer& view, std::int64_t layer, std::int64_t sample, const T* z, T* out,
+                    int worker, Team& team, Team* inner);
+    bool pull_line(const Layer& view, std::int64_t layer, std::int64_t sample, const T* later,
+                   const T* lambda, T* m, int worker, Team* inner);
+    void add_line_sums(const LineSums& sums, const T* s, const T* z, const T* m, const T* f,
+                       double weight, Team* inner) const;
+    void reverse_line(const Layer& view, std::int64_t layer, std::int64_t sample,
+                      std::int64_t chunk, Bundle& bundle, int worker, Team* inner);
+    void reverse_lines(Bundle& bundle, std::int64_t layer);
+    bool keeps_line_sums() const;
+    void flush_line_sums(std::int64_t layer);
+
     void fail(std::int64_t layer, std::int64_t sample, const NewtonResult& result);
     void throw_failure();
 
     double theta_;
     bool wants_omega_;
     std::unique_ptr<LayerMatrix<T>> matrix_;
-    ShiftedPattern jacobian_;
+    std::optional<ShiftedPattern> jacobian_;
+    std::optional<ImplicitLine<T>> line_;
     std::vector<Work> works_;
     std::unique_ptr<LinearSolver<T>> shared_;  // of f = identity
     std::int64_t set_ = -1;                    // whose entries are assembled
     double row_norm_ = 0.0;
-    std::mutex failing_;
+    std::mutex failing_, making_;
     std::optional<LayerError> failure_;
 
     Parameters<T> scheme_parameters_, scheme_parameters_dot_;
@@ -148,7 +176,7 @@ private:
 template <class T>
 template <class F>
 void ImplicitLayers<T>::for_each_sample(Team& team, const F& f) {
-    team.parallel_for(request_.batch, [&](std::int64_t sample, int worker) {
+    team.parallel_for(request_.batch, n_works(), [&](std::int64_t sample, int worker) {
         f(sample, works_[static_cast<std::size_t>(worker)], worker);
     });
     throw_failure();

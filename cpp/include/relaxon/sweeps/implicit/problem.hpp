@@ -12,7 +12,7 @@ namespace relaxon {
 template <class T>
 class ImplicitLayers<T>::Problem {
 public:
-    Problem(const ImplicitLayers& layers, const Layer& view, Work& work)
+    Problem(ImplicitLayers& layers, const Layer& view, Work& work)
         : layers_(layers), view_(view), work_(work) {}
 
     double residual(const T* z, T* out) {
@@ -53,7 +53,9 @@ public:
         return residual <= kRounding * terms(z);
     }
 
-    void factorise(T shift) { layers_.factorise(view_, shift, work_, *work_.solver); }
+    void factorise(T shift) {
+        layers_.factorise(view_, shift, work_, layers_.solver_of(work_.solver));
+    }
     void solve(T* step) const {
         constexpr double kInexact = 1e-2;
         work_.solver->set_tolerance(std::min(kInexact, last_));
@@ -80,7 +82,7 @@ private:
         return largest;
     }
 
-    const ImplicitLayers& layers_;
+    ImplicitLayers& layers_;
     const Layer& view_;
     Work& work_;
     double last_ = 0.0;

@@ -1,0 +1,102 @@
+// Implicit layers on lines: what of the coefficients, and a layer.
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+#include "relaxon/sweeps/implicit/layers.hpp"
+
+namespace relaxon {
+
+namespace {
+
+// Those of the general way (problem.hpp).
+template <class T>
+LineTest test_of_layers() {
+    return {std::is_same<T, float>::value ? 1e-6 : 1e-13, 4.0 * std::numeric_limits<T>::epsilon(),
+            100};
+}
+
+}  // namespace
+
+// From the entries of a layer to the arrays and, where f = identity, their factorisation.
+template <class T>
+void ImplicitLayers<T>::take_line(const Layer& view, Team& team) {
+    ImplicitLine<T>& line = *line_;
+    Team* inner = line.shares_lines ? &team : nullptr;
+    spread(matrix_->pattern(), entries_, line.matrix);
+    const auto theta = static_cast<T>(theta_), rest = static_cast<T>(1.0 - theta_);
+    for (std::int64_t i = 0; i < n_; ++i) {
+        const T omega = exists(i) ? view.omega[i * view.omega_step] : T(0);
+        line.shift[i] = exists(i) ? shift_[i] - bias(view, i) : T(0);
+        line.rate[i] = theta * omega;
+        if (line.explicit_rate) line.explicit_rate[i] = rest * omega;
+    }
+    if (!is_linear()) {
+        line.newton.set({line.matrix, line.shift, line.rate, T(1), config_.activation}, inner);
+        return;
+    }
+    for (std::int64_t i = 0; i < n_; ++i) {
+        const T rate = line.rate[i];
+        line.jacobian.lower[i] = -rate * line.matrix.lower[i];
+        line.jacobian.diagonal[i] = T(1) + rate - rate * line.matrix.diagonal[i];
+        line.jacobian.upper[i] = -rate * line.matrix.upper[i];
+    }
+    line.lu_serves = line.lu.factorise(line.jacobian, inner);
+}
+
+// r, and for f = identity all that does not depend on z'.
+template <class T>
+void ImplicitLayers<T>::set_line_right(const T* z, T growth, T* right, Work& work,
+                                       Team* inner) const {
+    const ImplicitLine<T>& line = *line_;
+    for_each_run(n_, inner, [&](std::int64_t begin, std::int64_t end) {
+        for (std::int64_t i = begin; i < end; ++i) right[i] = z[i] - growth * z[i];
+        if (theta_ < 1.0) {
+            multiply<T>(line.matrix, line.shift, z, begin, end, work.pre);
+            activate(config_.activation, work.pre + begin, work.f + begin,
+                     static_cast<std::size_t>(end - begin));
+            for (std::int64_t i = begin; i < end; ++i) {
+                right[i] += line.explicit_rate[i] * (work.f[i] - z[i]);
+            }
+        }
+        if (!is_linear()) return;
+        for (std::int64_t i = begin; i < end; ++i) right[i] += line.rate[i] * line.shift[i];
+    });
+}
+
+template <class T>
+void ImplicitLayers<T>::solve_line(const Layer& view, std::int64_t layer, std::int64_t sample,
+                                   const T* z, T* out, int worker, Team& team, Team* inner) {
+    ImplicitLine<T>& line = *line_;
+    auto& line_work = line.works[static_cast<std::size_t>(worker)];
+    Work& work = works_[static_cast<std::size_t>(worker)];
+    const T* right = z;
+    if (is_linear() || theta_ < 1.0 || config_.beta() != 0.0) {
+        set_line_right(z, growth_[sample], work.right, work, inner);
+        right = work.right;
+    }
+    if (is_linear()) {
+        if (line.lu_serves) {
+            line.lu.solve(right, out, line_work.lu, inner);
+        } else {
+            shared_->solve(right, out, 1);
+        }
+        return;
+    }
+    const auto poll = [&] { team.poll(worker == 0); };
+    if (line.newton.find_root(z, right, test_of_layers<T>(), out, line_work.newton, inner, poll)) {
+        return;
+    }
+    set_right(view, z, growth_[sample], work);
+    solve(view, layer, sample, z, out, work, team, worker);
+}
+
+#define RELAXON_INSTANTIATE(T)                                                                     \
+    template void ImplicitLayers<T>::take_line(const Layer&, Team&);                               \
+    template void ImplicitLayers<T>::solve_line(const Layer&, std::int64_t, std::int64_t,          \
+                                                const T*, T*, int, Team&, Team*);
+RELAXON_INSTANTIATE(float)
+RELAXON_INSTANTIATE(double)
+#undef RELAXON_INSTANTIATE
+
+}  // namespace relaxon

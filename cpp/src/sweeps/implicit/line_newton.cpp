@@ -1,0 +1,286 @@
+#include "relaxon/sweeps/implicit/line_newton.hpp"
+
+#include <algorithm>
+
+#include "relaxon/solvers/line_elimination.hpp"
+
+namespace relaxon {
+
+// Of a stretch, the largest: |F|, |z|, and sum of the sizes of a row's terms.
+struct LineMeasures {
+    double residual, size, terms;
+    bool is_dominant, is_finite;
+};
+
+namespace {
+
+// Rows of a stretch that go through f together.
+constexpr std::int64_t kBlockRows = 32;
+
+template <class T>
+double largest(Pack<T> values) {
+    T found = T(0);
+    for (std::size_t lane = 0; lane < kPackWidth<T>; ++lane) found = std::max(found, values[lane]);
+    return static_cast<double>(found);
+}
+
+}  // namespace
+
+template <class T>
+void LineNewton<T>::carve(Arena& arena) {
+    matrix_.carve(arena, cut_.length());
+    shift_ = arena.take<T>(cut_.length());
+    rate_ = arena.take<T>(cut_.length());
+}
+
+template <class T>
+typename LineNewton<T>::Work LineNewton<T>::carve_work(Arena& arena) const {
+    Work work{};
+    for (T** array : {&work.z, &work.right, &work.value, &work.fill, &work.ratio, &work.slope}) {
+        *array = arena.take<T>(cut_.length());
+    }
+    work.joints.carve(arena, cut_);
+    work.measures = arena.take<LineMeasures>(cut_.n_stretches());
+    return work;
+}
+
+template <class T>
+void LineNewton<T>::set(const LineSystem<T>& system, Team* team) {
+    own_weight_ = system.own_weight;
+    activation_ = system.activation;
+    for_each_stretch(cut_, team, [&](const Stretch& stretch) {
+        pack(stretch, system.matrix.lower, matrix_.lower + stretch.first);
+        pack(stretch, system.matrix.diagonal, matrix_.diagonal + stretch.first);
+        pack(stretch, system.matrix.upper, matrix_.upper + stretch.first);
+        pack(stretch, system.shift, shift_ + stretch.first);
+        pack(stretch, system.rate, rate_ + stretch.first);
+    });
+}
+
+// The state, that at the joints, and the right side.
+template <class T>
+void LineNewton<T>::load(const T* z, const T* right, Work& work, Team* team) const {
+    constexpr std::int64_t lanes = LineCut<T>::kLanes;
+    for_each_stretch(cut_, team, [&](const Stretch& stretch) {
+        T* packed = work.z + stretch.first;
+        pack(stretch, z, packed);
+        pack(stretch, right, work.right + stretch.first);
+        store(work.joints.z + stretch.piece, relaxon::load(packed));
+        store(work.joints.last_z + stretch.piece,
+              relaxon::load(packed + (stretch.rows - 1) * lanes));
+    });
+    work.joints.close(work.joints.z);
+    work.joints.close(work.joints.last_z);
+}
+
+// J at the state in work.z, the right side that `mode` asks for, and what is left of both for the
+// joints. Of newton, the right side is -F, and the measures are taken. transposed leaves what the
+// way back multiplies by the inverse pivots.
+template <class T>
+template <typename LineNewton<T>::Mode mode>
+void LineNewton<T>::eliminate(const Stretch& stretch, Work& work, bool keeps_f) const {
+    constexpr std::int64_t lanes = LineCut<T>::kLanes;
+    constexpr bool is_newton = mode == Mode::newton, is_transposed = mode == Mode::transposed;
+    const Joints<T>& joints = work.joints;
+    const std::int64_t first = stretch.first, end = stretch.rows * lanes;
+    const T* z = work.z + first;
+    T* right = work.right + first;
+    T* value = work.value + first;
+    T* fill = work.fill + first;
+    T* ratio = work.ratio + first;
+    const T* lower = matrix_.lower + first;
+    const T* diagonal = matrix_.diagonal + first;
+    const T* upper = matrix_.upper + first;
+    const T* shift = shift_ + first;
+    const T* rate = rate_ + first;
+    const Pack<T> before_first = relaxon::load(joints.last_z + stretch.piece - 1);
+    const Pack<T> after_last = relaxon::load(joints.z + stretch.piece + 1);
+    const auto at = [&](std::int64_t i) __attribute__((always_inline)) {
+        return i < 0 ? before_first : i < end ? relaxon::load(z + i) : after_last;
+    };
+    alignas(64) T pre[kBlockRows * lanes], f[kBlockRows * lanes], slope[kBlockRows * lanes];
+
+    LineElimination<T> rows(Pack<T>{}, Pack<T>{}, Pack<T>{});
+    Pack<T> known = {}, joint_right = {};
+    Pack<T> residual = {}, size = {}, terms = {}, poison = {};
+    Mask<T> fails = {};
+    for (std::int64_t begin = 0; begin < end; begin += kBlockRows * lanes) {
+        const std::int64_t stop = std::min(begin + kBlockRows * lanes, end);
+        for (std::int64_t i = begin; i < stop; i += lanes) {
+            store(pre + (i - begin), relaxon::load(lower + i) * at(i - lanes) +
+                                         relaxon::load(diagonal + i) * relaxon::load(z + i) +
+                                         relaxon::load(upper + i) * at(i + lanes) +
+                                         relaxon::load(shift + i));
+        }
+        activate_with_derivative(activation_, pre, f, slope,
+                                 static_cast<std::size_t>(stop - begin));
+        for (std::int64_t i = begin; i < stop; i += lanes) {
+            const Pack<T> e = relaxon::load(rate + i);
+            const Pack<T> own = T(1) + own_weight_ * e;
+            const Pack<T> factor = e * relaxon::load(slope + (i - begin));
+            const Pack<T> l = relaxon::load(lower + i), u = relaxon::load(upper + i);
+            const Pack<T> d = relaxon::load(diagonal + i);
+            const Pack<T> below = -(factor * l), centre = own - factor * d, above = -(factor * u);
+            fails |= ~(abs(centre) >= abs(below) + abs(above));
+            Pack<T> b = relaxon::load(right + i);
+            if constexpr (is_newton) {
+                const Pack<T> here = relaxon::load(z + i);
+                const Pack<T> left = b - here;
+                const Pack<T> pull = own_weight_ * here - relaxon::load(f + (i - begin));
+                const Pack<T> sum = abs(l * at(i - lanes)) + abs(d * here) +
+                                    abs(u * at(i + lanes)) + abs(relaxon::load(shift + i));
+                terms = max(terms, abs(b) + own * abs(here) + e * sum);
+                b = left - e * pull;
+                residual = max(residual, abs(b));
+                size = max(size, abs(here));
+                poison += b - b;
+            }
+            if constexpr (is_transposed) {
+                store(work.slope + first + i, factor);
+                if (keeps_f) store(right + i, relaxon::load(f + (i - begin)));
+            }
+            if (i == 0) {
+                rows = LineElimination<T>(below, centre, above);
+                joint_right = b;
+                continue;
+            }
+            const Pack<T> before_inverse = rows.inverse(), before_ratio = rows.ratio();
+            rows.take(below, centre, above);
+            poison += rows.inverse() - rows.inverse();
+            if constexpr (is_transposed) {
+                // What row i - 1 has in its column, and the joint's row in this one.
+                store(ratio + i - lanes, below * before_inverse);
+                known = b - before_ratio * known;
+                joint_right -= rows.fill() * known;
+                store(value + i, known * rows.inverse());
+                store(fill + i, rows.bottom() * rows.inverse());
+            } else {
+                known = (b - below * known) * rows.inverse();
+                joint_right -= rows.bottom() * known;
+                store(value + i, known);
+                store(fill + i, rows.fill());
+                store(ratio + i, rows.ratio());
+            }
+        }
+    }
+    rows.finish(stretch, joints);
+    store(joints.right + stretch.piece, joint_right);
+    store(joints.last_value + stretch.piece, known);
+    work.measures[stretch.piece / lanes] = {largest<T>(residual), largest<T>(size),
+                                            largest<T>(terms), !any(fails),
+                                            horizontal_sum(poison) == T(0)};
+}
+
+// The state moved by the solution that is left in the joints.
+template <class T>
+void LineNewton<T>::step(const Stretch& stretch, Work& work) const {
+    T* z = work.z + stretch.first;
+    substitute(stretch, work.joints, work.value + stretch.first, work.fill + stretch.first,
+               work.ratio + stretch.first,
+               [&](std::int64_t i, Pack<T> x) { store(z + i, relaxon::load(z + i) + x); });
+}
+
+template <class T>
+void LineNewton<T>::pass(Step kind, Work& work, Team* team) const {
+    for_each_stretch(cut_, team, [&](const Stretch& stretch) {
+        if (kind == Step::full) step(stretch, work);
+        eliminate<Mode::newton>(stretch, work, false);
+    });
+    work.joints.close_factors();
+}
+
+template <class T>
+void LineNewton<T>::move_joints(Work& work) const {
+    Joints<T>& joints = work.joints;
+    for (std::int64_t k = 0; k < joints.n; ++k) {
+        joints.z[k] += joints.x[k];
+        joints.last_z[k] += joints.last_x[k];
+    }
+    joints.close(joints.z);
+    joints.close(joints.last_z);
+}
+
+template <class T>
+typename LineNewton<T>::Look LineNewton<T>::look_at(const LineTest& test, const Work& work) const {
+    LineMeasures most{0.0, 0.0, 0.0, true, true};
+    for (std::int64_t i = 0; i < cut_.n_stretches(); ++i) {
+        const LineMeasures& at = work.measures[i];
+        most.residual = std::max(most.residual, at.residual);
+        most.size = std::max(most.size, at.size);
+        most.terms = std::max(most.terms, at.terms);
+        most.is_dominant = most.is_dominant && at.is_dominant;
+        most.is_finite = most.is_finite && at.is_finite;
+    }
+    const bool is_small = most.residual <= test.tolerance * std::max(1.0, most.size) ||
+                          most.residual <= test.rounding * most.terms;
+    return {most.residual, most.is_finite && is_small, most.is_finite && most.is_dominant};
+}
+
+template <class T>
+bool LineNewton<T>::is_regular(const Work& work) const {
+    return std::all_of(work.measures, work.measures + cut_.n_stretches(),
+                       [](const LineMeasures& at) { return at.is_dominant && at.is_finite; });
+}
+
+template <class T>
+bool LineNewton<T>::solve(const T* z, const T* b, T* x, Work& work, Team* team) const {
+    load(z, b, work, team);
+    for_each_stretch(cut_, team,
+                     [&](const Stretch& stretch) { eliminate<Mode::solve>(stretch, work, false); });
+    work.joints.close_factors();
+    if (!is_regular(work) || !work.joints.solve()) return false;
+    for_each_stretch(cut_, team, [&](const Stretch& stretch) {
+        T* value = work.value + stretch.first;
+        substitute(stretch, work.joints, value, work.fill + stretch.first,
+                   work.ratio + stretch.first,
+                   [&](std::int64_t i, Pack<T> at) { store(value + i, at); });
+        unpack(stretch, value, x);
+    });
+    return true;
+}
+
+template <class T>
+bool LineNewton<T>::solve_transposed(const T* z, const T* b, T* m, T* s, T* f, Work& work,
+                                     Team* team) const {
+    constexpr std::int64_t lanes = LineCut<T>::kLanes;
+    load(z, b, work, team);
+    for_each_stretch(cut_, team, [&](const Stretch& stretch) {
+        eliminate<Mode::transposed>(stretch, work, f != nullptr);
+    });
+    Joints<T>& joints = work.joints;
+    joints.close_factors();
+    if (!is_regular(work) || !joints.solve_transposed()) return false;
+    for_each_stretch(cut_, team, [&](const Stretch& stretch) {
+        T* value = work.value + stretch.first;
+        T* source = work.slope + stretch.first;
+        const T* fill = work.fill + stretch.first;
+        const T* ratio = work.ratio + stretch.first;
+        const Pack<T> joint = load_up_to(joints.x + stretch.piece, stretch.n_pieces);
+        const std::int64_t last = (stretch.rows - 1) * lanes;
+        Pack<T> after = relaxon::load(joints.x + stretch.piece + 1);
+        Pack<T> below = relaxon::load(joints.lower + stretch.piece + 1) *
+                        relaxon::load(joints.last_inverse + stretch.piece);
+        for (std::int64_t i = last; i >= 0; i -= lanes) {
+            if (i == 0) {
+                after = joint;
+            } else {
+                after =
+                    (relaxon::load(value + i) - relaxon::load(fill + i) * joint) - below * after;
+                below = relaxon::load(ratio + i - lanes);
+            }
+            store(value + i, after);
+            store(source + i, relaxon::load(source + i) * after);
+        }
+        unpack(stretch, value, m);
+        unpack(stretch, source, s);
+        if (f) unpack(stretch, work.right + stretch.first, f);
+    });
+    return true;
+}
+
+#define RELAXON_INSTANTIATE(T) template class LineNewton<T>;
+RELAXON_INSTANTIATE(float)
+RELAXON_INSTANTIATE(double)
+#undef RELAXON_INSTANTIATE
+
+}  // namespace relaxon
