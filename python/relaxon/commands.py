@@ -194,7 +194,7 @@ def _respond(
     from .datasets.source import Source
     from .model.prediction import forecast, forecast_archive
 
-    options = {} if respond is None else {"respond": respond}
+    options: dict[str, Any] = {} if respond is None else {"respond": respond}
 
     if out.suffix not in (".npz", ".nc"):
         raise Failure(f"argument '--out': expected a name that ends in .npz or .nc, got {out}")

@@ -35,7 +35,8 @@ def encode_npz(arrays: dict[str, NDArray[Any]]) -> bytes:
     if "time" in arrays:
         arrays = arrays | pack_times(arrays["time"])
     content = io.BytesIO()
-    np.savez(content, **arrays)
+    named: dict[str, Any] = dict(arrays)
+    np.savez(content, **named)
     return content.getvalue()
 
 

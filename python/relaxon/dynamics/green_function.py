@@ -134,7 +134,7 @@ def _read_cells(cells: Any, grid: Grid) -> NDArray[np.intp]:
     outside = ((indices < 0) | (indices >= grid.shape)).any(axis=1)
     if outside.any():
         refuse("cells", f"indices within {grid.shape}", repr(cells[int(outside.argmax())]))
-    return np.ravel_multi_index(tuple(indices.T), grid.shape)
+    return np.asarray(np.ravel_multi_index(tuple(indices.T), grid.shape))
 
 
 def _less_identity(

@@ -114,10 +114,8 @@ def plan_checks(experiment: Experiment) -> tuple[CheckPlan, ...]:
         plans.append(CheckPlan("depth", (plain, deep), 0))
     if options.finds_depth:
         plain = dataclasses.replace(plain, max_depth=None)
-        depths = spread_depths(options.depth_used)
-        plans.append(
-            CheckPlan("depth", tuple(dataclasses.replace(plain, depth=n) for n in depths), None)
-        )
+        some = (dataclasses.replace(plain, depth=n) for n in spread_depths(options.depth_used))
+        plans.append(CheckPlan("depth", tuple(some), None))
     for plan in plans:
         for k, variant in enumerate(plan.variants):
             if k != plan.own:
