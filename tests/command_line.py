@@ -7,7 +7,7 @@ import sys
 from typing import Any
 
 RELAXON = [sys.executable, "-c", "import sys; from relaxon.cli import main; sys.exit(main())"]
-FIGURES = {"loss.png", "prediction.png", "coefficients.png", "depth.png"}
+FIGURES = {f"{name}.png" for name in ("loss", "prediction", "coefficients", "depth", "stability")}
 REPORT = {"model.safetensors", "summary.json", "history.csv", "report.html", *FIGURES}
 
 

@@ -9,6 +9,7 @@ from .dynamics.attractor import Attractor, AttractorStatus, attractor
 from .dynamics.basins import Attractors, attractors
 from .dynamics.certificate import Certificate
 from .dynamics.depth_profile import DepthProfile, depth_profile
+from .dynamics.green_function import green_function
 from .forecasting.checks import check_leads
 from .forecasting.comparison import Comparison
 from .model import losses
@@ -72,6 +73,7 @@ __all__ = [
     "depth_profile",
     "explain",
     "fit",
+    "green_function",
     "load",
     "plan",
     "save",

@@ -17,15 +17,15 @@ from .base.console import EXIT_BAD_INPUT, Failure, output, say
 from .base.text import show
 
 if TYPE_CHECKING:
-    from xarray import DataArray
-
+    from .dynamics.attractor import Attractor
     from .forecasting.checks import CheckPlan
     from .forecasting.experiment import Experiment
     from .forecasting.options import Options
+    from .model.prediction import Respond
     from .model.relaxation import Relaxation
     from .report.unfinished import Run
 
-__all__ = ["explain", "fit", "info", "inspect", "output_path", "predict", "stability"]
+__all__ = ["attractor", "explain", "fit", "info", "inspect", "output_path", "predict", "stability"]
 
 # Figures, summary and history; checkpoints, which hold the model, come on top.
 REPORT_BYTES = 4 * 2**20
@@ -59,7 +59,7 @@ def fit(
         source = Source(names, options.variable, options.select, options.missing)
         experiment = Experiment(options, source.read())
         checks = plan_checks(experiment)
-    n_fits = 1 + sum(len(plan.variants) - 1 for plan in checks)
+    n_fits = 1 + sum(plan.n_more for plan in checks)
     # One more while it is replaced.
     n_bytes = REPORT_BYTES + (n_fits + 1) * _checkpoint_bytes(experiment)
     signals.begin_job()
@@ -149,9 +149,52 @@ def predict(
     missing: tuple[float, ...],
 ) -> int:
     """Apply a saved model to data and write the forecast."""
+    _respond(model_path, names, out, variable, select, missing)
+    return 0
+
+
+def attractor(
+    model_path: str,
+    names: tuple[str, ...],
+    out: Path,
+    variable: str | None,
+    select: tuple[str, ...],
+    missing: tuple[float, ...],
+) -> int:
+    """Write where the layers of a saved model lead from data, and print how sure that is."""
+    from .dynamics.attractor import attractor as search
+    from .report.terminal import print_attractor
+
+    found: list[Attractor] = []
+
+    def respond(model: Any, x: Any, threads: int | None) -> Any:
+        found.append(search(model, x, threads=threads))
+        return found[-1].z
+
+    _respond(model_path, names, out, variable, select, missing, respond)
+    with output():
+        print_attractor(found[0])
+    if not found[0].success:
+        say(f"warning: {found[0].message}; the states of least residual were written")
+    return 0
+
+
+def _respond(
+    model_path: str,
+    names: tuple[str, ...],
+    out: Path,
+    variable: str | None,
+    select: tuple[str, ...],
+    missing: tuple[float, ...],
+    respond: Respond | None = None,
+) -> None:
+    """Write what a saved model makes of data: its outputs, or what else it is asked for."""
     from .base.durable import write_atomic
+    from .datasets.encoding import encode_array, encode_npz
     from .datasets.source import Source
     from .model.prediction import forecast, forecast_archive
+
+    options: dict[str, Any] = {} if respond is None else {"respond": respond}
 
     if out.suffix not in (".npz", ".nc"):
         raise Failure(f"argument '--out': expected a name that ends in .npz or .nc, got {out}")
@@ -172,13 +215,13 @@ def predict(
     missing = tuple(dict.fromkeys((*notes["missing"], *missing)))
     with _bad_input(), _warnings():
         if source.is_archive:
-            content = _npz(forecast_archive(model, names[0], missing))
+            content = encode_npz(forecast_archive(model, names[0], missing, **options))
         else:
             known = None if model.scaling is None else model.scaling.name
             data = source.open(known, tuple(notes["select"]))
-            later = forecast(model, data, missing=missing)
+            later = forecast(model, data, missing=missing, **options)
             signals.begin_job()
-            content = _encode(later, out.suffix)
+            content = encode_array(later, out.suffix)
     signals.begin_job()
     try:
         write_atomic(out, content)
@@ -186,7 +229,6 @@ def predict(
         raise Failure(f"cannot write {out}: {error.strerror or error}", code=1) from None
     with output():
         print(f"written: {show(out)}")
-    return 0
 
 
 def explain(model_path: str, out: Path | None) -> int:
@@ -333,34 +375,6 @@ def _notes(path: str, extra: dict[str, Any]) -> dict[str, Any]:
     except (TypeError, ValueError) as error:
         raise Failure(f"argument 'MODEL': expected a model of a fit, got {path}: {error}") from None
     return notes
-
-
-def _npz(arrays: dict[str, Any]) -> bytes:
-    import io
-
-    import numpy as np
-
-    from .datasets.dates import pack_times
-
-    if "time" in arrays:
-        arrays = arrays | pack_times(arrays["time"])
-    content = io.BytesIO()
-    np.savez(content, **arrays)
-    return content.getvalue()
-
-
-def _encode(later: DataArray, suffix: str) -> bytes:
-    import tempfile
-
-    from .datasets.roles import time_dim
-
-    if suffix == ".npz":
-        times = later[time_dim(later, "forecast")].values
-        return _npz({"y": later.values, "time": times})
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "forecast.nc"
-        later.to_netcdf(path)
-        return path.read_bytes()
 
 
 def _checkpoint_bytes(experiment: Experiment) -> int:

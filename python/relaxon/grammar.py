@@ -9,11 +9,22 @@ from typing import TYPE_CHECKING, Annotated
 
 from . import commands
 from .forecasting.settings import (
+    ANOMALY_NAMES,
+    BIAS_NAMES,
+    CONSTRAINT_NAMES,
     DEFAULTS,
+    DEPTH_NAMES,
+    DTYPE_NAMES,
+    INPUT_NAMES,
     LOCAL_PATIENCE,
     LOCAL_SMOOTHNESS,
+    NORMALIZATION_NAMES,
     OPERATOR_NAMES,
     OPTIMIZER_NAMES,
+    SCHEME_NAMES,
+    SPACE_NAMES,
+    TIME_NAMES,
+    WEIGHTS,
     Settings,
 )
 
@@ -21,6 +32,36 @@ if TYPE_CHECKING:
     from typer import Typer
 
 __all__ = ["make_app"]
+
+
+# What choices of an option mean, where their names do not say it.
+_MEANINGS = {
+    "anomaly": {
+        "mean": "one for each cell",
+        "none": "one for all cells",
+    },
+    "time": {"constant": "one set of coefficients", "layered": "one per layer"},
+    "normalization": {"hard": "every layer ends with z / |z|"},
+    "constraint": {"monotone": "no new extrema", "stable": "no wave grows"},
+    "inputs": {
+        "drop": "targets near a gap do not count",
+        "given": "gaps are refused",
+        "fill": "gaps are unknowns",
+        "estimate": "all inputs are unknowns",
+    },
+    "depth": {
+        "auto": "as many of --max-depth as are needed",
+        "attractor": "what all layers lead to, with --drive",
+    },
+    "weights": {"area": "losses and errors count cells by their area on the sphere"},
+}
+
+
+def _choices(names: tuple[str, ...], option: str = "") -> str:
+    """Names of a table, and in brackets what they mean."""
+    meanings = _MEANINGS.get(option, {})
+    texts = [f"{name} ({meanings[name]})" if name in meanings else name for name in names]
+    return " or ".join([", ".join(texts[:-1]), texts[-1]] if len(texts) > 1 else texts)
 
 
 def _whole_number(option: str, text: str) -> int:
@@ -59,6 +100,28 @@ def make_app() -> "Typer":
         help="One entry of an axis that is neither time nor space, or a part of space, as "
         "level=850; once for each axis.",
     )
+    model_argument = Annotated[str, typer.Argument(metavar="MODEL", help="A model file.")]
+    # Of what a saved model is applied to.
+    forecast_argument = Annotated[
+        list[str],
+        typer.Argument(
+            metavar="DATA", help="As for fit; of a .npz file x (and time, if any) is read."
+        ),
+    ]
+    variable_option = Annotated[
+        str | None, Option(help="Variable of the file. [default: that of the fit]")
+    ]
+    same_select_option = Annotated[
+        list[str] | None,
+        Option(
+            metavar="NAME=VALUE",
+            help="One entry of an axis, as for fit. [default: as in the fit]",
+        ),
+    ]
+    more_missing_option = Annotated[
+        list[float] | None,
+        Option(help="A value that stands for gaps, beside those of the fit; once for each."),
+    ]
     app = typer.Typer(
         help="Relaxation networks: train them, and read their weights as physics.",
         add_completion=False,
@@ -92,9 +155,8 @@ def make_app() -> "Typer":
         anomaly: Annotated[
             str | None,
             Option(
-                help="Climatology to remove: month, hour, mean (one for each cell), or none (one "
-                "for all cells). [default: month for sst, mean where it holds most of the "
-                "variance, else none]"
+                help=f"Climatology to remove: {_choices(ANOMALY_NAMES, 'anomaly')}. "
+                "[default: month for sst, mean where it holds most of the variance, else none]"
             ),
         ] = Settings.anomaly,
         spacing: Annotated[
@@ -113,15 +175,12 @@ def make_app() -> "Typer":
         ] = Settings.holdout,
         weights: Annotated[
             str | None,
-            Option(
-                help="area: losses and errors count cells by their area on the sphere. "
-                "[default: all alike]"
-            ),
+            Option(help=f"{_choices(WEIGHTS, 'weights')}. [default: all alike]"),
         ] = Settings.weights,
         operator: Annotated[
             str,
             Option(
-                help=f"{', '.join(OPERATOR_NAMES)}. "
+                help=f"{_choices(OPERATOR_NAMES)}. "
                 "Stencils wider than one cell in one dimension only."
             ),
         ] = Settings.operator,
@@ -133,20 +192,20 @@ def make_app() -> "Typer":
         ] = Settings.radius,
         space: Annotated[
             str | None,
-            Option(help=f"homogeneous or local coefficients; not with dense. {default('space')}"),
+            Option(
+                help=f"{_choices(SPACE_NAMES)} coefficients; not with dense. {default('space')}"
+            ),
         ] = Settings.space,
-        time: Annotated[
-            str, Option(help="constant: one set of coefficients; layered: one per layer.")
-        ] = Settings.time,
+        time: Annotated[str, Option(help=f"{_choices(TIME_NAMES, 'time')}.")] = Settings.time,
         scheme: Annotated[
             str | None,
-            Option(help=f"Of --operator adr: central, upwind or lax-wendroff. {default('scheme')}"),
+            Option(help=f"Of --operator adr: {_choices(SCHEME_NAMES)}. {default('scheme')}"),
         ] = Settings.scheme,
         depth: Annotated[
             str,
             Option(
-                metavar="INTEGER|auto",
-                help="Number of layers; auto: as many of --max-depth as are needed.",
+                metavar=f"INTEGER|{'|'.join(DEPTH_NAMES)}",
+                help=f"Number of layers; or {_choices(DEPTH_NAMES, 'depth')}.",
             ),
         ] = str(Settings.depth),
         max_depth: Annotated[
@@ -166,7 +225,7 @@ def make_app() -> "Typer":
             str, Option(help="identity, tanh, logistic, relu, ...")
         ] = Settings.activation,
         bias: Annotated[
-            str | None, Option(help="homogeneous or local. [default: no bias]")
+            str | None, Option(help=f"{_choices(BIAS_NAMES)}. [default: no bias]")
         ] = Settings.bias,
         boundary: Annotated[
             str | None,
@@ -195,12 +254,14 @@ def make_app() -> "Typer":
         drive: Annotated[
             bool,
             Option(
-                "--drive", help="The input is a source in every layer, and the first state is zero."
+                "--drive",
+                help="The input is a source in every layer, and the first state is zero: for pairs "
+                "of a source and what it leads to.",
             ),
         ] = Settings.drive,
         normalization: Annotated[
             str | None,
-            Option(help="hard: every layer ends with z / |z|. [default: none]"),
+            Option(help=f"{_choices(NORMALIZATION_NAMES, 'normalization')}. [default: none]"),
         ] = Settings.normalization,
         trainable_omega: Annotated[
             bool, Option("--trainable-omega", help="Train the relaxation rate, too.")
@@ -216,14 +277,14 @@ def make_app() -> "Typer":
         constraint: Annotated[
             str | None,
             Option(
-                help="What explicit layers of --operator adr keep at every step: stable (no wave "
-                "grows) or monotone (no new extrema). [default: nothing]"
+                help="What explicit layers of --operator adr keep at every step: "
+                f"{_choices(CONSTRAINT_NAMES, 'constraint')}. [default: nothing]"
             ),
         ] = Settings.constraint,
         optimizer: Annotated[
             str | None,
             Option(
-                help=f"{', '.join(OPTIMIZER_NAMES)}. "
+                help=f"{_choices(OPTIMIZER_NAMES)}. "
                 "[default: lbfgs with --inputs fill or estimate, else barzilai-borwein]"
             ),
         ] = Settings.optimizer,
@@ -274,14 +335,11 @@ def make_app() -> "Typer":
         threads: Annotated[
             int | None, Option(help="Number of threads. [default: all allowed]")
         ] = Settings.threads,
-        dtype: Annotated[str, Option(help="float64 or float32.")] = Settings.dtype,
+        dtype: Annotated[str, Option(help=f"{_choices(DTYPE_NAMES)}.")] = Settings.dtype,
         seed: Annotated[int, Option(help="Seed of the initial values.")] = Settings.seed,
         inputs: Annotated[
             str,
-            Option(
-                help="Gaps and errors of the inputs: drop (targets near a gap do not count), given "
-                "(gaps are refused), fill (gaps are unknowns), estimate (all inputs are unknowns)."
-            ),
+            Option(help=f"Gaps and errors of the inputs: {_choices(INPUT_NAMES, 'inputs')}."),
         ] = Settings.inputs,
         input_error: Annotated[
             float | None,
@@ -316,7 +374,7 @@ def make_app() -> "Typer":
             "select": tuple(select or ()),
             "missing": tuple(missing or ()),
             "bounds": ",".join(bounds) if bounds else None,
-            "depth": depth if depth == "auto" else _whole_number("--depth", depth),
+            "depth": depth if depth in DEPTH_NAMES else _whole_number("--depth", depth),
         }
         settings = {field.name: given[field.name] for field in fields(Settings)}
 
@@ -344,31 +402,15 @@ def make_app() -> "Typer":
 
     @app.command("predict")
     def predict_command(
-        model: Annotated[str, typer.Argument(metavar="MODEL", help="A model file.")],
-        data: Annotated[
-            list[str],
-            typer.Argument(
-                metavar="DATA", help="As for fit; of a .npz file x (and time, if any) is read."
-            ),
-        ],
+        model: model_argument,
+        data: forecast_argument,
         out: Annotated[
             str,
             Option(help="File for the forecast: .npz (array y) or .nc."),
         ],
-        variable: Annotated[
-            str | None, Option(help="Variable of the file. [default: that of the fit]")
-        ] = None,
-        select: Annotated[
-            list[str] | None,
-            Option(
-                metavar="NAME=VALUE",
-                help="One entry of an axis, as for fit. [default: as in the fit]",
-            ),
-        ] = None,
-        missing: Annotated[
-            list[float] | None,
-            Option(help="A value that stands for gaps, beside those of the fit; once for each."),
-        ] = None,
+        variable: variable_option = None,
+        select: same_select_option = None,
+        missing: more_missing_option = None,
     ) -> Callable[[], int]:
         """Apply a model to data; scaling and climatology of the fit are undone and redone."""
         return lambda: commands.predict(
@@ -380,9 +422,31 @@ def make_app() -> "Typer":
             tuple(missing or ()),
         )
 
+    @app.command("attractor")
+    def attractor_command(
+        model: model_argument,
+        data: forecast_argument,
+        out: Annotated[
+            str,
+            Option(help="File for the attractors: .npz (array y) or .nc, as of predict."),
+        ],
+        variable: variable_option = None,
+        select: same_select_option = None,
+        missing: more_missing_option = None,
+    ) -> Callable[[], int]:
+        """Find where a model's layers lead from data, and say how sure that is."""
+        return lambda: commands.attractor(
+            model,
+            tuple(data),
+            commands.output_path(out),
+            variable,
+            tuple(select or ()),
+            tuple(missing or ()),
+        )
+
     @app.command("explain")
     def explain_command(
-        model: Annotated[str, typer.Argument(metavar="MODEL", help="A model file.")],
+        model: model_argument,
         out: Annotated[
             str | None,
             Option(help="Folder for explanation.csv and explanation.png; made if missing."),
@@ -393,7 +457,7 @@ def make_app() -> "Typer":
 
     @app.command("stability")
     def stability_command(
-        model: Annotated[str, typer.Argument(metavar="MODEL", help="A model file.")],
+        model: model_argument,
         out: Annotated[
             str | None, Option(help="Folder for stability.png; made if missing.")
         ] = None,

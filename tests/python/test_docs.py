@@ -25,7 +25,7 @@ def python_blocks(page: Path) -> list[tuple[str, str]]:
 
 def test_there_is_something_to_check() -> None:
     assert {page.stem for page in PAGES} > {"index", "notation", "numerics", "accuracy"}
-    assert len(EXAMPLES) == 5
+    assert len(EXAMPLES) == 7
     # The build executes files of this name and shows others without results.
     assert all(example.stem.startswith("plot_") for example in EXAMPLES)
 

@@ -105,7 +105,7 @@ def typical_slope(activation: str) -> float:
     return slope_at_zero(activation) or slope_range(activation)[1]
 
 
-def why_no_amplification(model: Network) -> str:
+def why_no_amplification(model: Network, most_values: int = MOST_VALUES) -> str:
     """Why a model's layers have no factor for waves; empty where they have."""
     if not math.isfinite(typical_slope(model.activation)):
         return f"no amplification: f'(0) = 0 for {model.activation}, and no slope is the largest"
@@ -115,7 +115,7 @@ def why_no_amplification(model: Network) -> str:
         return f"no amplification: waves are no eigenvectors of {kind}, which is no stencil"
     n_sets = math.prod(_sets_of(lattice))
     waves = POINTS**model.grid.ndim
-    if not _is_exact(lattice) and n_sets * waves > MOST_VALUES:
+    if not _is_exact(lattice) and n_sets * waves > most_values:
         return (
             f"no amplification: {n_sets} sets of coefficients at {waves} wave numbers are too many "
             f"(a model of fewer cells or layers has it)"

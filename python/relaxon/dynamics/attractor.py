@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import enum
 import math
 import warnings
@@ -150,15 +151,29 @@ class Attractor:
         """
         return self._radii
 
+    def _first(self, n: int) -> Attractor:
+        """The same of the first samples alone; of one without a batch itself."""
+        if self.residual.ndim == 0:
+            return self
+        names = ("z", "residual", "iterations", "status", "at_floor", "history")
+        cut: dict[str, Any] = {name: getattr(self, name)[:n] for name in names}
+        source = None if self._source is None else self._source[:n]
+        return dataclasses.replace(self, **cut, _source=source)
+
     @cached_property
     def _radii(self) -> NDArray[np.float64]:
         mask = self.model.grid.mask
         exists: Any = slice(None) if mask is None else np.asarray(mask).ravel()
         is_finite = np.asarray(np.isfinite(self.z).reshape(self.residual.size, -1).all(axis=1))
         radii = np.full(self.residual.size, np.nan)
+        # Where f is the identity all have the same slopes.
+        known: dict[bytes, float] = {}
         for sample, slope in enumerate(_slopes(self).astype(np.float64)):
-            if is_finite[sample]:
-                radii[sample] = spectral_radii(self.model, slope[exists])[0]
+            own = slope[exists]
+            key = own.tobytes()
+            if is_finite[sample] and key not in known:
+                known[key] = float(spectral_radii(self.model, own)[0])
+            radii[sample] = known[key] if is_finite[sample] else np.nan
         return radii.reshape(self.residual.shape)
 
 
@@ -176,7 +191,8 @@ def attractor(
     Parameters
     ----------
     model : Relaxation
-        A model of constant coefficients, of any depth, without beta and lift; omega a number.
+        A model of constant coefficients, of any depth, without beta, normalization and lift; omega
+        a number.
     x : array of the model's type, shape (batch, *grid.shape) or grid.shape
         The states to start from; with drive the sources.
     start : array, optional
@@ -271,6 +287,9 @@ def _settings(
         refuse("model", "one of constant coefficients", "a layered operator", fix=fix)
     if model.beta:
         refuse("model", "one with beta=0, whose layers act on cells alone", f"beta={model.beta:g}")
+    if model.normalization:
+        rule = "one without normalization, whose layers act on cells alone"
+        refuse("model", rule, f"normalization={model.normalization!r}")
     if model.omega.ndim > 0:
         refuse("model", "one with a number omega", f"omega of shape {model.omega.shape}")
     if model.lift is not None:

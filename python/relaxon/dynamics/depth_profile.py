@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import warnings
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -11,9 +12,11 @@ from numpy.typing import NDArray
 
 from .. import _core
 from ..base.figure import make_figure
-from ..base.validate import check_instance, check_threads, refuse
+from ..base.validate import check_flag, check_instance, check_threads, refuse
 from ..model.losses import CrossEntropy, Distance, SquaredDistance
 from ..model.relaxation import Relaxation
+from .attractor import AttractorStatus
+from .attractor import attractor as search
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -42,11 +45,15 @@ class DepthProfile:
         the layer that it comes into, for z_L of the last layer.
     size : array of float64, shape (L + 1,)
         Largest |z| of the samples, |z|^2 = sum z^2 times the cell volume.
+    distance : array of float64, shape (L + 1,), or None
+        max |z - z*| over cells and samples, z* the attractor; infinite where a search has not
+        found it. None where it was not asked for.
     """
 
     loss: Numbers
     residual: Numbers
     size: Numbers
+    distance: Numbers | None = None
 
     @property
     def best(self) -> int:
@@ -60,8 +67,8 @@ class DepthProfile:
         -------
         matplotlib.figure.Figure
             Two panels: the loss, its least value marked, on a logarithmic axis where it falls a
-            hundredfold; and residual and size on one logarithmic axis. Made without pyplot: nothing
-            global is touched.
+            hundredfold; and residual, size and what there is of distances on one logarithmic axis.
+            Made without pyplot: nothing global is touched.
 
         Raises
         ------
@@ -89,7 +96,12 @@ class DepthProfile:
             left.set_yscale("log")
         right.plot(layers, self.residual, marker="o", markersize=4, color="C1", label="residual")
         right.plot(layers, self.size, marker="s", markersize=4, color="C2", label="|z|")
-        right.set(ylabel="max |z - f(W z - b)| and |z|")
+        words = "max |z - f(W z - b)| and |z|"
+        if self.distance is not None and np.isfinite(self.distance).all():
+            label = "distance to the attractor"
+            right.plot(layers, self.distance, marker="^", markersize=4, color="C4", label=label)
+            words = "max |z - f(W z - b)|, |z| and max |z - z*|"
+        right.set(ylabel=words)
         if np.any(self.residual > 0.0) or np.any(self.size > 0.0):
             right.set_yscale("log")
         for axes in (left, right):
@@ -106,6 +118,7 @@ def depth_profile(
     y: Array,
     loss: Distance = SquaredDistance(),  # noqa: B008 (immutable)
     threads: int | None = None,
+    attractor: bool = False,
 ) -> DepthProfile:
     """Loss, residual and size of every state on the way through the layers.
 
@@ -123,16 +136,20 @@ def depth_profile(
         As in :meth:`Relaxation.loss`, without `at`.
     threads : int, optional
         As for a call of the model.
+    attractor : bool, default False
+        Whether to search for the attractor of every sample, from its x, and to tell how far the
+        states are from it; of constant coefficients, as :func:`attractor`.
 
     Returns
     -------
     DepthProfile
-        Three arrays; `best` is the depth of the least loss, and ``plot()`` draws them.
+        Arrays; `best` is the depth of the least loss, and ``plot()`` draws them.
 
     Raises
     ------
     TypeError, ValueError
-        As :meth:`Relaxation.loss`; or if the loss has layers of its own.
+        As :meth:`Relaxation.loss`; if the loss has layers of its own, or the model none; or as
+        :func:`attractor`.
 
     Notes
     -----
@@ -155,6 +172,7 @@ def depth_profile(
     """
     check_instance("model", model, Relaxation)
     check_instance("loss", loss, Distance)
+    check_flag("attractor", attractor)
     if loss.at is not None:
         fix = "give one without `at` and y as the output: all layers are looked at"
         refuse("loss", "one without layers of its own", repr(loss), fix=fix)
@@ -170,11 +188,12 @@ def depth_profile(
         weights = weights if weights is None or is_shared else weights[np.newaxis]
     n_layers, n_samples = model.depth, len(states)
     inner = model._behind_lift()
-    found = np.zeros((3, n_layers + 1))
+    found = np.zeros((4, n_layers + 1))
     for part in _parts(model, n_samples):
         own = weights if weights is None or is_shared else weights[part]
         n_threads = model._n_threads(threads, part.stop - part.start)
         trajectory = model.trajectory(states[part], threads=n_threads)
+        ends = _ends_of(model, states[part], n_threads) if attractor else None
         source = _source(model, states[part])
         for layer in range(n_layers + 1):
             z = np.ascontiguousarray(trajectory[:, layer])
@@ -189,8 +208,26 @@ def depth_profile(
             found[0, layer] += value * (len(z) / n_samples)
             found[1, layer] = np.fmax(found[1, layer], _number(distance))
             found[2, layer] = np.fmax(found[2, layer], _number(squares.max()))
+            if ends is not None:
+                with np.errstate(all="ignore"):
+                    farthest = _number(np.abs(z - ends).max())
+                found[3, layer] = np.fmax(found[3, layer], farthest)
     volume = float(np.prod(model.grid.spacing))
-    return DepthProfile(np.array([*map(_number, found[0])]), found[1], np.sqrt(found[2] * volume))
+    return DepthProfile(
+        np.array([*map(_number, found[0])]),
+        found[1],
+        np.sqrt(found[2] * volume),
+        found[3] if attractor else None,
+    )
+
+
+def _ends_of(model: Relaxation, x: Array, threads: int) -> Array:
+    """The attractors of samples, infinite where none was found."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # of unstable ones
+        found = search(model, x, threads=threads)
+    is_found = (found.status == AttractorStatus.CONVERGED).reshape(-1, *(1,) * model.grid.ndim)
+    return np.where(is_found, found.z, x.dtype.type(np.inf))
 
 
 def _source(model: Relaxation, x: Array) -> Array | None:

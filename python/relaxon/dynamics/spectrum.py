@@ -31,13 +31,13 @@ MOST_RESTARTS = 200
 MOST_ENTRIES = 2_000_000
 
 
-def why_no_radius(model: Network) -> str:
+def why_no_radius(model: Network, most_entries: int = MOST_ENTRIES) -> str:
     """Why it would take too long to find them; empty where it does not."""
     n_layers = Lattice(model).n_layers or 1
     n_entries = n_layers * model.grid.n_cells * model.operator._row_length()
-    if n_entries <= MOST_ENTRIES:
+    if n_entries <= most_entries:
         return ""
-    return f"no spectral radius: {n_entries:,} entries of W are more than {MOST_ENTRIES:,}"
+    return f"no spectral radius: {n_entries:,} entries of W are more than {most_entries:,}"
 
 
 def spectral_radii(model: Network, slope: float | Field) -> Field:

@@ -22,6 +22,7 @@ from ..datasets.series import Series
 from ..model.losses import SquaredDistance
 from ..model.relaxation import Relaxation
 from ..physics.explain import Explanation, explain
+from ..training.auto_depth import spread_depths
 from ..training.constraints import Bounds
 from ..training.divergence import DivergenceError
 from ..training.fit import Fit, Status, fit
@@ -50,13 +51,27 @@ class CheckPlan:
         What differs.
     variants : tuple of Options
         Of the fits, in the order to list them.
-    own : int
-        Which of them is the experiment's.
+    own : int or None
+        Which of them is the experiment's; None where its depth is still to be found.
     """
 
     kind: str
     variants: tuple[Options, ...]
-    own: int
+    own: int | None
+
+    @property
+    def n_more(self) -> int:
+        """Fits beside the experiment's own, at most."""
+        return len(self.variants) - (self.own is not None)
+
+    def with_own(self, depth: int) -> CheckPlan:
+        """Where the experiment's depth is found, with its place among the others."""
+        if self.own is not None:
+            return self
+        others = [v for v in self.variants if v.depth != depth]
+        own = dataclasses.replace(self.variants[0], depth=depth)
+        variants = sorted([*others, own], key=lambda v: v.depth_used)
+        return CheckPlan(self.kind, tuple(variants), variants.index(own))
 
 
 def plan_checks(experiment: Experiment) -> tuple[CheckPlan, ...]:
@@ -65,7 +80,8 @@ def plan_checks(experiment: Experiment) -> tuple[CheckPlan, ...]:
     Parameters
     ----------
     experiment : Experiment
-        With ``check_leads`` and ``check_depth`` among its options.
+        With ``check_leads``, ``check_depth`` and ``depth`` among its options: where the depth is
+        found, the fits of 1, 2, 4, ... layers and of all show what it does to coefficients.
 
     Returns
     -------
@@ -96,6 +112,10 @@ def plan_checks(experiment: Experiment) -> tuple[CheckPlan, ...]:
             # Otherwise it follows from the shorter time of a layer.
             deep = dataclasses.replace(deep, omega=options.value("omega") / 2.0)
         plans.append(CheckPlan("depth", (plain, deep), 0))
+    if options.finds_depth:
+        plain = dataclasses.replace(plain, max_depth=None)
+        some = (dataclasses.replace(plain, depth=n) for n in spread_depths(options.depth_used))
+        plans.append(CheckPlan("depth", tuple(some), None))
     for plan in plans:
         for k, variant in enumerate(plan.variants):
             if k != plan.own:
@@ -142,7 +162,8 @@ def run_checks(
     comparisons, remarks = [], list(result.explanation.remarks)
     is_interrupted = result.fit.status is Status.INTERRUPTED
     has_time = isinstance(experiment.data, Series)
-    for plan in plans:
+    for given in plans:
+        plan = given.with_own(result.fit.model.depth)
         found: list[tuple[Options, Explanation]] = []
         notes: list[str] = []
         for k, variant in enumerate(plan.variants):
@@ -261,8 +282,8 @@ def check_leads(
         refuse("leads", "two leads or more", repr(leads))
     own = check_integer("leads", leads[0], 1) if scaling is None else scaling.lead
     ascending = _read_leads("leads", list(leads))
-    depths = _depths("leads", ascending, own, model.depth)
     _check_model(model)
+    depths = _depths("leads", ascending, own, model.depth)
     for lead in ascending:
         data.time.check_lead(lead)
     if scaling is None:
@@ -350,6 +371,7 @@ def _depths(argument: str, leads: Sequence[int], own: int, depth: int) -> list[i
 def _check_model(model: Relaxation) -> None:
     if model.lift is not None or model.readout is not None:
         refuse("model", "one without lift and readout", repr(model))
+    model._check_layers("check_leads")
     if getattr(model.operator, "time", "constant") == "layered" or model.omega.shape == (
         model.depth,
     ):

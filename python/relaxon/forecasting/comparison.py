@@ -24,7 +24,7 @@ __all__ = ["ComparedCoefficient", "Comparison", "compare"]
 MOST_ERRORS = 2.0
 _MEANINGS = {
     "lead": "noise in the inputs, or unresolved scales",
-    "depth": "the error of explicit steps, or a limit that the number of layers sets",
+    "depth": "the error of steps, or a limit that the number of layers sets",
 }
 
 
@@ -91,6 +91,11 @@ class Comparison:
     depths: tuple[int, ...]
     coefficients: tuple[ComparedCoefficient, ...]
     notes: tuple[str, ...] = ()
+
+    @property
+    def is_curve(self) -> bool:
+        """Whether there are depths enough to be drawn."""
+        return self.kind == "depth" and len(self.depths) > 2 and bool(self.coefficients)
 
     @property
     def moved(self) -> tuple[ComparedCoefficient, ...]:

@@ -20,14 +20,19 @@ from ..datasets.coordinates import Coordinates
 from ..datasets.samples import Samples, block_length
 from ..datasets.series import Series
 from ..domain.grid import Dirichlet
+from ..dynamics.attractor import Attractor, attractor
 from ..dynamics.depth_profile import DepthProfile, depth_profile
+from ..model.dynamics import ATTRACTOR
 from ..model.gaps import answer, fill_means
 from ..model.losses import SquaredDistance
 from ..model.relaxation import Relaxation
 from ..physics.explain import Explanation, explain
+from ..physics.stability import Stability
+from ..physics.stability_report import read_all
 from ..training.fit import Fit, Status, fit
 from ..training.optimizers import Adam, Optimizer, SteepestDescent
 from ..training.penalties import Smoothness
+from .attractors import has_quick_attractor, start_of_attractor
 from .baselines import fit_baselines
 from .bounds import find_bounds, move_into, parse_bounds, remarks_at_bounds
 from .comparison import Comparison
@@ -42,6 +47,8 @@ Fields = NDArray[Any]
 
 # Of errors where people read them.
 ERROR_DECIMALS = 4
+# What a report says of stability: within about two seconds.
+MOST_VALUES, MOST_ENTRIES = 100_000_000, 200_000
 
 
 @dataclass(frozen=True)
@@ -60,9 +67,11 @@ class Row:
 class Result:
     """What an experiment has found; ``prediction`` belongs to the held-out part.
 
-    ``depth_profile`` holds the held-out error of every state z_0..z_L, taken as the prediction;
-    ``comparisons`` puts fits at other leads and depths beside this one, where they were asked for;
-    ``is_interrupted`` tells whether Ctrl-C ended any of the fits.
+    ``depth_profile`` holds the held-out error of every state z_0..z_L, taken as the prediction; at
+    the attractor there are none, and ``search`` is that of the held-out part. ``stability`` is what
+    can be said of the layers within seconds. ``comparisons`` puts fits at other leads and depths
+    beside this one, where they were asked for; ``is_interrupted`` tells whether Ctrl-C ended any of
+    the fits.
     """
 
     rows: tuple[Row, ...]
@@ -70,7 +79,9 @@ class Result:
     explanation: Explanation
     prediction: Fields
     validation_error: float | None
-    depth_profile: DepthProfile
+    depth_profile: DepthProfile | None
+    stability: Stability
+    search: Attractor | None = None
     comparisons: tuple[Comparison, ...] = ()
     is_interrupted: bool = False
 
@@ -256,7 +267,9 @@ class Experiment:
             explanation=explanation,
             prediction=prediction,
             validation_error=validation_error,
-            depth_profile=self._depth_profile(model, held_out),
+            depth_profile=None if model.is_at_attractor else self._depth_profile(model, held_out),
+            stability=read_all(model, MOST_VALUES, MOST_ENTRIES),
+            search=self._search(model, held_out) if model.is_at_attractor else None,
             is_interrupted=fitted.status is Status.INTERRUPTED,
         )
 
@@ -300,7 +313,14 @@ class Experiment:
         if gaps.any():
             x = fill_means(x, gaps, model.grid)
         loss = SquaredDistance(weights=self.split.loss_weights(held_out))
-        return depth_profile(model, x, held_out.y, loss, self.options.threads)
+        has_end = has_quick_attractor(model, len(x))
+        return depth_profile(model, x, held_out.y, loss, self.options.threads, has_end)
+
+    def _search(self, model: Relaxation, held_out: Samples) -> Attractor:
+        """The search whose ends are the forecasts; whoever made these was warned."""
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)
+            return attractor(model, held_out.x, threads=self.options.threads)
 
     @property
     def _period(self) -> str | None:
@@ -433,10 +453,12 @@ class Experiment:
             length, unit = scaling.lead_time, scaling.step.unit
         elif options.time_step is not None:
             length, unit = parse_time_step(options.time_step)
+        # Given gamma, omega follows; at the attractor it counts in units alone.
+        omega = None if options.gamma is not None else options.value("omega")
         model = Relaxation(
             options.build_operator(grid),
-            depth=options.depth_used,
-            omega=None if options.gamma is not None else options.value("omega"),
+            depth=ATTRACTOR if options.is_at_attractor else options.depth_used,
+            omega=1.0 if options.is_at_attractor else omega,
             gamma=self._gamma,
             beta=options.beta,
             theta=options.theta,
@@ -448,4 +470,6 @@ class Experiment:
             seed=options.seed,
             **settings,
         )
+        if options.is_at_attractor:
+            model = start_of_attractor(model)
         return model if scaling is None else model.with_scaling(scaling)

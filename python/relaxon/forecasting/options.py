@@ -10,6 +10,7 @@ from typing import Any
 from ..base.validate import check_choice, check_integer, check_number, refuse
 from ..domain.grid import CONDITIONS, Dirichlet, Grid
 from ..inputs.inputs import MODES
+from ..model.dynamics import ATTRACTOR
 from ..operators import OPERATORS, Operator
 from ..training.optimizers import OPTIMIZERS, Optimizer
 from .settings import (
@@ -44,8 +45,15 @@ class Options(Settings):
         return self.depth == "auto"
 
     @property
+    def is_at_attractor(self) -> bool:
+        """Whether the output is where layers lead, instead of the last of them."""
+        return self.depth == ATTRACTOR
+
+    @property
     def depth_used(self) -> int:
-        """The number of layers that training starts with."""
+        """The number of layers that training starts with; 1 at the attractor, which has none."""
+        if self.is_at_attractor:
+            return 1
         depth = self.value("max_depth") if self.finds_depth else self.depth
         return check_integer("max_depth" if self.finds_depth else "depth", depth, 1)
 
@@ -112,6 +120,8 @@ class Options(Settings):
             check_number("gamma", self.gamma, 0.0)
         if self.finds_depth:
             self._check_depth_choice()
+        if self.is_at_attractor:
+            self._check_attractor()
         if self.weights is not None:
             check_choice("weights", self.weights, WEIGHTS)
         for name, effect in _EFFECTS.items():
@@ -138,6 +148,34 @@ class Options(Settings):
             given = getattr(self, name)
             if given != nothing:
                 refuse(name, "no value with --depth auto", repr(given), fix=fix)
+
+    def _check_attractor(self) -> None:
+        """Refuse what an attractor knows nothing of, and one that would forget the input."""
+        fix = "leave it out, or give --depth N"
+        for name, nothing in (
+            ("theta", 0.0),
+            ("beta", 0.0),
+            ("normalization", None),
+            ("gamma", None),
+            ("omega", None),
+            ("trainable_omega", False),
+            ("constraint", None),
+            ("check_leads", None),
+            ("check_depth", False),
+        ):
+            given = getattr(self, name)
+            if given != nothing:
+                rule = f"no value with --depth {ATTRACTOR}, which has no layers"
+                refuse(name, rule, repr(given), fix=fix)
+        if self.time != "constant":
+            rule = f"constant with --depth {ATTRACTOR}: layers that differ share none"
+            refuse("time", rule, self.time, fix=fix)
+        if self.scheme == "lax-wendroff":
+            rule = f"central or upwind with --depth {ATTRACTOR}, where no step in time has an error"
+            refuse("scheme", rule, self.scheme)
+        if not self.drive:
+            rule = f"--drive with --depth {ATTRACTOR}, which forgets where the layers begin"
+            refuse("drive", rule, "none", fix="the input then is the source that the state answers")
 
     def settings(self, data: DataTraits) -> dict[str, Any]:
         """All options that have an effect, with their defaults."""
@@ -256,7 +294,7 @@ _EFFECTS: dict[str, _Effect] = {
     ),
     "scheme": _setting("scheme"),
     "omega": _Effect(
-        lambda options, data: options.gamma is None,
+        lambda options, data: options.gamma is None and not options.is_at_attractor,
         "no value beside --gamma, of which omega follows",
         beside="gamma",
     ),

@@ -22,6 +22,17 @@ HOLDOUT = 0.25
 WEIGHTS = ("area",)
 OPERATOR_NAMES = ("adr", "moments", "banded", "dense")
 OPTIMIZER_NAMES = tuple(OPTIMIZERS)
+SPACE_NAMES = ("homogeneous", "local")
+TIME_NAMES = ("constant", "layered")
+SCHEME_NAMES = ("central", "upwind", "lax-wendroff")
+BIAS_NAMES = ("homogeneous", "local")
+ANOMALY_NAMES = ("month", "hour", "mean", "none")
+NORMALIZATION_NAMES = ("hard",)
+CONSTRAINT_NAMES = ("monotone", "stable")
+INPUT_NAMES = ("drop", "given", "fill", "estimate")
+DTYPE_NAMES = ("float64", "float32")
+# Of --depth, beside numbers.
+DEPTH_NAMES = ("auto", "attractor")
 
 DEFAULTS: Mapping[str, Any] = MappingProxyType(
     {
@@ -50,7 +61,7 @@ class Settings:
     what the data suggest (``anomaly``: "month" for the shipped data, "mean" where the means of the
     cells hold more than half of the variance, and else "none"; ``boundary``: periodic where an axis
     closes and else neumann). ``depth`` may be "auto": at most ``max_depth`` layers, as many as the
-    fit finds to be needed.
+    fit finds to be needed; or "attractor": what all layers lead to, with ``drive`` alone.
     """
 
     variable: str | None = None

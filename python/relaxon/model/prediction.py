@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -24,7 +24,14 @@ if TYPE_CHECKING:
     from xarray import DataArray
 
 
-__all__ = ["forecast", "forecast_archive"]
+__all__ = ["Respond", "forecast", "forecast_archive"]
+
+# Outputs of a model for inputs, of which some may be missing.
+Respond = Callable[[Network, NDArray[Any], int | None], NDArray[Any]]
+
+
+def _apply(model: Network, x: NDArray[Any], threads: int | None) -> NDArray[Any]:
+    return answer(model, x, threads=threads)
 
 
 def forecast(
@@ -32,6 +39,7 @@ def forecast(
     da: DataArray,
     threads: int | None = None,
     missing: Sequence[float] = (),
+    respond: Respond = _apply,
 ) -> DataArray:
     """Apply a model to a labelled array.
 
@@ -51,6 +59,8 @@ def forecast(
         As for a call of the model.
     missing : sequence of float
         Values that stand for gaps.
+    respond : function
+        What the model does with its inputs; default its outputs.
 
     Returns
     -------
@@ -75,12 +85,15 @@ def forecast(
         refuse("model", "one with a scaling", "none", fix="attach it with model.with_scaling")
     series = Series.read(da, order=scaling.coordinates.names, step=scaling.step, missing=missing)
     scaling.check(series.coordinates, series.time.step, series.unit)
-    y, later = _ahead(model, series.values, series.time, threads)
+    y, later = _ahead(model, series.values, series.time, threads, respond)
     return series.label(y, later, da)
 
 
 def forecast_archive(
-    model: Network, path: str | os.PathLike[str], missing: Sequence[float] = ()
+    model: Network,
+    path: str | os.PathLike[str],
+    missing: Sequence[float] = (),
+    respond: Respond = _apply,
 ) -> dict[str, NDArray[Any]]:
     """Apply a model to the array ``x`` of an ``.npz`` file.
 
@@ -93,6 +106,8 @@ def forecast_archive(
         texts as :func:`pack_times` makes them.
     missing : sequence of float
         Values of x that stand for gaps.
+    respond : function
+        As for :func:`forecast`.
 
     Returns
     -------
@@ -114,21 +129,21 @@ def forecast_archive(
     if x.shape[1:] != model.grid.shape or not len(x):
         refuse("x", f"shape (samples, {', '.join(map(str, model.grid.shape))})", x.shape)
     if scaling is None:
-        return {"y": answer(model, x.astype(model.dtype))}
+        return {"y": respond(model, x.astype(model.dtype), None)}
     if "time" not in archive:
         times = np.arange(len(x)) * scaling.step.length
         axis = TimeAxis("time", times, dataclasses.replace(scaling.step, has_dates=False))
-        return {"y": _ahead(model, x, axis, None)[0]}
+        return {"y": _ahead(model, x, axis, None, respond)[0]}
     arrays = {name: archive.read(name) for name in ("time", "calendar") if name in archive}
     if arrays["time"].shape != x.shape[:1]:
         refuse("time", f"one for each of {len(x)} samples", arrays["time"].shape)
     axis = TimeAxis.read("time", unpack_times(arrays), {}, scaling.step)
-    y, later = _ahead(model, x[::-1] if axis.is_flipped else x, axis, None)
+    y, later = _ahead(model, x[::-1] if axis.is_flipped else x, axis, None, respond)
     return {"y": y[::-1], "time": later[::-1]} if axis.is_flipped else {"y": y, "time": later}
 
 
 def _ahead(
-    model: Network, values: NDArray[Any], time: TimeAxis, threads: int | None
+    model: Network, values: NDArray[Any], time: TimeAxis, threads: int | None, respond: Respond
 ) -> tuple[NDArray[Any], NDArray[Any]]:
     """Fields a lead later, and their times; between time and space may stand members."""
     scaling = model.scaling
@@ -142,5 +157,5 @@ def _ahead(
     kind = f"times whose forecasts, {scaling.step.text(scaling.lead)} ahead, are at times"
     scaling.check_times(time.name, then[has_values], kind)
     anomaly = scaling.apply(fields, now).astype(model.dtype)
-    y = scaling.undo(answer(model, anomaly, threads=threads), then)
+    y = scaling.undo(respond(model, anomaly, threads), then)
     return y.reshape(values.shape), later

@@ -1,11 +1,34 @@
-"""What sides and masks hold, in the unit of the data."""
+"""What holds beside the coefficients: steady states; sides and masks in the unit of the data."""
 
 from __future__ import annotations
 
 from ..domain.grid import Dirichlet
 from ..model.relaxation import Relaxation
 
-__all__ = ["describe_fixed_values"]
+__all__ = ["describe_equilibrium", "describe_fixed_values"]
+
+
+def describe_equilibrium(model: Relaxation) -> str:
+    """One line on the equation whose steady state is the output of a model at its attractor.
+
+    Parameters
+    ----------
+    model : Relaxation
+        Of depth "attractor".
+
+    Returns
+    -------
+    str
+        With drive coefficients are relative to the source, which acts once in the time dt.
+    """
+    source = " + omega x / dt" if model.drive else ""
+    bias = "" if model.bias is None else " - omega b / dt"
+    numbers = f"omega = {float(model.omega):g}, dt = {model.dt:g} {model.time_unit}".rstrip()
+    known = ", relative to which coefficients are known" if source or bias else ""
+    return (
+        f"the output is the steady state of R z - U . grad z + D : grad grad z{source}{bias} = 0 "
+        f"({numbers}{known})"
+    )
 
 
 def describe_fixed_values(model: Relaxation) -> str:

@@ -17,7 +17,7 @@ from ..model.lattice import Lattice
 from ..model.losses import Distance, SquaredDistance
 from ..model.relaxation import Relaxation
 from .coefficients import Process, read_processes
-from .conditions import describe_fixed_values
+from .conditions import describe_equilibrium, describe_fixed_values
 from .explanation_figure import draw_explanation
 from .findings import Findings, Row, coordinates_of
 from .labelled import to_dataset
@@ -56,8 +56,8 @@ class Explanation(Findings):
     parameters : tuple of Process
         Trained numbers that are no process: "bias" and "omega", as lattice values, or "gamma".
     stability : Stability or None
-        Stability and Peclet numbers; None without linearisation, and for operators that reach
-        further than one cell.
+        Stability and Peclet numbers; None without linearisation, for operators that reach further
+        than one cell, and at depth "attractor", which has no layers.
     standard_errors : StandardErrors or None
         Of the parameters, where data were given and the parameters are homogeneous.
     note : str
@@ -256,6 +256,8 @@ def explain(
         notes.append("without the soft normalisation (beta)")
     if model.normalization:
         notes.append("without the hard normalisation")
+    if model.is_at_attractor:
+        notes.append(describe_equilibrium(model))
     fixed = describe_fixed_values(model)
     if fixed:
         notes.append(fixed)
@@ -286,7 +288,7 @@ def explain(
             replace(process, standard_error=error, mean_standard_error=float(mean))
             for process, error, mean in zip(processes, single, means, strict=True)
         ]
-    stability = read_stability(lattice, slope)
+    stability = None if model.is_at_attractor else read_stability(lattice, slope)
     remarks = read_remarks(
         processes,
         model.grid,

@@ -55,6 +55,8 @@ Field = NDArray[np.float64]
 
 STABLE_BOUND = 1.0
 MONOTONE_BOUND = 2.0
+# Of eigenvalues.
+ROUNDING = 1e-9
 DIFFUSIVE = "2 omega s sum d"
 ADVECTIVE = "omega s sum u^2 / (2 d)"
 
@@ -167,6 +169,27 @@ class Stability:
                 cures.append("the scheme 'upwind' or 'lax-wendroff'")
             cures.append("a lower bound above 0 or more Smoothness on D, a penalty on U")
         return tuple(cures)
+
+    @property
+    def is_stable(self) -> bool | None:
+        """Whether no state grows for ever at the slope s, by the sharpest number there is.
+
+        The spectral radius, the factors of waves where all cells are alike, or a certificate; None
+        where none of them tells.
+        """
+        radius, waves = self.spectral_radius, self.amplification
+        limit = 1.0 + ROUNDING
+        if radius is not None and not np.isnan(radius):
+            return radius <= limit
+        if waves is not None and waves.cell is None and (waves.is_exact or waves.largest <= limit):
+            return waves.largest <= limit
+        return True if self.certificate is not None and self.certificate.is_certified else None
+
+    @property
+    def has_numbers(self) -> bool:
+        """Whether there is anything to draw."""
+        known = (self.amplification, self.certificate)
+        return bool(self.diffusive.size) or any(number is not None for number in known)
 
     @property
     def is_complete(self) -> bool:

@@ -9,14 +9,19 @@ import numpy as np
 
 from ..base.validate import check_instance
 from ..datasets.coordinates import Coordinates
-from ..dynamics.amplification import amplification, typical_slope, why_no_amplification
+from ..dynamics.amplification import (
+    MOST_VALUES,
+    amplification,
+    typical_slope,
+    why_no_amplification,
+)
 from ..dynamics.certificate import certify, why_no_certificate
-from ..dynamics.spectrum import spectral_radii, why_no_radius
+from ..dynamics.spectrum import MOST_ENTRIES, spectral_radii, why_no_radius
 from ..model.lattice import Lattice
 from ..model.relaxation import Relaxation
 from .stability import Stability, read_stability
 
-__all__ = ["stability"]
+__all__ = ["read_all", "stability"]
 
 
 def stability(model: Relaxation) -> Stability:
@@ -75,9 +80,31 @@ def stability(model: Relaxation) -> Stability:
     stability: 0 % of cells over the explicit bounds
     """
     check_instance("model", model, Relaxation)
+    return read_all(model, MOST_VALUES, MOST_ENTRIES)
+
+
+def read_all(model: Relaxation, most_values: int, most_entries: int) -> Stability:
+    """The same, without what takes longer than it may.
+
+    Parameters
+    ----------
+    model : Relaxation
+        Any model.
+    most_values : int
+        Factors of waves, over all cells and layers.
+    most_entries : int
+        Of W, for the spectral radius.
+
+    Returns
+    -------
+    Stability
+        With the reason for what is left out among its notes.
+    """
     lattice, slope = Lattice(model), typical_slope(model.activation)
     notes = []
-    numbers = read_stability(lattice, slope) if math.isfinite(slope) else None
+    # Explicit bounds are those of layers, which an attractor has none of.
+    has_bounds = math.isfinite(slope) and not model.is_at_attractor
+    numbers = read_stability(lattice, slope) if has_bounds else None
     if numbers is None:
         none = np.empty(0)
         numbers = Stability(
@@ -90,11 +117,17 @@ def stability(model: Relaxation) -> Stability:
             slope=slope,
             is_frozen=lattice.is_spread and not model.operator.reads_all,
         )
-    reasons = [why_no_certificate(model), why_no_amplification(model)]
+    if model.is_at_attractor:
+        omega = f"{float(model.omega):g}"
+        notes.append(
+            f"at the attractor no layers are computed: numbers are those of layers of omega = "
+            f"{omega}; where mu < 1, layers of omega up to omega_max lead to it"
+        )
+    reasons = [why_no_certificate(model), why_no_amplification(model, most_values)]
     waves = None if reasons[1] else amplification(model)
     radius = None
     if math.isfinite(slope) and (waves is None or not waves.is_exact):
-        reasons.append(why_no_radius(model))
+        reasons.append(why_no_radius(model, most_entries))
         if not reasons[-1]:
             radius = float(spectral_radii(model, slope).max())
             if math.isnan(radius):

@@ -9,13 +9,17 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ..forecasting.comparison import ComparedCoefficient, Comparison
 from ..forecasting.experiment import Experiment, Result
-from ..physics.plots import draw_field, escape, make_figure, make_panels
+from ..physics.plots import draw_field, escape, make_figure, make_panels, pretty_unit
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["depth_figure", "loss_figure", "prediction_figure"]
+__all__ = ["depth_figure", "depths_figure", "loss_figure", "prediction_figure", "search_figure"]
+
+# Of searches in one panel.
+MOST_LINES = 100
 
 
 def loss_figure(result: Result) -> Figure:
@@ -67,12 +71,83 @@ def depth_figure(result: Result) -> Figure:
         Two panels, as :meth:`DepthProfile.plot` draws them: the error falls from persistence
         (z_0 = x) to the model (z_L).
     """
+    assert result.depth_profile is not None
     figure = result.depth_profile.plot()
     left = figure.axes[0]
     for row, style in zip(result.rows[:2], (":", "--"), strict=True):
         left.axhline(row.held_out_error, color="0.4", linestyle=style, label=row.name)
     left.set_ylabel("held-out error / variance of y")
     left.legend(frameon=False, fontsize="small")
+    return figure
+
+
+def search_figure(result: Result) -> Figure:
+    """Residuals of the searches for the attractors of the held-out part.
+
+    Parameters
+    ----------
+    result : Result
+        What an experiment at the attractor gave.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        One line for each sample, at most a hundred of them.
+    """
+    assert result.search is not None
+    figure = make_figure((11.0, 3.8))
+    axes = figure.subplots()
+    searches = result.search.history
+    step = -(-len(searches) // MOST_LINES)
+    for residuals in searches[::step]:
+        drawn = np.where(residuals > 0.0, residuals, np.nan)
+        axes.plot(drawn, marker="o", markersize=3, color="C0", alpha=0.5, linewidth=0.8)
+    axes.set(xlabel="iteration", ylabel="max |z - f(W z - b + x)|", yscale="log")
+    axes.set_title(f"Searches by {result.search.method}", loc="left", fontsize="medium")
+    axes.locator_params(axis="x", integer=True)
+    axes.grid(alpha=0.3)
+    return figure
+
+
+def depths_figure(comparison: Comparison, chosen: int) -> Figure:
+    """Coefficients of the same fit against its number of layers.
+
+    Parameters
+    ----------
+    comparison : Comparison
+        Of fits of several depths.
+    chosen : int
+        The depth of the model, which is marked.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        One panel for each of U, D and R, with standard errors where there are any.
+    """
+    groups: dict[tuple[str, str], list[ComparedCoefficient]] = {}
+    for coefficient in comparison.coefficients:
+        groups.setdefault((coefficient.symbol, coefficient.unit), []).append(coefficient)
+    figure = make_figure((11.0, 3.8))
+    panels = figure.subplots(1, len(groups), squeeze=False)[0]
+    for axes, ((_, unit), coefficients) in zip(panels, groups.items(), strict=True):
+        for coefficient in coefficients:
+            errors = [0.0 if e is None or e == np.inf else e for e in coefficient.standard_errors]
+            axes.errorbar(
+                comparison.depths,
+                coefficient.values,
+                yerr=errors if any(errors) else None,
+                marker="o",
+                markersize=4,
+                capsize=2,
+                label=escape(coefficient.process),
+            )
+        axes.axvline(chosen, color="0.5", linestyle=":", label="the model")
+        axes.set_xscale("log", base=2)
+        axes.set_xticks(comparison.depths, [str(depth) for depth in comparison.depths])
+        axes.minorticks_off()
+        axes.set(xlabel="number of layers", ylabel="no unit" if unit == "1" else pretty_unit(unit))
+        axes.grid(alpha=0.3)
+        axes.legend(framealpha=0.9, edgecolor="none", fontsize="small")
     return figure
 
 

@@ -14,7 +14,13 @@ from ..base.durable import write_new
 from ..forecasting.experiment import Experiment, Result
 from ..model.saving import save
 from ..physics.plots import try_png
-from .figures import depth_figure, loss_figure, prediction_figure
+from .figures import (
+    depth_figure,
+    depths_figure,
+    loss_figure,
+    prediction_figure,
+    search_figure,
+)
 from .page import render_page
 from .publication import MODEL, discard_prepared, prepare, publish, start_preparing
 from .record import extra_of
@@ -56,13 +62,20 @@ def write_report(
         If a figure cannot be drawn: it is left out, and the page says so.
     """
     summary = summary_of(experiment, result)
+    draw_depth = depth_figure if result.search is None else search_figure
     drawings = {
         "loss": lambda: loss_figure(result),
-        "depth": lambda: depth_figure(result),
+        "depth": lambda: draw_depth(result),
         "prediction": lambda: prediction_figure(experiment, result),
     }
+    if result.stability.has_numbers and result.search is None:
+        drawings["stability"] = result.stability.plot
     if result.explanation.processes:
         drawings["coefficients"] = result.explanation.plot
+    by_depth = next((c for c in result.comparisons if c.is_curve), None)
+    if by_depth is not None:
+        depth = result.fit.model.depth
+        drawings["depths"] = lambda: depths_figure(by_depth, depth)
     figures = {name: try_png(name, draw) for name, draw in drawings.items()}
     contents = {f"{k}.png": png for k, png in figures.items() if isinstance(png, bytes)}
     contents["history.csv"] = _history_csv(result)

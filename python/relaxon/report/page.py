@@ -6,27 +6,32 @@ where it stands in the summary. Styles and figures are part of the file; there a
 
 from __future__ import annotations
 
-import base64
-import html
-from collections.abc import Iterable, Mapping, Sequence
+import math
+from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import PurePath
 from string import Template
 from typing import Any
 
-from ..base.text import LINE, show
 from ..physics.numbers import format_measured, format_number, format_percent
-from ..physics.plots import pretty_unit
 from ..physics.remarks import Remark, number_remarks
+from .markup import (
+    Place,
+    as_data,
+    as_figure,
+    as_mark,
+    as_number,
+    as_sentence,
+    as_table,
+    as_text,
+    as_unit,
+)
 from .summary import physics_lines, value_at
 
 __all__ = ["render_page"]
 
-MINUS = "\N{MINUS SIGN}"
 # Longer tables are folded.
 MOST_ROWS = 24
-
-Place = tuple[str | int, ...]
 
 
 def render_page(summary: Mapping[str, Any], figures: Mapping[str, bytes | str]) -> str:
@@ -37,8 +42,8 @@ def render_page(summary: Mapping[str, Any], figures: Mapping[str, bytes | str]) 
     summary : mapping
         The content of ``summary.json``.
     figures : mapping of str to bytes or str
-        PNG files: "loss", "depth", "prediction", and "coefficients" where there are any; a text
-        where one could not be drawn, which says why.
+        PNG files: "loss", "depth", "prediction", and "coefficients", "stability" and "depths" where
+        there are any; a text where one could not be drawn, which says why.
 
     Returns
     -------
@@ -58,23 +63,25 @@ def render_page(summary: Mapping[str, Any], figures: Mapping[str, bytes | str]) 
         physics=page.physics(),
         explanation=page.explanation(),
         coefficients=page.coefficients(figures.get("coefficients")),
-        prediction=_figure(
+        prediction=as_figure(
             figures["prediction"],
             "Truth, prediction and error of one held-out sample",
             "Truth, prediction and error of one held-out sample: the one whose error is the median "
             f"of all. Shown: {summary['quantity']}. The three share their scale. "
             "Cells that are masked, or have no value or forecast, are left out.",
         ),
-        depth=_figure(
-            figures["depth"],
-            "Held-out error, residual and size of the state of each layer",
-            "Left: error of the state of each layer taken as the prediction, on held-out pairs, in "
-            f"units of the variance of y ({summary['quantity']}). Right: how far the states are "
-            "from the equilibrium of their layer, max |z - f(W z - b)|, and the largest |z| of a "
-            "sample.",
+        depths=as_figure(
+            figures.get("depths"),
+            "Learned coefficients against the number of layers",
+            "Coefficients of the same fit with other numbers of layers, and standard errors; the "
+            "dotted line marks this model. What still moves with the depth says more of the layers "
+            "than of the data.",
         ),
+        stability=page.stability(figures.get("stability")),
+        depth_title="Error by layer" if summary["search"] is None else "Searches",
+        depth=page.depth(figures["depth"]),
         depth_table=page.depth_table(),
-        loss=_figure(
+        loss=as_figure(
             figures["loss"],
             "Training loss, validation loss and gradient norm against the step",
             "Loss (mean squared error in units of the variance of y) and norm of the gradient "
@@ -99,19 +106,19 @@ class _Page:
         """The number at a place of the summary, by a format or in four significant digits."""
         value = self._value(*path)
         if value is None or isinstance(value, str):
-            return _number(value, path, value or "")
-        return _number(value, path, format(value, form) if form else format_number(value))
+            return as_number(value, path, value or "")
+        return as_number(value, path, format(value, form) if form else format_number(value))
 
     def measured(self, value: Place, error: Place) -> tuple[str, str]:
         """The numbers at two places, the second the standard error of the first."""
         number, given = self._value(*value), self._value(*error)
         texts = format_measured(number, None if given is None else float(given))
-        return _number(number, value, texts[0]), _number(given, error, texts[1])
+        return as_number(number, value, texts[0]), as_number(given, error, texts[1])
 
     def share(self, *path: str | int) -> str:
         """A share at a place of the summary, in per cent."""
         value = self._value(*path)
-        return _data(value, path, _text(format_percent(value)))
+        return as_data(value, path, as_text(format_percent(value)))
 
     def _value(self, *path: str | int) -> Any:
         return value_at(self._summary, path)
@@ -122,7 +129,7 @@ class _Page:
         config = self._summary["config"]
         name, variable = PurePath(config["data"]).name, config.get("variable")
         text = f"Fit to {name}" if variable in (None, name) else f"Fit to {name}, {variable}"
-        return _text(text)
+        return as_text(text)
 
     def lead(self) -> str:
         rows = {row["name"]: i for i, row in enumerate(self._summary["rows"])}
@@ -147,7 +154,7 @@ class _Page:
             dense = self.number("rows", i, "dense_parameters", form=",") if is_model else ""
             body.append(
                 [
-                    _text(row["name"]),
+                    as_text(row["name"]),
                     self.number("rows", i, "parameters", form=","),
                     dense,
                     self.number("rows", i, "training_error", form=".4f"),
@@ -168,17 +175,17 @@ class _Page:
             f"Mean squared errors over existing cells{weighted}, in units of the variance of y. "
             f"Pairs: {', '.join(parts)}; {self.number('samples', 'cells', form=',')} cells."
         )
-        return _table(head, body, caption, strong=len(body) - 1)
+        return as_table(head, body, caption, strong=len(body) - 1)
 
     def inputs(self) -> str:
         """Gaps in the inputs, and errors that were assumed."""
         lines = self._summary["inputs"]["lines"]
-        return "\n".join(f"<p>{_text(_sentence(line))}.</p>" for line in lines)
+        return "\n".join(f"<p>{as_text(as_sentence(line))}.</p>" for line in lines)
 
     def skill(self) -> str:
         """What is to be known before the physics is read."""
         text = self._summary["skill"]["text"]
-        return f"<p><strong>{_text(_sentence(text))}.</strong></p>" if text else ""
+        return f"<p><strong>{as_text(as_sentence(text))}.</strong></p>" if text else ""
 
     def physics(self) -> str:
         """What coefficients come down to, where there is more than one of a kind."""
@@ -194,23 +201,23 @@ class _Page:
         for line in lines:
             places = ("physics", *line.place), ("physics", *line.error_place)
             value, error = self.measured(*places)
-            label = _text(line.label) + _mark(marks.get((line.symbol, line.axes), ""))
-            body.append([label, value, *([error] if has_errors else []), _unit(line.unit)])
+            label = as_text(line.label) + as_mark(marks.get((line.symbol, line.axes), ""))
+            body.append([label, value, *([error] if has_errors else []), as_unit(line.unit)])
         what = "Means over layers and medians over cells, where coefficients differ between these."
-        return _table(head, body, what)
+        return as_table(head, body, what)
 
     def coefficients(self, figure: bytes | str | None) -> str:
         table = self._summary["explanation"]["table"]
         has_units = any(row["unit"] != "1" for row in table)
         units = "physical units" if has_units else "units of one cell and one lead"
         if any(row["low"] != row["high"] for row in table):
-            return _figure(
+            return as_figure(
                 figure,
                 "Learned coefficients over the grid",
                 f"Learned coefficients in {units}; of maps, colours end at the 98th percentile of "
                 f"the magnitude, and grey cells do not exist.",
             )
-        return _figure(
+        return as_figure(
             figure,
             "Learned coefficients with error bars",
             f"Learned coefficients in {units}, with standard errors where there are any.",
@@ -223,7 +230,7 @@ class _Page:
         parts.append(self._notes())
         parts.append(self._stability([(i, r) for i, r in rows if r["bound"] is not None]))
         note = self._summary["explanation"]["note"]
-        parts += [f"<p>{_text(_sentence(line))}.</p>" for line in note.splitlines()]
+        parts += [f"<p>{as_text(as_sentence(line))}.</p>" for line in note.splitlines()]
         parts.append(self._standard_errors())
         parts += [self._comparison(c) for c in range(len(self._summary["comparisons"]))]
         return "\n".join(part for part in parts if part)
@@ -247,14 +254,14 @@ class _Page:
         for i, row in rows:
             place = ("explanation", "table", i)
             value, error = self.measured((*place, "median"), (*place, "standard_error"))
-            line = [_text(row["process"]) + _mark(names.get(row["process"], ""))]
+            line = [as_text(row["process"]) + as_mark(names.get(row["process"], ""))]
             line += [self.number(*place, "layer", form="d")] if has_layers else []
             line += [value, *([error] if has_errors else [])]
             line += [self.number(*place, key) for _, key in columns]
-            body.append([*line, _unit(row["unit"])])
+            body.append([*line, as_unit(row["unit"])])
         caption = "All coefficients"
         caption += ": median and 5 to 95 % range over existing cells." if has_ranges else "."
-        return _table(head, body, caption, is_long=len(body) > MOST_ROWS)
+        return as_table(head, body, caption, is_long=len(body) > MOST_ROWS)
 
     def _said(self) -> list[dict[str, Any]]:
         said: list[dict[str, Any]] = self._summary["explanation"]["remarks"]
@@ -270,7 +277,7 @@ class _Page:
     def _notes(self) -> str:
         """The notes themselves."""
         texts, _ = self._remarks()
-        items = (f"[{n}] {_text(text)}." for n, text in enumerate(texts, start=1))
+        items = (f"[{n}] {as_text(text)}." for n, text in enumerate(texts, start=1))
         return "".join(f"<p>{item}</p>" for item in items)
 
     def _stability(self, rows: list[tuple[int, Any]]) -> str:
@@ -279,6 +286,8 @@ class _Page:
             return (
                 "<p>Stability numbers are known for layers with a linearisation and three-point "
                 "stencils only.</p>"
+                if self._summary["search"] is None
+                else ""
             )
         has_layers = any(row["layer"] is not None for _, row in rows)
         has_ranges = any(row["low"] != row["high"] for _, row in rows)
@@ -287,7 +296,7 @@ class _Page:
         head += [*(["5 %", "95 %"] if has_ranges else []), "bound", "cells over it"]
         body = []
         for i, row in rows:
-            line = [_text(row["process"])]
+            line = [as_text(row["process"])]
             line += [self.number(*place, i, "layer", form="d")] if has_layers else []
             line.append(self.number(*place, i, "median"))
             if has_ranges:
@@ -301,18 +310,18 @@ class _Page:
         share = self.share("explanation", "stability", "share")
         text = f"<p>{share} of cells are over the explicit stability bounds."
         if stability["cures"]:
-            cures = "".join(f"<li>{_text(cure)}</li>" for cure in stability["cures"])
+            cures = "".join(f"<li>{as_text(cure)}</li>" for cure in stability["cures"])
             text += f" The usual cures:</p><ul>{cures}</ul>"
         else:
             text += "</p>"
-        return _table(head, body, caption, is_long=len(body) > MOST_ROWS) + text
+        return as_table(head, body, caption, is_long=len(body) > MOST_ROWS) + text
 
     def _standard_errors(self) -> str:
         errors = self._summary["explanation"]["standard_errors"]
         if errors is None:
             return ""
         place = ("explanation", "standard_errors")
-        cluster = _text(errors["cluster"])
+        cluster = as_text(errors["cluster"])
         hessian = "profiled" if errors["profiled"] else "Gauss-Newton"
         text = (
             f"<p>Standard errors come from the {hessian} Hessian and are clustered by {cluster} "
@@ -324,7 +333,7 @@ class _Page:
             f"{self.number(*place, 'newton_step', form='.2g')} standard errors.</p>"
         )
         if errors["undetermined"]:
-            items = "".join(f"<li>{_text(line)}</li>" for line in errors["undetermined"])
+            items = "".join(f"<li>{as_text(line)}</li>" for line in errors["undetermined"])
             text += (
                 "<details><summary>Combinations of lattice values that the data do not determine"
                 f"</summary><ul>{items}</ul></details>"
@@ -342,32 +351,83 @@ class _Page:
                 value, error = self.measured((*at, "values", k), (*at, "standard_errors", k))
                 mark = "*" if row["text"] and k == row["farthest"] else ""
                 cells.append(f"{value} ± {error}{mark}" if error else f"{value}{mark}")
-            body.append([_text(row["process"]), *cells, _unit(row["unit"])])
+            body.append([as_text(row["process"]), *cells, as_unit(row["unit"])])
         caption = f"The same fit with another {comparison['kind']}, and standard errors."
         moved = (
             f"* {row['process']} {row['text']}" for row in comparison["coefficients"] if row["text"]
         )
-        lines = (f"<p>{_text(line)}.</p>" for line in (*moved, *comparison["notes"]))
-        return _table(["process", *comparison["heads"], "unit"], body, caption) + "".join(lines)
+        lines = (f"<p>{as_text(line)}.</p>" for line in (*moved, *comparison["notes"]))
+        return as_table(["process", *comparison["heads"], "unit"], body, caption) + "".join(lines)
+
+    def stability(self, figure: bytes | str | None) -> str:
+        """Theta, what is known of the layers, and factors of waves."""
+        stability = self._summary["stability"]
+        lines = "".join(f"<li>{as_text(line)}</li>" for line in stability["sentences"])
+        text = f"<p>{as_text(as_sentence(stability['text']))}.</p>"
+        if lines:
+            text += f"<details><summary>In words</summary><ul>{lines}</ul></details>"
+        return text + as_figure(
+            figure,
+            "Factors of waves, and stability numbers beside their bounds",
+            "Factors by which a layer multiplies waves, where there are any, and numbers that are "
+            "stable, or certified to contract, below 1.",
+        )
+
+    def depth(self, figure: bytes | str) -> str:
+        """The way through the layers, or of the searches for attractors."""
+        search = self._summary["search"]
+        if search is None:
+            has_end = _are_finite(self._summary["depth_distance"])
+            distance = ", max |z - z*| their distance to the attractor z*" if has_end else ""
+            return as_figure(
+                figure,
+                "Held-out error, residual and size of the state of each layer",
+                "Left: error of the state of each layer taken as the prediction, on held-out "
+                f"pairs, in units of the variance of y ({self._summary['quantity']}). Right: how "
+                "far the states are from the equilibrium of their layer, max |z - f(W z - b)|, and "
+                f"the largest |z| of a sample{distance}.",
+            )
+        text = (
+            f"<p>{self.number('search', 'converged', form=',')} of "
+            f"{self.number('search', 'samples', form=',')} held-out searches have converged, in at "
+            f"most {self.number('search', 'iterations', form=',')} iterations, to a residual of at "
+            f"most {self.number('search', 'residual', form='.2g')}"
+        )
+        if search["error_bound"] is not None:
+            text += (
+                "; the attractor is then no further away than "
+                f"{self.number('search', 'error_bound', form='.2g')}"
+            )
+        return f"{text}.</p>" + as_figure(
+            figure,
+            "Residuals of the searches for attractors",
+            "How far the iterates of each held-out sample are from equilibrium, max |z - f(W z - b "
+            "+ x)| over cells.",
+        )
 
     def depth_table(self) -> str:
-        errors = self._summary["depth_profile"]
+        """Numbers of all layers; nothing where there are none."""
+        errors, distances = self._summary["depth_profile"], self._summary["depth_distance"]
+        if not errors:
+            return ""
+        columns = [
+            ("held-out error", "depth_profile", ".4f"),
+            ("residual", "depth_residual", ".3g"),
+        ]
+        columns.append(("largest |z|", "depth_size", ".4g"))
+        if _are_finite(distances):
+            columns.append(("distance to z*", "depth_distance", ".3g"))
         body = [
-            [
-                str(layer),
-                self.number("depth_profile", layer, form=".4f"),
-                self.number("depth_residual", layer, form=".3g"),
-                self.number("depth_size", layer, form=".4g"),
-            ]
+            [str(layer), *(self.number(name, layer, form=form) for _, name, form in columns)]
             for layer in range(len(errors))
         ]
-        head = ["layer", "held-out error", "residual", "largest |z|"]
-        table = _table(head, body, "Error, residual and size of the state by layer.")
+        head = ["layer", *(title for title, _, _ in columns)]
+        table = as_table(head, body, "Error, residual and size of the state by layer.")
         return f"<details><summary>The numbers</summary>{table}</details>"
 
     def fit(self) -> str:
         fit = self._summary["fit"]
-        text = f"{self.number('fit', 'steps', form=',')} steps; {_text(fit['message'])}."
+        text = f"{self.number('fit', 'steps', form=',')} steps; {as_text(fit['message'])}."
         if fit["validation_error"] is not None:
             error = self.number("fit", "validation_error", form=".4f")
             text += f" The error on the validation pairs, which chose the model, is {error}."
@@ -378,84 +438,19 @@ class _Page:
         for name, value in self._summary["config"].items():
             if isinstance(value, bool) or value is None or not isinstance(value, int | float):
                 words = {None: "none", True: "yes", False: "no"}
-                text = _text(words[value] if value in (None, True, False) else str(value))
+                text = as_text(words[value] if value in (None, True, False) else str(value))
             else:
                 text = self.number("config", name, form="g" if isinstance(value, float) else "d")
-            items.append(f"<div><dt>{_text(name.replace('_', ' '))}</dt><dd>{text}</dd></div>")
+            items.append(f"<div><dt>{as_text(name.replace('_', ' '))}</dt><dd>{text}</dd></div>")
         return "\n".join(items)
 
     def commands(self) -> str:
-        return "\n".join(_text(command, None) for command in self._summary["commands"])
+        return "\n".join(as_text(command, None) for command in self._summary["commands"])
 
     def versions(self) -> str:
         versions = {"relaxon": self._summary["version"], **self._summary["versions"]}
-        return ", ".join(_text(f"{name} {number}") for name, number in versions.items())
+        return ", ".join(as_text(f"{name} {number}") for name, number in versions.items())
 
 
-def _text(text: str, most: int | None = LINE) -> str:
-    """Text of the summary as HTML."""
-    return html.escape(show(text, most))
-
-
-def _number(value: Any, path: Place, text: str) -> str:
-    """A number as people write it; nothing where there is none."""
-    if value is None:
-        return ""
-    mantissa, has_exponent, exponent = text.replace("inf", "∞").partition("e")
-    if has_exponent:
-        mantissa += f" &times; 10<sup>{int(exponent)}</sup>"
-    return _data(value, path, mantissa.replace("-", MINUS))
-
-
-def _mark(mark: str) -> str:
-    return f" <sup>{mark}</sup>" if mark else ""
-
-
-def _data(value: Any, path: Place, text: str) -> str:
-    place = ".".join(map(str, path))
-    return f'<data value="{html.escape(str(value))}" data-path="{place}">{text}</data>'
-
-
-def _unit(unit: str) -> str:
-    return "" if unit == "1" else _text(pretty_unit(unit))
-
-
-def _sentence(text: str) -> str:
-    return text[:1].upper() + text[1:]
-
-
-def _table(
-    head: Sequence[str],
-    body: Iterable[Sequence[str]],
-    caption: str,
-    strong: int | None = None,
-    is_long: bool = False,
-) -> str:
-    """A table whose first column names the row; cells are HTML already."""
-    lines = ["<tr>" + "".join(f'<th scope="col">{_text(c)}</th>' for c in head) + "</tr>"]
-    for i, row in enumerate(body):
-        cells = f'<th scope="row">{row[0]}</th>' + "".join(f"<td>{cell}</td>" for cell in row[1:])
-        lines.append(f'<tr class="strong">{cells}</tr>' if i == strong else f"<tr>{cells}</tr>")
-    table = (
-        f'<div class="wide"><table><caption><span>{caption}</span></caption>\n'
-        f"<thead>{lines[0]}</thead><tbody>\n" + "\n".join(lines[1:]) + "\n</tbody></table></div>"
-    )
-    if is_long:
-        table = f"<details><summary>{caption}</summary>{table}</details>"
-    return table
-
-
-def _figure(content: bytes | str | None, alternative: str, caption: str) -> str:
-    if content is None:
-        return ""
-    if isinstance(content, str):
-        return f"<p>{_text(alternative)}: could not be drawn ({_text(content)}).</p>"
-    code = base64.b64encode(content).decode()
-    # The header of a PNG file tells its size; letters are as large as in the text.
-    width, height = (int.from_bytes(content[i : i + 4], "big") for i in (16, 20))
-    size = f'width="{width * 10 // 13}" height="{height * 10 // 13}"'
-    return (
-        f'<figure><img alt="{_text(alternative)}" {size} '
-        f'src="data:image/png;base64,{code}">'
-        f"<figcaption>{_text(caption)}</figcaption></figure>"
-    )
+def _are_finite(distances: Sequence[float | str]) -> bool:
+    return bool(distances) and all(math.isfinite(float(distance)) for distance in distances)

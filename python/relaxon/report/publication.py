@@ -38,7 +38,8 @@ __all__ = [
 ]
 
 MODEL, SUMMARY, UNFINISHED = "model.safetensors", "summary.json", "unfinished"
-FIGURES = tuple(f"{name}.png" for name in ("loss", "depth", "prediction", "coefficients"))
+FIGURE_NAMES = ("loss", "depth", "prediction", "coefficients", "stability", "depths")
+FIGURES = tuple(f"{name}.png" for name in FIGURE_NAMES)
 # In the order in which they are listed.
 FILES = (MODEL, SUMMARY, "history.csv", *FIGURES, "report.html")
 BLOCK_BYTES = 2**20

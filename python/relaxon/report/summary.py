@@ -11,14 +11,28 @@ from dataclasses import asdict, fields
 from importlib.metadata import version
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from ..datasets.scaling import Scaling
+from ..dynamics.attractor import Attractor, AttractorStatus
+from ..dynamics.depth_profile import DepthProfile
 from ..forecasting.comparison import Comparison
 from ..forecasting.experiment import Experiment, Result
 from ..forecasting.options import Options
+from ..model.relaxation import Relaxation
 from ..physics.explain import Explanation, Process
+from ..physics.stability import Stability
 from ..physics.tables import readable_rows
 
-__all__ = ["Line", "physics_lines", "physics_of", "skill_text", "summary_of", "value_at"]
+__all__ = [
+    "Line",
+    "physics_lines",
+    "physics_of",
+    "skill_text",
+    "stability_text",
+    "summary_of",
+    "value_at",
+]
 
 
 def summary_of(experiment: Experiment, result: Result) -> dict[str, Any]:
@@ -35,15 +49,15 @@ def summary_of(experiment: Experiment, result: Result) -> dict[str, Any]:
     -------
     dict
         Rows of the table, the baselines that beat the model, physics, the explanation behind it,
-        how the fit ended, gaps and errors of the inputs, errors, residuals and |z| by layer,
-        settings, commands and versions. Infinite numbers are written "inf".
+        how the fit ended, gaps and errors of the inputs, errors, residuals, |z| and distances to
+        the attractor by layer, stability, settings, commands and versions. Infinite numbers are
+        written "inf".
     """
     fitted = result.fit
     split = experiment.split
     validation = split.validation
     members = getattr(experiment.data, "members", None)
     error = result.validation_error
-    profile = result.depth_profile
     return {
         "rows": [_plain(asdict(row)) for row in result.rows],
         "skill": {
@@ -62,9 +76,9 @@ def summary_of(experiment: Experiment, result: Result) -> dict[str, Any]:
         },
         "inputs": _inputs(experiment, result),
         "quantity": split.quantity,
-        "depth_profile": [_finite(error) for error in profile.loss.tolist()],
-        "depth_residual": [_finite(value) for value in profile.residual.tolist()],
-        "depth_size": [_finite(value) for value in profile.size.tolist()],
+        **_profile(result.depth_profile),
+        "stability": _stability(result),
+        "search": None if result.search is None else _search(result.search),
         "samples": {
             "training": len(split.training),
             "validation": 0 if validation is None else len(validation),
@@ -110,6 +124,85 @@ def skill_text(experiment: Experiment, result: Result) -> str:
     if others:
         text += f", and than {' and '.join(row.name for row in others)}"
     return f"{text}: its coefficients describe no skill beyond that"
+
+
+def _profile(profile: DepthProfile | None) -> dict[str, Any]:
+    """Errors, residuals, |z| and distances by layer; without layers none."""
+    columns = {"profile": "loss", "residual": "residual", "size": "size", "distance": "distance"}
+    lists = {}
+    for name, attribute in columns.items():
+        values = None if profile is None else getattr(profile, attribute)
+        lists[f"depth_{name}"] = [] if values is None else [_finite(v) for v in values.tolist()]
+    return lists
+
+
+def _stability(result: Result) -> dict[str, Any]:
+    """What is known of the layers of the fitted model."""
+    found, model = result.stability, result.fit.model
+    waves, certificate, radius = found.amplification, found.certificate, found.spectral_radius
+    has_radius = radius is not None and not math.isnan(radius)
+    return {
+        "theta": model.theta,
+        "largest_amplification": None if waves is None else _finite(waves.largest),
+        "spectral_radius": _finite(radius) if has_radius and radius is not None else None,
+        "is_certified": None if certificate is None else certificate.is_certified,
+        "mu": None if certificate is None else _finite(certificate.mu),
+        "factor": None if certificate is None else _finite(certificate.factor),
+        "is_stable": None if model.is_at_attractor else found.is_stable,
+        "text": stability_text(found, model),
+        "sentences": found.sentences(),
+    }
+
+
+def stability_text(stability: Stability, model: Relaxation) -> str:
+    """How layers treat what is put into them, on one line.
+
+    Parameters
+    ----------
+    stability : Stability
+        Of the model.
+    model : Relaxation
+        The model.
+
+    Returns
+    -------
+    str
+        A sentence without full stop: theta, the numbers, and what they come down to.
+    """
+    certificate = stability.certificate
+    if model.is_at_attractor:
+        # Their omega is a matter of units: what counts is whether any does.
+        if certificate is None or not certificate.mu < 1.0:
+            mu = "" if certificate is None else f", mu = {certificate.mu:.5g}"
+            return f"the attractor is not certified to be the only one or stable{mu}"
+        return (
+            f"the attractor is certified to be the only one, and stable for layers of omega up to "
+            f"{certificate.omega_max:.4g} (mu = {certificate.mu:.5g})"
+        )
+    kind = f"{'implicit' if model.theta else 'explicit'} layers (theta = {model.theta:g})"
+    numbers = []
+    if stability.amplification is not None:
+        numbers.append(f"largest amplification {stability.amplification.largest:.5g}")
+    if stability.spectral_radius is not None:
+        numbers.append(f"spectral radius {stability.spectral_radius:.5g}")
+    if certificate is not None and certificate.is_certified:
+        numbers.append(f"contraction by {certificate.factor:.5g} certified")
+    known = {True: "stable", False: "not stable", None: "not known to be stable"}
+    return f"{', '.join([kind, *numbers])}: {known[stability.is_stable]}"
+
+
+def _search(search: Attractor) -> dict[str, Any]:
+    """Of the held-out part: how many samples, how long, and how well."""
+    bound = search.error_bound
+    return {
+        "samples": int(search.status.size),
+        "converged": int(np.count_nonzero(search.status == AttractorStatus.CONVERGED)),
+        "iterations": int(search.iterations.max()),
+        "residual": _finite(float(search.residual.max())),
+        "error_bound": None if bound is None else _finite(float(bound.max())),
+        "method": search.method,
+        "message": search.message,
+    }
 
 
 def _inputs(experiment: Experiment, result: Result) -> dict[str, Any]:

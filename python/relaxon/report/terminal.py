@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import sys
 
+import numpy as np
+
 from ..base.text import LINE, show
+from ..dynamics.attractor import Attractor, AttractorStatus
 from ..forecasting.experiment import Experiment, Result
 from ..physics.explain import Explanation
 from ..physics.numbers import format_measured
 from ..physics.remarks import number_remarks
 from ..physics.stability import Stability
-from .summary import physics_lines, physics_of, skill_text, value_at
+from .summary import physics_lines, physics_of, skill_text, stability_text, value_at
 
-__all__ = ["print_result", "print_stability"]
+__all__ = ["attractor_rows", "print_attractor", "print_result", "print_stability"]
+
+# Samples whose spectra are looked at.
+MOST_SPECTRA = 16
 
 _GRID_DIRECTIONS = {"latitude": "grid north", "longitude": "grid east"}
 _DIRECTIONS = {"latitude": ("southward", "northward"), "longitude": ("westward", "eastward")}
@@ -70,9 +76,75 @@ def print_result(experiment: Experiment, result: Result) -> None:
         print(f"\n{errors}")
     if result.explanation.processes and result.explanation.note:
         print(f"\n{result.explanation.note}")
+    print(f"\n{stability_text(result.stability, fitted.model)}")
+    if result.search is not None:
+        print(f"held-out searches by {result.search.method}: {result.search.message}")
     stability = result.explanation.stability
     if stability is not None and stability.share > 0.0:
-        print(f"\n{stability}")
+        print(stability)
+
+
+def print_attractor(found: Attractor) -> None:
+    """Print how a search for attractors ended, and what is known of what it found.
+
+    Parameters
+    ----------
+    found : Attractor
+        What :func:`relaxon.attractor` gives.
+    """
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD, show_header=False)
+    table.add_column("", no_wrap=True)
+    table.add_column("")
+    for row in attractor_rows(found):
+        table.add_row(*row)
+    Console(width=None if sys.stdout.isatty() else 120).print(table)
+
+
+def attractor_rows(found: Attractor) -> list[tuple[str, str]]:
+    """What is known of the attractors that were found, in words.
+
+    Parameters
+    ----------
+    found : Attractor
+        What :func:`relaxon.attractor` gives.
+
+    Returns
+    -------
+    list of tuple of str
+        Names and values; stability of the first sixteen samples, where it is not certified.
+    """
+    ends, iterations, residual = (
+        np.atleast_1d(values) for values in (found.status, found.iterations, found.residual)
+    )
+    n_found = np.count_nonzero(ends == AttractorStatus.CONVERGED)
+    rows = [
+        ("samples converged", f"{n_found} of {ends.size} ({found.method})"),
+        ("iterations", f"{int(np.median(iterations))} in the median, at most {iterations.max()}"),
+        ("largest residual", f"{residual.max():.2g}"),
+    ]
+    certificate, bound = found.certificate, found.error_bound
+    rows.append(("certificate", "none" if certificate is None else str(certificate)))
+    if bound is not None:
+        rows.append(("largest error", f"at most {np.max(bound):.2g}"))
+    if certificate is not None and certificate.is_certified:
+        rows.append(("stable", "all, certified"))
+        return rows
+    if certificate is not None and certificate.mu < 1.0 and found.model.is_at_attractor:
+        # Their omega is no layer's: what counts is whether there is one.
+        omega = f"{certificate.omega_max:.4g}"
+        rows.append(("stable", f"all, certified for layers of omega up to {omega}"))
+        return rows
+    radii = np.atleast_1d(found._first(MOST_SPECTRA).spectral_radius())
+    n_stable = int(np.count_nonzero(radii < 1.0))
+    which = f"{n_stable} of {radii.size}" + (" looked at" if radii.size < ends.size else "")
+    known = radii[~np.isnan(radii)]
+    largest = f", spectral radius at most {known.max():.6g}" if known.size else ""
+    rows.append(("stable", which + largest))
+    return rows
 
 
 def print_stability(stability: Stability) -> None:

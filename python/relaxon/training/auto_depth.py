@@ -25,7 +25,7 @@ from .history import Status
 from .result import Fit
 from .unknown_inputs import drop_validation
 
-__all__ = ["check_depth_choice", "fit_depth"]
+__all__ = ["check_depth_choice", "fit_depth", "spread_depths"]
 
 Array = NDArray[Any]
 Data = tuple[Any, ...]
@@ -103,7 +103,7 @@ def fit_depth(
     states = check_states("x", x, model.input_shape, model.dtype)
     model._check_target("y", y, states, loss)
     axis = len(model._lead(states))
-    at = _layers(model.depth)
+    at = spread_depths(model.depth)
 
     def spread(values: Any) -> Array:
         """The same at every layer with a target."""
@@ -137,7 +137,7 @@ def fit_depth(
     return dataclasses.replace(second, message=message, depth=depth, depth_profile=profile)
 
 
-def _layers(depth: int) -> tuple[int, ...]:
+def spread_depths(depth: int) -> tuple[int, ...]:
     """1, 2, 4, .. and the last."""
     powers = [2**k for k in range(depth.bit_length()) if 2**k < depth]
     return (*powers, depth)
