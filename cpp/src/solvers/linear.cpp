@@ -21,13 +21,18 @@ constexpr double kFill = 12.0;
 // Of the iterations, right-hand side and result included.
 constexpr std::int64_t kVectors = 14;
 
+// Rows up to which factors cost no more than iterations, whatever is asked for.
+constexpr std::int64_t kFew = 64;
+
+bool is_iterated(const Pattern& pattern, Use use) { return use == Use::once && pattern.n() > kFew; }
+
 }  // namespace
 
 template <class T>
 std::unique_ptr<LinearSolver<T>> make_linear_solver(const Pattern& pattern, Use use) {
     if (pattern.is_full()) return make_dense_lu<T>();
     if (band_width(pattern) <= kNarrow) return make_banded_lu<T>();
-    if (use == Use::once) return make_bicgstab<T>();
+    if (is_iterated(pattern, use)) return make_bicgstab<T>();
     return make_sparse_lu<T>();
 }
 
@@ -38,7 +43,8 @@ std::int64_t linear_solver_bytes(const Pattern& pattern, Use use) {
     if (pattern.is_full()) return 2 * n * n * number;
     const std::int64_t width = band_width(pattern);
     if (width <= kNarrow) return n * ((3 * width + 1) * number + 2 * 8);
-    if (use == Use::once) return pattern.n_entries() * (2 * number + 4) + kVectors * n * number;
+    if (is_iterated(pattern, use))
+        return pattern.n_entries() * (2 * number + 4) + kVectors * n * number;
     const double log_n = std::log2(static_cast<double>(n));
     const auto n_filled = static_cast<std::int64_t>(kFill * static_cast<double>(n) * log_n);
     constexpr std::int64_t kEntryBytes = 12;  // in double precision, with an index
