@@ -172,6 +172,11 @@ TYPED_TEST(LineTest, NewtonFindsTheStateThatIsKnown) {
             for (std::size_t i = 0; i < state.size(); ++i) {
                 ASSERT_NEAR(found[i], state[i], 40 * rounding) << n << ", cell " << i;
             }
+            Team team(3, {});
+            std::vector<T> shared(at(n));
+            ASSERT_TRUE(newton.find_root(start.data(), right.data(), {rounding, 4 * rounding, 20},
+                                         shared.data(), work, &team, [] {}));
+            EXPECT_EQ(shared, found) << n;
             // Too few iterations: what was there stays.
             ASSERT_FALSE(newton.find_root(start.data(), right.data(), {rounding, 4 * rounding, 1},
                                           unsolved.data(), work, nullptr, [](double) {}));
