@@ -267,6 +267,23 @@ def test_reports_say_whether_layers_are_stable(diffusion: float, is_stable: bool
     assert stability_text(found, model).startswith("explicit layers (theta = 0)")
 
 
+def test_waves_may_be_damped_and_a_coast_not() -> None:
+    """Mixed diffusion is one-sided there: a cell may be pushed away from its only neighbour."""
+    from relaxon.report.summary import stability_text
+
+    mask = np.ones((9, 9), bool)
+    mask[3:6, 3:6] = False
+    mask[4, 4] = mask[3, 5] = True
+    op = rx.ADR(rx.Grid((9, 9), mask=mask))
+    model = rx.Relaxation(op, 2, "identity", theta=1.0)
+    model = model.with_params({"R": np.array(0.0), "D": np.array([0.5, 1.5, 5.0])})
+    found = rx.stability(model)
+    assert found.damps_waves
+    assert found.spectral_radius is not None
+    assert found.spectral_radius > 1.0
+    assert stability_text(found, model).endswith("but a state at the sides or the mask does")
+
+
 def test_profiles_tell_how_far_the_attractor_is() -> None:
     op = rx.ADR(rx.Grid((20,)))
     model = rx.Relaxation(op, 12, activation="tanh", bias="homogeneous").with_params(

@@ -162,7 +162,8 @@ def test_what_is_shown(report: tuple[str, str, dict[str, Any], Path]) -> None:
             assert f"explanation.table.{i}.standard_error" in shown
         if row["bound"] is not None:
             assert f"explanation.table.{i}.share_over" in shown
-    assert text.count("<img ") == len(list(folder.glob("*.png"))) == (3 if name == "relu" else 4)
+    assert text.count("<img ") == len(list(folder.glob("*.png"))) == (4 if name == "relu" else 5)
+    assert "Explicit layers (theta = 0)" in text
     has_errors = name in ("homogeneous", "layered", "omega", "unstable", "relu")
     assert (summary["explanation"]["standard_errors"] is not None) == has_errors
     assert ("Standard errors come from" in text) == has_errors

@@ -178,12 +178,19 @@ class Stability:
         where none of them tells.
         """
         radius, waves = self.spectral_radius, self.amplification
-        limit = 1.0 + ROUNDING
         if radius is not None and not np.isnan(radius):
-            return radius <= limit
-        if waves is not None and waves.cell is None and (waves.is_exact or waves.largest <= limit):
-            return waves.largest <= limit
+            return radius <= 1.0 + ROUNDING
+        if self.damps_waves:
+            return True
+        if waves is not None and waves.is_exact:
+            return False
         return True if self.certificate is not None and self.certificate.is_certified else None
+
+    @property
+    def damps_waves(self) -> bool:
+        """Whether all cells are alike and no wave grows among them, away from sides and mask."""
+        waves = self.amplification
+        return waves is not None and waves.cell is None and waves.largest <= 1.0 + ROUNDING
 
     @property
     def has_numbers(self) -> bool:

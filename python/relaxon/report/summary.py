@@ -188,7 +188,11 @@ def stability_text(stability: Stability, model: Relaxation) -> str:
     if certificate is not None and certificate.is_certified:
         numbers.append(f"contraction by {certificate.factor:.5g} certified")
     known = {True: "stable", False: "not stable", None: "not known to be stable"}
-    return f"{', '.join([kind, *numbers])}: {known[stability.is_stable]}"
+    verdict = known[stability.is_stable]
+    if stability.is_stable is False and stability.damps_waves:
+        # One-sided differences of mixed diffusion do that, and negative weights at a coast.
+        verdict = "no wave grows, but a state at the sides or the mask does"
+    return f"{', '.join([kind, *numbers])}: {verdict}"
 
 
 def _search(search: Attractor) -> dict[str, Any]:
