@@ -4,7 +4,7 @@ import collections.abc
 import numpy
 import numpy.typing
 import typing
-__all__: list[str] = ['isa_level', 'ArgumentError', 'DescentFloat32', 'DescentFloat64', 'DescentOptions', 'End', 'Evaluations', 'Explicit', 'Extreme', 'Grid', 'LayerError', 'Loss', 'Network', 'Operator', 'ParameterArray', 'Plan', 'Theta', 'activations', 'adr', 'banded', 'conditions', 'csr', 'dense', 'first_non_finite', 'moments', 'slope_at_zero', 'slope_range']
+__all__: list[str] = ['isa_level', 'ArgumentError', 'Attractor', 'AttractorError', 'DescentFloat32', 'DescentFloat64', 'DescentOptions', 'End', 'Evaluations', 'Explicit', 'Extreme', 'Grid', 'LayerError', 'Loss', 'Network', 'OnTheFlyFloat32', 'OnTheFlyFloat64', 'OnTheFlyOptions', 'Operator', 'ParameterArray', 'Plan', 'Theta', 'activate', 'activations', 'adr', 'banded', 'conditions', 'csr', 'dense', 'first_non_finite', 'moments', 'slope_at_zero', 'slope_range']
 class ArgumentError(ValueError):
     pass
 class LayerError(ArithmeticError):
@@ -21,6 +21,19 @@ class LayerError(ArithmeticError):
         Largest entry of the equation's residual where it was left.
     """
     layer: typing.ClassVar[int] = 0
+    residual: typing.ClassVar[float] = 0.0
+    sample: typing.ClassVar[int] = 0
+class AttractorError(ArithmeticError):
+    """
+    An attractor was asked for its derivative and has not been found.
+    
+    Attributes
+    ----------
+    sample : int
+        The first sample that fails.
+    residual : float
+        Largest entry of z - f(W z - b) where it was left.
+    """
     residual: typing.ClassVar[float] = 0.0
     sample: typing.ClassVar[int] = 0
 class Grid:
@@ -114,6 +127,9 @@ class Explicit:
 class Theta:
     def __init__(self, depth: typing.SupportsInt | typing.SupportsIndex, omega: str, beta: typing.SupportsFloat | typing.SupportsIndex, theta: typing.SupportsFloat | typing.SupportsIndex, drive: bool, normalization: str) -> None:
         ...
+class Attractor:
+    def __init__(self, omega: str, drive: bool, method: str, tolerance: typing.SupportsFloat | typing.SupportsIndex, max_iterations: typing.SupportsInt | typing.SupportsIndex) -> None:
+        ...
 class End:
     def __init__(self, width: typing.SupportsInt | typing.SupportsIndex, activation: str) -> None:
         ...
@@ -121,19 +137,21 @@ class Loss:
     def __init__(self, kind: str, scale: typing.SupportsFloat | typing.SupportsIndex) -> None:
         ...
 class Network:
-    def __init__(self, grid: Grid, op: Operator, dynamics: Explicit | Theta, activation: str, bias: str, lift: End, readout: End, gamma_dt: typing.SupportsFloat | typing.SupportsIndex, is_double: bool) -> None:
+    def __init__(self, grid: Grid, op: Operator, dynamics: Explicit | Theta | Attractor, activation: str, bias: str, lift: End, readout: End, gamma_dt: typing.SupportsFloat | typing.SupportsIndex, is_double: bool) -> None:
         ...
     def apply(self, parameters: collections.abc.Sequence[numpy.ndarray], layer: typing.SupportsInt | typing.SupportsIndex, z: numpy.ndarray, out: numpy.ndarray, threads: typing.SupportsInt | typing.SupportsIndex) -> None:
         ...
     def assemble(self, parameters: collections.abc.Sequence[numpy.ndarray], layer: typing.SupportsInt | typing.SupportsIndex, values: numpy.ndarray, shift: numpy.ndarray, threads: typing.SupportsInt | typing.SupportsIndex) -> None:
         ...
+    def find_attractors(self, parameters: collections.abc.Sequence[numpy.ndarray], sources: typing.Any, starts: numpy.ndarray, z: numpy.ndarray, slopes: typing.Any, wants_histories: bool, threads: typing.SupportsInt | typing.SupportsIndex) -> tuple:
+        ...
     def find_extreme(self, parameters: collections.abc.Sequence[numpy.ndarray], x: numpy.ndarray, threads: typing.SupportsInt | typing.SupportsIndex) -> Extreme:
         ...
-    def forward(self, parameters: collections.abc.Sequence[numpy.ndarray], x: numpy.ndarray, out: numpy.ndarray, all_layers: bool, end: typing.SupportsInt | typing.SupportsIndex, threads: typing.SupportsInt | typing.SupportsIndex) -> None:
+    def forward(self, parameters: collections.abc.Sequence[numpy.ndarray], x: numpy.ndarray, out: numpy.ndarray, all_layers: bool, end: typing.SupportsInt | typing.SupportsIndex, threads: typing.SupportsInt | typing.SupportsIndex) -> str | None:
         ...
-    def jvp(self, parameters: collections.abc.Sequence[numpy.ndarray], parameters_dot: collections.abc.Sequence[numpy.ndarray], x: numpy.ndarray, x_dot: typing.Any, y_dot: numpy.ndarray, end: typing.SupportsInt | typing.SupportsIndex, threads: typing.SupportsInt | typing.SupportsIndex) -> None:
+    def jvp(self, parameters: collections.abc.Sequence[numpy.ndarray], parameters_dot: collections.abc.Sequence[numpy.ndarray], x: numpy.ndarray, x_dot: typing.Any, y_dot: numpy.ndarray, end: typing.SupportsInt | typing.SupportsIndex, allows_unsolved: bool, threads: typing.SupportsInt | typing.SupportsIndex) -> None:
         ...
-    def loss(self, parameters: collections.abc.Sequence[numpy.ndarray], x: numpy.ndarray, loss: Loss, y: numpy.ndarray, weights: typing.Any, at: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex], threads: typing.SupportsInt | typing.SupportsIndex) -> float:
+    def loss(self, parameters: collections.abc.Sequence[numpy.ndarray], x: numpy.ndarray, loss: Loss, y: numpy.ndarray, weights: typing.Any, at: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex], threads: typing.SupportsInt | typing.SupportsIndex) -> tuple[float, str | None]:
         ...
     def omega(self, gamma: numpy.ndarray, out: numpy.ndarray) -> None:
         ...
@@ -143,9 +161,9 @@ class Network:
         ...
     def settle(self, parameters: collections.abc.Sequence[numpy.ndarray], x: numpy.ndarray, out: numpy.ndarray, tolerance: typing.SupportsFloat | typing.SupportsIndex, n_layers: numpy.ndarray, threads: typing.SupportsInt | typing.SupportsIndex) -> None:
         ...
-    def value_and_gradient(self, parameters: collections.abc.Sequence[numpy.ndarray], x: numpy.ndarray, loss: Loss, y: numpy.ndarray, weights: typing.Any, at: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex], gradients: collections.abc.Sequence[typing.Any], x_bar: typing.Any, memory: typing.SupportsInt | typing.SupportsIndex, threads: typing.SupportsInt | typing.SupportsIndex) -> tuple:
+    def value_and_gradient(self, parameters: collections.abc.Sequence[numpy.ndarray], x: numpy.ndarray, loss: Loss, y: numpy.ndarray, weights: typing.Any, at: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex], gradients: collections.abc.Sequence[typing.Any], x_bar: typing.Any, memory: typing.SupportsInt | typing.SupportsIndex, allows_unsolved: bool, threads: typing.SupportsInt | typing.SupportsIndex) -> tuple:
         ...
-    def vjp(self, parameters: collections.abc.Sequence[numpy.ndarray], x: numpy.ndarray, y_bar: numpy.ndarray, gradients: collections.abc.Sequence[typing.Any], x_bar: typing.Any, memory: typing.SupportsInt | typing.SupportsIndex, end: typing.SupportsInt | typing.SupportsIndex, threads: typing.SupportsInt | typing.SupportsIndex) -> None:
+    def vjp(self, parameters: collections.abc.Sequence[numpy.ndarray], x: numpy.ndarray, y_bar: numpy.ndarray, gradients: collections.abc.Sequence[typing.Any], x_bar: typing.Any, memory: typing.SupportsInt | typing.SupportsIndex, end: typing.SupportsInt | typing.SupportsIndex, allows_unsolved: bool, threads: typing.SupportsInt | typing.SupportsIndex) -> None:
         ...
     @property
     def arrays(self) -> list[ParameterArray]:
@@ -154,7 +172,7 @@ class DescentOptions:
     def __init__(self, rule: str, rates: collections.abc.Sequence[typing.SupportsFloat | typing.SupportsIndex], factors: numpy.ndarray, momentum: typing.SupportsFloat | typing.SupportsIndex, beta_1: typing.SupportsFloat | typing.SupportsIndex, beta_2: typing.SupportsFloat | typing.SupportsIndex, epsilon: typing.SupportsFloat | typing.SupportsIndex, tolerance: typing.SupportsFloat | typing.SupportsIndex, n_steps: typing.SupportsInt | typing.SupportsIndex, patience: typing.SupportsInt | typing.SupportsIndex) -> None:
         ...
 class DescentFloat32:
-    def __init__(self, network: Network, start: collections.abc.Sequence[numpy.ndarray], bounds: typing.Any, constraint: typing.Any, x: numpy.ndarray, input_errors: typing.Any, loss: Loss, y: numpy.ndarray, weights: typing.Any, at: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex], validation: typing.Any, penalties: collections.abc.Sequence[tuple[str, typing.SupportsFloat | typing.SupportsIndex, typing.SupportsInt | typing.SupportsIndex]], batch_size: typing.SupportsInt | typing.SupportsIndex, seed: typing.SupportsInt | typing.SupportsIndex, memory: typing.SupportsInt | typing.SupportsIndex, threads: typing.SupportsInt | typing.SupportsIndex, wants_omega: bool, options: DescentOptions) -> None:
+    def __init__(self, network: Network, start: collections.abc.Sequence[numpy.ndarray], bounds: typing.Any, constraint: typing.Any, x: numpy.ndarray, input_errors: typing.Any, loss: Loss, y: numpy.ndarray, weights: typing.Any, at: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex], validation: typing.Any, penalties: collections.abc.Sequence[tuple[str, typing.SupportsFloat | typing.SupportsIndex, typing.SupportsInt | typing.SupportsIndex]], batch_size: typing.SupportsInt | typing.SupportsIndex, seed: typing.SupportsInt | typing.SupportsIndex, memory: typing.SupportsInt | typing.SupportsIndex, threads: typing.SupportsInt | typing.SupportsIndex, wants_omega: bool, allows_unsolved: bool, options: DescentOptions) -> None:
         ...
     def accept(self) -> None:
         ...
@@ -192,7 +210,7 @@ class DescentFloat32:
     def validation_loss(self) -> float:
         ...
 class DescentFloat64:
-    def __init__(self, network: Network, start: collections.abc.Sequence[numpy.ndarray], bounds: typing.Any, constraint: typing.Any, x: numpy.ndarray, input_errors: typing.Any, loss: Loss, y: numpy.ndarray, weights: typing.Any, at: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex], validation: typing.Any, penalties: collections.abc.Sequence[tuple[str, typing.SupportsFloat | typing.SupportsIndex, typing.SupportsInt | typing.SupportsIndex]], batch_size: typing.SupportsInt | typing.SupportsIndex, seed: typing.SupportsInt | typing.SupportsIndex, memory: typing.SupportsInt | typing.SupportsIndex, threads: typing.SupportsInt | typing.SupportsIndex, wants_omega: bool, options: DescentOptions) -> None:
+    def __init__(self, network: Network, start: collections.abc.Sequence[numpy.ndarray], bounds: typing.Any, constraint: typing.Any, x: numpy.ndarray, input_errors: typing.Any, loss: Loss, y: numpy.ndarray, weights: typing.Any, at: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex], validation: typing.Any, penalties: collections.abc.Sequence[tuple[str, typing.SupportsFloat | typing.SupportsIndex, typing.SupportsInt | typing.SupportsIndex]], batch_size: typing.SupportsInt | typing.SupportsIndex, seed: typing.SupportsInt | typing.SupportsIndex, memory: typing.SupportsInt | typing.SupportsIndex, threads: typing.SupportsInt | typing.SupportsIndex, wants_omega: bool, allows_unsolved: bool, options: DescentOptions) -> None:
         ...
     def accept(self) -> None:
         ...
@@ -228,6 +246,29 @@ class DescentFloat64:
         ...
     @property
     def validation_loss(self) -> float:
+        ...
+class OnTheFlyOptions:
+    def __init__(self, method: str, inner_steps: typing.SupportsInt | typing.SupportsIndex, ridge: typing.SupportsFloat | typing.SupportsIndex, rate: typing.SupportsFloat | typing.SupportsIndex, mass: typing.SupportsFloat | typing.SupportsIndex, friction: typing.SupportsFloat | typing.SupportsIndex, tau: typing.SupportsFloat | typing.SupportsIndex, target: str) -> None:
+        ...
+class OnTheFlyFloat32:
+    def __init__(self, network: Network, parameters: collections.abc.Sequence[numpy.ndarray], omega: numpy.ndarray, x: numpy.ndarray, loss: Loss, y: numpy.ndarray, weights: typing.Any, penalties: collections.abc.Sequence[tuple[str, typing.SupportsFloat | typing.SupportsIndex, typing.SupportsInt | typing.SupportsIndex]], memory: typing.SupportsInt | typing.SupportsIndex, threads: typing.SupportsInt | typing.SupportsIndex, options: OnTheFlyOptions) -> None:
+        ...
+    def records(self) -> numpy.typing.NDArray[numpy.float64]:
+        ...
+    def run(self) -> bool:
+        ...
+    @property
+    def total_bytes(self) -> int:
+        ...
+class OnTheFlyFloat64:
+    def __init__(self, network: Network, parameters: collections.abc.Sequence[numpy.ndarray], omega: numpy.ndarray, x: numpy.ndarray, loss: Loss, y: numpy.ndarray, weights: typing.Any, penalties: collections.abc.Sequence[tuple[str, typing.SupportsFloat | typing.SupportsIndex, typing.SupportsInt | typing.SupportsIndex]], memory: typing.SupportsInt | typing.SupportsIndex, threads: typing.SupportsInt | typing.SupportsIndex, options: OnTheFlyOptions) -> None:
+        ...
+    def records(self) -> numpy.typing.NDArray[numpy.float64]:
+        ...
+    def run(self) -> bool:
+        ...
+    @property
+    def total_bytes(self) -> int:
         ...
 def activate(activation: str, z: numpy.ndarray, out: numpy.ndarray) -> None:
     ...

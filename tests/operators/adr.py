@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from reference import absolute, sign
+from reference_activations import absolute, sign
 from reference_grid import (
     Grid,
     first_difference,

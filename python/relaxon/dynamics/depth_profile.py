@@ -171,7 +171,7 @@ def depth_profile(
         trajectory = model.trajectory(states[part], threads=n_threads)
         for layer in range(n_layers + 1):
             z = np.ascontiguousarray(trajectory[:, layer])
-            value = inner._network.loss(
+            value, _ = inner._network.loss(
                 inner._arrays(), z, loss._core_loss, target[part], own, [0], n_threads
             )
             with np.errstate(all="ignore"):
