@@ -10,5 +10,6 @@ void bind_operators(pybind11::module_& module);
 void bind_network(pybind11::module_& module);
 void bind_unsolved_errors(pybind11::module_& module);
 void bind_descent(pybind11::module_& module);
+void bind_on_the_fly(pybind11::module_& module);
 
 }  // namespace relaxon::python

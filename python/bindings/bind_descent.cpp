@@ -5,18 +5,12 @@
 #include "descent_state.hpp"
 #include "interrupt.hpp"
 #include "parse_name.hpp"
+#include "penalty_list.hpp"
 #include "relaxon/training/descent.hpp"
 
 namespace relaxon::python {
 
 namespace {
-
-using PyPenalty = std::tuple<std::string, double, std::size_t>;
-
-PenaltyKind penalty_kind(const std::string& name) {
-    return parse_name<PenaltyKind>(
-        name, {{"l2", PenaltyKind::l2}, {"smoothness", PenaltyKind::smoothness}});
-}
 
 const char* name_of(DescentStatus status) {
     switch (status) {
@@ -99,9 +93,7 @@ public:
         if (!input_errors.is_none()) {
             read_input_errors(input_errors, objective);
         }
-        for (const auto& [kind, strength, array] : penalties) {
-            objective.penalties.push_back({penalty_kind(kind), strength, array});
-        }
+        objective.penalties = read_penalties(penalties);
         objective.batch_size = batch_size;
         objective.seed = seed;
         problem.start = read_parameters<T>(network, start);

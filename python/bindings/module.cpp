@@ -14,4 +14,5 @@ PYBIND11_MODULE(RELAXON_MODULE_NAME, module, pybind11::mod_gil_not_used()) {
     python::bind_operators(module);
     python::bind_network(module);
     python::bind_descent(module);
+    python::bind_on_the_fly(module);
 }

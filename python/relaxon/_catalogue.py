@@ -26,6 +26,7 @@ from .physics.stability_report import stability
 from .training import optimizers
 from .training.budget import Plan, plan
 from .training.fit import CallbackError, DivergenceError, Fit, History, State, Status, fit
+from .training.on_the_fly import LayerHistory, OnTheFlyFit, fit_on_the_fly
 from .training.optimizers import *  # noqa: F403
 from .training.penalties import L2, Smoothness
 from .training.schedules import CosineDecay, ExponentialDecay
@@ -55,8 +56,10 @@ __all__ = [
     "Grid",
     "History",
     "LayerError",
+    "LayerHistory",
     "Lift",
     "Moments",
+    "OnTheFlyFit",
     "Plan",
     "Readout",
     "Relaxation",
@@ -73,6 +76,7 @@ __all__ = [
     "depth_profile",
     "explain",
     "fit",
+    "fit_on_the_fly",
     "green_function",
     "load",
     "plan",

@@ -3,8 +3,6 @@
 #include <algorithm>
 #include <cmath>
 
-#include "relaxon/base/error.hpp"
-
 namespace relaxon {
 
 namespace {
@@ -29,21 +27,6 @@ void add_run(const StateTarget<T>& target, std::int64_t cell, const T* z, double
         }
         sum.add(block);
     }
-}
-
-// f(distance) for the distance of a loss.
-template <class T, class F>
-void with_distance(const Loss& loss, const F& f) {
-    switch (loss.kind) {
-#define RELAXON_ENTRY(kind, text, Distance)                                                        \
-    case LossKind::kind:                                                                           \
-        return f(distances::Distance(loss.scale));
-        RELAXON_DISTANCES(RELAXON_ENTRY)
-#undef RELAXON_ENTRY
-    case LossKind::cross_entropy:
-        break;
-    }
-    require(false, "loss", "one of single cells", static_cast<int>(loss.kind));
 }
 
 }  // namespace

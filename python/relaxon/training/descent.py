@@ -29,7 +29,14 @@ from .optimizers import KINDS, Optimizer
 from .penalties import L2, Penalty, Smoothness
 from .schedules import factors
 
-__all__ = ["MOST_STEPS", "STRETCH_SECONDS", "Descent", "start_descent"]
+__all__ = [
+    "MOST_STEPS",
+    "STRETCH_SECONDS",
+    "Descent",
+    "check_reach",
+    "penalty_terms",
+    "start_descent",
+]
 
 # The core comes back to Python at least this often.
 STRETCH_SECONDS = 0.05
@@ -247,7 +254,7 @@ def start_descent(
     check_instance("optimizer", optimizer, KINDS)
     states = model._check_input(x)
     target, weights, at = model._check_target("y", y, states, loss)
-    _check_reach(model, weights, at)
+    check_reach(model, weights, at)
     order = list(model._parameters)
     trained = check_trainable(model, trainable)
     rates = optimizer._rates(list(model.params))
@@ -278,7 +285,7 @@ def start_descent(
         sizes = [array.size for array in model._arrays()]
         scales = np.repeat(list(units.values()), sizes)
     multipliers = factors(optimizer._schedule, steps)
-    terms = _penalty_terms(model, penalties, order)
+    terms = penalty_terms(model, penalties, order)
     options = _core.DescentOptions(
         rule=optimizer._rule,
         rates=used,
@@ -389,7 +396,7 @@ def _check_batch_size(batch_size: int | None, n_samples: int, optimizer: Optimiz
     return batch_size
 
 
-def _check_reach(model: Relaxation, weights: Array | None, at: Sequence[int]) -> None:
+def check_reach(model: Relaxation, weights: Array | None, at: Sequence[int]) -> None:
     """That the loss reads anything, and anything that the parameters change."""
     if not any(at) and model.lift is None and model.readout is None:
         fix = "without a lift the state of layer 0 is x itself"
@@ -415,15 +422,16 @@ def _check_validation(
         weights = validation[2] if len(validation) == 3 else loss.weights if shared else None
         own = loss.with_weights(weights)
         target, weights, layers = model._check_target("y", validation[1], states, own)
-        _check_reach(model, weights, layers)
+        check_reach(model, weights, layers)
     except (TypeError, ValueError) as error:
         raise type(error)(f"argument 'validation': {error}") from None
     return states, target, weights
 
 
-def _penalty_terms(
+def penalty_terms(
     model: Relaxation, penalties: Sequence[Penalty], order: list[str]
 ) -> list[tuple[str, float, int]]:
+    """Kind, strength and number among the arrays in `order`, as the core takes them."""
     if not isinstance(penalties, Iterable):
         fix = "put it in a list" if isinstance(penalties, Penalty) else ""
         refuse("penalties", "a sequence of penalties", repr(penalties), TypeError, fix)

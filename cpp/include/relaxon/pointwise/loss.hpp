@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <string_view>
 
+#include "relaxon/base/error.hpp"
 #include "relaxon/base/sum.hpp"
 #include "relaxon/domain/layout.hpp"
 #include "relaxon/pointwise/loss_table.hpp"
@@ -34,6 +35,21 @@ struct Loss {
     LossKind kind = LossKind::squared;
     double scale = 1.0;
 };
+
+// f(distance) for that of a loss of single cells, from loss_table.hpp.
+template <class T, class F>
+void with_distance(const Loss& loss, const F& f) {
+    switch (loss.kind) {
+#define RELAXON_ENTRY(kind, text, Distance)                                                        \
+    case LossKind::kind:                                                                           \
+        return f(distances::Distance(loss.scale));
+        RELAXON_DISTANCES(RELAXON_ENTRY)
+#undef RELAXON_ENTRY
+    case LossKind::cross_entropy:
+        break;
+    }
+    require(false, "loss", "one of single cells", static_cast<int>(loss.kind));
+}
 
 // One target of one sample: y and weights (null: ones) in C order; cells outside `mask` (null: all
 // exist) or of weight 0 are not read from y.

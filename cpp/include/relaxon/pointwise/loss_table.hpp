@@ -17,13 +17,15 @@
 
 namespace relaxon::distances {
 
-// d(r), and d'(r) / kFactor, which spares the squared distance a product per cell.
+// d(r), and d'(r) / kFactor, which spares the squared distance a product per cell; ratio is
+// d'(r) / r / kFactor, the curvature of the parabola that touches d at r and -r from above.
 template <class T>
 struct Squared {
     static constexpr double kFactor = 2.0;
     explicit Squared(double) {}
     T value(T r) const { return r * r; }
     T slope(T r) const { return r; }
+    T ratio(T) const { return T(1); }
 };
 
 template <class T>
@@ -34,6 +36,7 @@ struct Absolute {
     // Without the difference of two nearly equal numbers.
     T value(T r) const { return r * r / (std::sqrt(r * r + epsilon * epsilon) + epsilon); }
     T slope(T r) const { return r / std::sqrt(r * r + epsilon * epsilon); }
+    T ratio(T r) const { return T(1) / std::sqrt(r * r + epsilon * epsilon); }
 };
 
 template <class T>
@@ -46,6 +49,7 @@ struct Huber {
         return size <= delta ? r * r / T(2) : delta * (size - delta / T(2));
     }
     T slope(T r) const { return std::abs(r) <= delta ? r : std::copysign(delta, r); }
+    T ratio(T r) const { return std::abs(r) <= delta ? T(1) : delta / std::abs(r); }
 };
 
 }  // namespace relaxon::distances

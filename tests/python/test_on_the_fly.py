@@ -1,0 +1,296 @@
+"""Training on the fly against its definition in plain NumPy, and the laws it obeys."""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from typing import Any
+
+import numpy as np
+import pytest
+
+import registry
+import relaxon as rx
+from reference_on_the_fly import Found, Training, train
+from smooth_fields import smooth
+
+METHODS = {"newton": 2, "descent": 3, "second-order": 4}
+N_CASES = 36
+
+
+@cache
+def cases() -> tuple[registry.Case, ...]:
+    """Layered stencils out of the registry: all families, sides, masks, shapes of parameters."""
+    rng = np.random.default_rng(5)
+    found: list[registry.Case] = []
+    while len(found) < N_CASES:
+        index = int(rng.integers(registry.n_combinations()))
+        chosen = registry.choices(index)
+        is_wanted = chosen["operator"] != "dense" and chosen["time"] == "layered"
+        is_wanted &= chosen["ndim"] == 1 + len(found) % 3
+        if is_wanted and chosen["loss"] != "at" and not chosen["omega"].startswith("trained"):
+            found.append(registry.combination(index))
+    return tuple(found)
+
+
+def settings(number: int) -> dict[str, Any]:
+    """Loss, target and penalty, changing from case to case."""
+    kind, scale = [("squared", 1.0), ("absolute", 0.3), ("huber", 0.4)][number % 3]
+    return {
+        "loss": kind,
+        "scale": scale,
+        "target": ["final", "path"][number // 3 % 2],
+        "l2": [0.0, 0.03][number // 2 % 2],
+        "smoothness": [0.0, 0.0, 3.0][number % 5 % 3],
+    }
+
+
+def expect(case: registry.Case, **options: Any) -> Found:
+    weights = None if case.weights is None else case.wide(case.weights)
+    data: dict[str, Any] = {"x": case.wide(case.x), "y": case.wide(case.y), "weights": weights}
+    return train(Training(case.network, **data, **options), case.wide_params)
+
+
+def loss_of(kind: str, scale: float, weights: Any) -> Any:
+    if kind == "squared":
+        return rx.SquaredDistance(weights)
+    return rx.AbsoluteDistance(scale, weights) if kind == "absolute" else rx.Huber(scale, weights)
+
+
+@pytest.mark.parametrize("number", range(N_CASES))
+def test_every_method_is_that_of_the_reference(number: int) -> None:
+    case, own = cases()[number], settings(number)
+    method = list(METHODS)[number % 4 % 3]
+    steps = {"method": method, "inner_steps": METHODS[method]}
+    with np.errstate(all="ignore"):
+        expected = expect(case, **own, **steps)
+    penalties: list[Any] = [rx.L2(own["l2"])] if own["l2"] else []
+    fields = [n for n, v in case.params.items() if case.network.is_field(n, v[0])]
+    if own["smoothness"] and fields:
+        penalties.append(rx.Smoothness(own["smoothness"], of=tuple(fields)))
+    loss = loss_of(own["loss"], own["scale"], case.weights)
+    options = {"loss": loss, "penalties": penalties, "target": own["target"], **steps}
+    if not max(expected.loss) < 5 * expected.loss_before[0]:
+        pytest.skip("runs away")
+    fit = rx.fit_on_the_fly(case.model(), case.x, case.y, **options)
+    tolerance = 1e-8 if case.dtype == np.float64 else 2e-3
+    exists = case.network.grid.exists
+    for name, value in fit.model.params.items():
+        wanted = expected.params[name]
+        if case.network.is_field(name, wanted[0]):
+            value, wanted = value[..., exists], wanted[..., exists]
+        scale = np.abs(wanted).max()
+        assert np.abs(value - wanted).max() <= tolerance * scale, name
+    total = fit.layers.loss + fit.layers.penalty
+    np.testing.assert_allclose(total, expected.loss, rtol=tolerance * 10)
+    before = fit.history.loss + fit.history.penalty
+    np.testing.assert_allclose(before, expected.loss_before, rtol=tolerance * 10)
+    np.testing.assert_allclose(
+        fit.layers.kinetic_energy, expected.kinetic_energy, rtol=tolerance * 100, atol=1e-300
+    )
+
+
+def line_model(n: int = 32, depth: int = 6, **options: Any) -> rx.Relaxation:
+    space = options.pop("space", "local")
+    operator = rx.ADR(rx.Grid((n,)), space=space, time="layered")
+    return rx.Relaxation(operator, **{"depth": depth, "activation": "identity", **options})
+
+
+def shifted(n: int = 32, by: int = 2, samples: int = 40, seed: int = 0) -> tuple[Any, Any]:
+    x = smooth((samples, n), seed)
+    return x, np.roll(x, by, axis=1)
+
+
+@pytest.mark.parametrize("space", ["local", "homogeneous"])
+@pytest.mark.parametrize("loss", [rx.SquaredDistance(), rx.Huber(0.5)], ids=repr)
+def test_the_gradient_is_that_of_the_adjoint(space: str, loss: Any) -> None:
+    model = line_model(space=space, bias="local", activation="tanh", beta=0.1, depth=1)
+    x, y = shifted()
+    fit = rx.fit_on_the_fly(model, x, y, loss=loss)
+    value, gradient = model.value_and_grad(x, y, loss=loss)
+    norm = np.sqrt(sum(np.sum(g**2) for name, g in gradient.items() if name != "x"))
+    assert np.isclose(fit.history.gradient_norm[0], norm, rtol=1e-12)
+    assert np.isclose(fit.history.loss[0], value, rtol=1e-12)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_layer_ends_in_the_minimum_of_its_own_fit(method: str) -> None:
+    """V' = 0 by the adjoint, which knows nothing of Gauss-Newton matrices."""
+    model = line_model(activation="tanh", bias="local", depth=1)
+    x, y = shifted()
+    y = np.tanh(y)
+    steps = {"newton": 60, "descent": 3000, "second-order": 3000}[method]
+    fit = rx.fit_on_the_fly(model, x, y, method=method, inner_steps=steps, friction=0.05)
+    gradients = [m.value_and_grad(x, y)[1] for m in (model, fit.model)]
+    first, last = (np.sqrt(sum(np.sum(g**2) for g in found.values())) for found in gradients)
+    assert last < 1e-3 * first
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_layers_follow_each_other(method: str) -> None:
+    """Each is a fit of one layer to the state that those before it make."""
+    x, y = shifted()
+    model = line_model(depth=4)
+    whole = rx.fit_on_the_fly(model, x, y, method=method, target="path")
+    depth = 1 if method == "second-order" else 4  # its velocities go on from layer to layer
+    z, layer = x, model.truncate(1)
+    for number in range(depth):
+        goal = x + (number + 1) / 4 * (y - x)
+        fit = rx.fit_on_the_fly(layer, z, goal, method=method)
+        for name, value in whole.model.params.items():
+            np.testing.assert_allclose(fit.model.params[name][0], value[number], rtol=1e-12)
+        assert np.isclose(whole.layers.loss[number], fit.layers.loss[0], rtol=1e-12)
+        layer, z = fit.model, fit.model(z)
+
+
+def test_records_are_those_of_the_model() -> None:
+    x, y = shifted()
+    model = line_model(activation="tanh", omega=np.linspace(0.3, 0.9, 6))
+    fit = rx.fit_on_the_fly(model, x, y, method="second-order")
+    profile = rx.depth_profile(fit.model, x, y)
+    np.testing.assert_allclose(fit.layers.loss, profile.loss[1:], rtol=1e-12)
+    assert fit.status is rx.Status.STEPS
+    assert len(fit.history) == len(fit.layers) == 6
+    np.testing.assert_array_equal(
+        fit.layers.adiabaticity, fit.layers.kinetic_energy / fit.layers.loss
+    )
+
+
+def test_energy_is_conserved_to_second_order() -> None:
+    """V + T of one layer without friction, at the same times with steps that are halved."""
+    x, y = shifted()
+    model = line_model(depth=1, activation="tanh")
+    drifts = []
+    for tau in (0.2, 0.1, 0.05):
+        ends = []
+        for time in (1.0, 2.0, 3.0, 4.0):
+            fit = rx.fit_on_the_fly(
+                model, x, y, "second-order", inner_steps=round(time / tau), friction=0.0, tau=tau
+            )
+            energy = fit.layers.loss + fit.layers.kinetic_energy
+            ends.append(abs(energy[0] / fit.layers.loss_before[0] - 1))
+        drifts.append(max(ends))
+    orders = np.log2(np.divide(drifts[:-1], drifts[1:]))
+    assert np.all(np.abs(orders - 2.0) < 0.1), (drifts, orders)
+
+
+@pytest.mark.parametrize("shape", [(700,), (40, 17)], ids=str)
+@pytest.mark.parametrize("method", METHODS)
+def test_bits_do_not_depend_on_threads(shape: tuple[int, ...], method: str) -> None:
+    x = smooth((5, *shape), 0)
+    y = np.roll(x, 1, axis=1)
+    operator = rx.ADR(rx.Grid(shape), space="local", time="layered")
+    model = rx.Relaxation(operator, depth=3, bias="homogeneous", beta=0.01)
+    penalties = [rx.L2(0.01), rx.Smoothness(1.0)]
+    fits = [
+        rx.fit_on_the_fly(model, x, y, method=method, penalties=penalties, threads=threads)
+        for threads in (1, 2, 5)
+    ]
+    assert fits[0] == fits[1] == fits[2]
+    assert len({fit.layers.kinetic_energy.tobytes() for fit in fits}) == 1
+
+
+def least_memory(model: rx.Relaxation, x: Any, y: Any, **options: Any) -> int:
+    with pytest.raises(ValueError, match="at least") as caught:
+        rx.fit_on_the_fly(model, x, y, memory=1, threads=1, **options)
+    found = re.search(r"at least (\d+) bytes", str(caught.value))
+    assert found
+    return int(found[1])
+
+
+def test_memory_does_not_depend_on_the_depth() -> None:
+    x, y = shifted(n=1024, samples=16)
+    sizes = {least_memory(line_model(1024, depth), x, y) for depth in (2, 2000)}
+    assert len(sizes) == 1
+    states = 2 * x.nbytes
+    # weights of three arms, and 3 (3 + 3) / 2 sums of every cell, with their margins
+    sums = (3 + 9) * 1024 * 8
+    assert states + sums < sizes.pop() < 1.2 * (states + sums) + 2**15
+    assert rx.fit_on_the_fly(line_model(1024, 2), x, y, memory="1 MiB").status is rx.Status.STEPS
+
+
+@cache
+def transport() -> tuple[Any, Any]:
+    x = smooth((200, 64), 0)
+    return x, np.roll(x, 4, axis=1)
+
+
+@pytest.mark.parametrize(
+    ("options", "most"),
+    [
+        ({"method": "newton"}, 0.015),
+        ({"method": "second-order"}, 0.025),
+        ({"method": "descent", "inner_steps": 100}, 0.02),
+    ],
+    ids=lambda o: str(o),
+)
+def test_transport_is_learnt_in_one_pass(options: dict[str, Any], most: float) -> None:
+    x, y = transport()
+    fit = rx.fit_on_the_fly(line_model(64, 20), x, y, **options)
+    assert fit.layers.loss[-1] / 64 < most * np.var(y)
+    assert np.median(fit.layers.adiabaticity) < 0.03
+
+
+def test_what_runs_away_is_told_with_the_best_layers() -> None:
+    x, y = transport()
+    model = line_model(64, 20)
+    with pytest.raises(rx.DivergenceError, match="diverged in layer") as caught:
+        rx.fit_on_the_fly(model, x, y, "second-order", inner_steps=1, friction=0.0, tau=1.9)
+    best, layer = caught.value.model, caught.value.layer
+    assert 1 <= best.depth <= layer
+    losses = rx.depth_profile(best, x, y).loss
+    assert np.argmin(losses[1:]) == best.depth - 1
+    assert best.loss(x, y) < model.loss(x, y)
+
+
+def test_a_start_that_overflows_is_told_with_the_model_given() -> None:
+    x, y = shifted()
+    model = line_model(activation="square").with_params({"R": np.full((6, 32), 1e200)})
+    with pytest.raises(rx.DivergenceError, match="smaller parameters") as caught:
+        rx.fit_on_the_fly(model, x, y)
+    assert caught.value.model is model
+
+
+def test_nothing_moves_where_nothing_is_left() -> None:
+    x, _ = shifted()
+    still = {"R": np.zeros((6, 32)), "U": np.zeros((6, 1, 32)), "D": np.zeros((6, 1, 32))}
+    fit = rx.fit_on_the_fly(line_model().with_params(still), x, x)
+    assert all(not np.any(value) for value in fit.model.params.values())
+    zeros = np.zeros_like(x)
+    moved = rx.fit_on_the_fly(line_model(), zeros, x)  # no parameter reaches the output
+    assert np.array_equal(moved.model.params["U"][5], line_model().params["U"][0])
+
+
+@pytest.mark.parametrize(
+    ("change", "options", "message"),
+    [
+        ({"op": rx.ADR(rx.Grid((32,)))}, {}, "time='layered'"),
+        ({"op": rx.Dense(rx.Grid((32,)), time="layered")}, {}, "free matrices"),
+        ({"depth": "attractor", "op": rx.ADR(rx.Grid((32,)))}, {}, "number of layers"),
+        ({"theta": 0.5}, {}, "theta"),
+        ({"readout": rx.Readout(3)}, {}, "readout"),
+        ({"lift": rx.Lift(32)}, {}, "lift"),
+        ({"normalization": "hard"}, {}, "normalization"),
+        ({"trainable_omega": True}, {}, "trainable_omega"),
+        ({}, {"mass": 0.0}, "argument 'mass': expected a number above 0"),
+        ({}, {"tau": -1.0}, "argument 'tau'"),
+        ({}, {"friction": -0.1}, "argument 'friction'"),
+        ({}, {"ridge": 0.0}, "argument 'ridge'"),
+        ({}, {"rate": 0.0}, "argument 'rate'"),
+        ({}, {"inner_steps": 0}, "argument 'inner_steps'"),
+        ({}, {"method": "adam"}, "newton"),
+        ({}, {"target": "first"}, "path"),
+        ({}, {"loss": rx.CrossEntropy()}, "SquaredDistance"),
+        ({}, {"loss": rx.SquaredDistance(at=[1])}, "target='path'"),
+        ({}, {"loss": rx.SquaredDistance(np.zeros(32))}, "above 0"),
+    ],
+    ids=lambda value: str(value)[:30],
+)
+def test_what_makes_no_sense_is_refused(
+    change: dict[str, Any], options: dict[str, Any], message: str
+) -> None:
+    operator = rx.ADR(rx.Grid((32,)), space="local", time="layered")
+    model = rx.Relaxation(**{"op": operator, "depth": 3, **change})
+    x, y = shifted()
+    with pytest.raises((TypeError, ValueError), match=re.escape(message)):
+        rx.fit_on_the_fly(model, x, y, **options)
