@@ -44,7 +44,8 @@ inline void append_grid(ParameterArray& array, const std::vector<std::int64_t>& 
 template <class T>
 using Parameters = std::vector<const T*>;
 
-// Where gradients go, in the same order; only omega, the last, and the input may be null: not wanted.
+// Where gradients go, in the same order; only omega, the last, and the input may be null: not
+// wanted.
 template <class T>
 struct Gradients {
     std::vector<T*> arrays;
