@@ -195,7 +195,8 @@ inline std::vector<Named> driven_networks() {
         return network;
     };
     const Normalization none = Normalization::none, hard = Normalization::hard;
-    const Named lanes = laned_networks()[0];
+    Named lanes = laned_networks()[0];
+    lanes.batch = 290;  // tangent and cotangent of 300 are all but orthogonal
     const Named bundles = bundled_networks()[0], tiles = bundled_networks()[1];
     const Named dense{"dense, mask", dense_config(true, false), 7, {4, 11}};
     Named segments{"segments, periodic", local_plane({300, 60}), 1, {11}};
