@@ -4,7 +4,7 @@ import collections.abc
 import numpy
 import numpy.typing
 import typing
-__all__: list[str] = ['isa_level', 'ArgumentError', 'Attractor', 'AttractorError', 'DescentFloat32', 'DescentFloat64', 'DescentOptions', 'End', 'Evaluations', 'Explicit', 'Extreme', 'Grid', 'LayerError', 'Loss', 'Network', 'Operator', 'ParameterArray', 'Plan', 'Theta', 'activate', 'activations', 'adr', 'banded', 'conditions', 'csr', 'dense', 'first_non_finite', 'moments', 'slope_at_zero', 'slope_range']
+__all__: list[str] = ['isa_level', 'ArgumentError', 'Attractor', 'AttractorError', 'DescentFloat32', 'DescentFloat64', 'DescentOptions', 'End', 'Evaluations', 'Explicit', 'Extreme', 'Grid', 'LayerError', 'Loss', 'Network', 'OnTheFlyFloat32', 'OnTheFlyFloat64', 'OnTheFlyOptions', 'Operator', 'ParameterArray', 'Plan', 'Theta', 'activate', 'activations', 'adr', 'banded', 'conditions', 'csr', 'dense', 'first_non_finite', 'moments', 'slope_at_zero', 'slope_range']
 class ArgumentError(ValueError):
     pass
 class LayerError(ArithmeticError):
