@@ -153,6 +153,7 @@ def penalised_case() -> registry.Case:
     return registry.Case("penalised", network, params, x, y, space="local")
 
 
+@pytest.mark.filterwarnings("ignore:training starts over a bound")
 @pytest.mark.parametrize("of", [None, "U", "D"])
 @pytest.mark.parametrize("kind", ["l2", "smoothness"])
 def test_a_penalty_adds_its_gradient_to_the_step(kind: str, of: str | None) -> None:
@@ -191,6 +192,7 @@ def test_a_penalty_adds_its_gradient_to_the_step(kind: str, of: str | None) -> N
     assert_all_close(fit.model.params, expected, 1e-11)
 
 
+@pytest.mark.filterwarnings("ignore:training starts over a bound")
 def test_penalties_add_up() -> None:
     case = penalised_case()
     penalties = (rx.L2(0.3), rx.Smoothness(0.2, of="R"))
@@ -209,6 +211,7 @@ def test_penalties_add_up() -> None:
     assert fit.history.penalty[0] == pytest.approx(expected, rel=1e-6)
 
 
+@pytest.mark.filterwarnings("ignore:training starts over a bound")
 def test_smoothness_alone_flattens_a_field() -> None:
     case = penalised_case()
     fit = rx.fit(

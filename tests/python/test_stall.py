@@ -77,6 +77,7 @@ def test_a_start_at_the_optimum_has_converged(optimizer: Any) -> None:
     assert fit.status is rx.Status.CONVERGED
 
 
+@pytest.mark.filterwarnings("ignore:training starts over a bound")
 def test_an_optimum_worse_than_the_mean_is_one() -> None:
     # Without a bias no coefficients reach y = 290: the best there are are no stall.
     x = fields(0.0)
