@@ -153,17 +153,22 @@ class LayerProblem:
         n_samples, n_cells = len(self.z), self.z[0].size
         slope = (self.w * slope).reshape(n_samples, n_cells) / n_samples
         q = (self.w * ratio).reshape(n_samples, n_cells) / n_samples
-        locals_ = [is_local for *_, is_local in self.unknowns(params)]
-        jacobian = []  # of single cells: (unknown, batch, cells) with one cell each where local
-        for k, is_local in enumerate(locals_):
-            for cell in range(n_cells) if is_local else [None]:
-                row = np.zeros((n_samples, n_cells))
-                where = slice(None) if cell is None else cell
-                row[:, where] = c[k][:, where]
-                jacobian.append(row.ravel())
-        table = np.array(jacobian)
-        _, pull, extra = self.penalties(params)
-        return table @ slope.ravel() + pull, (table * q.ravel()) @ table.T + extra
+        places = kinds(self, params)
+        _, gradient, matrix = self.penalties(params)
+        for k, (row, is_local, _) in enumerate(places):
+            pull = (slope * c[k]).sum(axis=0)
+            gradient[row] += pull if is_local else pull.sum()
+            for m, (column, is_other_local, _) in enumerate(places):
+                block = (q * c[k] * c[m]).sum(axis=0)
+                if is_local and is_other_local:
+                    matrix[row, column] += np.diag(block)
+                elif is_local:
+                    matrix[row, column] += block[:, None]
+                elif is_other_local:
+                    matrix[row, column] += block[None, :]
+                else:
+                    matrix[row, column] += block.sum()
+        return gradient, matrix
 
 
 def laplacian(grid: Any) -> Array:

@@ -137,11 +137,12 @@ def fit_on_the_fly(
     loss : Distance
         SquaredDistance, AbsoluteDistance or Huber, with weights. For the latter two H takes
         d'(r)/r for the curvature, that of the parabola that touches the loss from above.
-    penalties : sequence of L2
-        On the parameters of the layer, part of V.
+    penalties : sequence of L2 or Smoothness
+        On the parameters of the layer, part of V. Smoothness couples the cells: a Newton step then
+        takes conjugate gradients, with the blocks of the cells as preconditioner.
     memory : int or str, optional
-        Bytes, or a text such as "512 MiB", that the call may take; it takes the same for every
-        depth and budget.
+        Bytes, or a text such as "512 MiB", that the call may take beside the model. It takes the
+        same for every depth; a budget that is too small is refused.
     threads : int, optional
         As in :meth:`Relaxation.value_and_grad`.
 
@@ -260,7 +261,7 @@ def _check_model(model: Relaxation) -> None:
         refuse("model", rule, repr(model.operator), fix="give the operator time='layered'")
     if model.operator.reads_all:
         kind = type(model.operator).__name__
-        refuse("model", "one with ADR, Moments or Banded", kind, fix="use fit for free matrices")
+        refuse("model", "an operator that is a stencil", kind, fix="use fit for free matrices")
     for name, value, fix in (
         ("theta", model.theta, "use explicit layers, theta=0, or fit"),
         ("lift", model.lift, "compare states: put the map into x, or use fit"),
@@ -293,7 +294,7 @@ def _diverge(
         )
         if layers.kinetic_energy.any():
             ratio = np.median(layers.adiabaticity[:layer])
-            moved = f", T / V was {ratio:.3g} in the median of the layers before (0.03 is fine)"
+            moved = f", T / V was {ratio:.3g} in the median of the layers before"
     message = (
         f"diverged in layer {layer}: the loss with penalties is {value[layer]:.3g}, that of the "
         f"first layer was {first:.3g}{moved}; {cure}"
