@@ -175,7 +175,7 @@ TYPED_TEST(LineTest, NewtonFindsTheStateThatIsKnown) {
             Team team(3, {});
             std::vector<T> shared(at(n));
             ASSERT_TRUE(newton.find_root(start.data(), right.data(), {rounding, 4 * rounding, 20},
-                                         shared.data(), work, &team, [] {}));
+                                         shared.data(), work, &team, [](double) {}));
             EXPECT_EQ(shared, found) << n;
             // Too few iterations: what was there stays.
             ASSERT_FALSE(newton.find_root(start.data(), right.data(), {rounding, 4 * rounding, 1},
