@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -69,7 +70,7 @@ def make_case(kind: str) -> tuple[Any, dict[str, Array]]:
         }
     if kind in sides:
         grid = rx.Grid((14,), boundary=sides[kind])
-        operators = {
+        operators: dict[str, Callable[[], Any]] = {
             "wide": lambda: rx.Moments(grid, order=4),
             "free": lambda: rx.Banded(grid, radius=2, space="local"),
             "dense": lambda: rx.Dense(grid),
