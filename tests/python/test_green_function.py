@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -69,12 +70,12 @@ def make_case(kind: str) -> tuple[Any, dict[str, Array]]:
         }
     if kind in sides:
         grid = rx.Grid((14,), boundary=sides[kind])
-        operators: dict[str, Any] = {
-            "wide": rx.Moments(grid, order=4),
-            "free": rx.Banded(grid, radius=2, space="local"),
-            "dense": rx.Dense(grid),
+        operators: dict[str, Callable[[], Any]] = {
+            "wide": lambda: rx.Moments(grid, order=4),
+            "free": lambda: rx.Banded(grid, radius=2, space="local"),
+            "dense": lambda: rx.Dense(grid),
         }
-        op = operators[kind]
+        op = operators[kind]()
         start = rx.Relaxation(op, 1).params
         return op, {n: 0.5 * v + 0.05 * random.standard_normal(v.shape) for n, v in start.items()}
     boundary: Any = {
