@@ -11,7 +11,9 @@ import pytest
 
 import registry
 import relaxon as rx
+from interruption import run_interrupted
 from reference_on_the_fly import Found, Training, train
+from relaxon import _core
 from smooth_fields import smooth
 
 METHODS = {"newton": 2, "descent": 3, "second-order": 4}
@@ -294,3 +296,41 @@ def test_what_makes_no_sense_is_refused(
     x, y = shifted()
     with pytest.raises((TypeError, ValueError), match=re.escape(message)):
         rx.fit_on_the_fly(model, x, y, **options)
+
+
+def test_ctrl_c_ends_a_layer() -> None:
+    script = """
+    operator = rx.ADR(rx.Grid((64,)), space="local", time="layered")
+    interrupt_in(0.3)
+    try:
+        rx.fit_on_the_fly(rx.Relaxation(operator, depth=2), x, y, inner_steps=10**12)
+    except KeyboardInterrupt:
+        print("interrupted")
+    """
+    assert run_interrupted(script) == "interrupted"
+
+
+def test_layers_that_are_done_survive_ctrl_c(monkeypatch: pytest.MonkeyPatch) -> None:
+    x, y = shifted()
+    whole = rx.fit_on_the_fly(line_model(), x, y)
+    real = _core.OnTheFlyFloat64
+
+    class Interrupted:
+        """The core as it is when the signal comes in the fourth layer."""
+
+        def __init__(self, **arguments: Any) -> None:
+            self._core = real(**arguments)
+
+        def run(self) -> bool:
+            self._core.run()
+            raise KeyboardInterrupt
+
+        def records(self) -> Any:
+            return self._core.records()[:3]
+
+    monkeypatch.setattr(_core, "OnTheFlyFloat64", Interrupted)
+    fit = rx.fit_on_the_fly(line_model(), x, y)
+    assert fit.status is rx.Status.INTERRUPTED
+    assert "3 of 6 layers" in fit.message
+    assert fit.model == whole.model.truncate(3)
+    assert len(fit.layers) == 3
