@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
@@ -92,6 +93,17 @@ def test_every_method_is_that_of_the_reference(number: int) -> None:
     )
 
 
+@pytest.mark.parametrize("number", [0, 1, 2])
+def test_an_input_may_be_a_source(number: int) -> None:
+    case = next(c for c in cases()[number::3] if c.dtype == np.float64 and c.bias is not None)
+    network = replace(case.network, drive=True, activation="tanh", beta=0.0)
+    case = replace(case, network=network)
+    expected = expect(case, inner_steps=2)
+    loss = rx.SquaredDistance(case.weights)
+    fit = rx.fit_on_the_fly(case.model(), case.x, case.y, inner_steps=2, loss=loss)
+    np.testing.assert_allclose(fit.layers.loss, expected.loss, rtol=1e-7)
+
+
 def line_model(n: int = 32, depth: int = 6, **options: Any) -> rx.Relaxation:
     space = options.pop("space", "local")
     operator = rx.ADR(rx.Grid((n,)), space=space, time="layered")
@@ -156,6 +168,22 @@ def test_records_are_those_of_the_model() -> None:
     np.testing.assert_array_equal(
         fit.layers.adiabaticity, fit.layers.kinetic_energy / fit.layers.loss
     )
+
+
+def test_a_rate_per_time_is_its_omega() -> None:
+    x, y = shifted()
+    gamma = np.linspace(0.2, 1.5, 6)
+    by_time = line_model(gamma=gamma, dt=0.7)
+    by_layer = line_model(omega=by_time.omega)
+    fits = [rx.fit_on_the_fly(model, x, y) for model in (by_time, by_layer)]
+    assert np.array_equal(fits[0].layers.loss, fits[1].layers.loss)
+    assert np.array_equal(fits[0].model.params["U"], fits[1].model.params["U"])
+    assert np.array_equal(fits[0].model.gamma, gamma)
+
+
+def test_one_sample_may_come_alone() -> None:
+    x, y = shifted(samples=1)
+    assert rx.fit_on_the_fly(line_model(), x[0], y[0]) == rx.fit_on_the_fly(line_model(), x, y)
 
 
 def test_energy_is_conserved_to_second_order() -> None:

@@ -287,12 +287,13 @@ def _diverge(
     value = layers.loss + layers.penalty
     best, moved = model, ""
     cure = "start from smaller parameters (model.with_params), or scale x and y"
-    if layer > 0:
-        best = _first_layers(model, params, int(np.argmin(value[:layer])) + 1)
+    if np.isfinite(first):
         cure = (
             "more friction or inner steps, or a smaller tau (second-order), a smaller rate "
             "(descent) or a larger ridge (newton) help"
         )
+    if layer > 0:
+        best = _first_layers(model, params, int(np.argmin(value[:layer])) + 1)
         if layers.kinetic_energy.any():
             ratio = np.median(layers.adiabaticity[:layer])
             moved = f", T / V was {ratio:.3g} in the median of the layers before"
