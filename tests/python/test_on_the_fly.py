@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
@@ -11,7 +12,9 @@ import pytest
 
 import registry
 import relaxon as rx
+from interruption import run_interrupted
 from reference_on_the_fly import Found, Training, train
+from relaxon import _core
 from smooth_fields import smooth
 
 METHODS = {"newton": 2, "descent": 3, "second-order": 4}
@@ -90,6 +93,17 @@ def test_every_method_is_that_of_the_reference(number: int) -> None:
     )
 
 
+@pytest.mark.parametrize("number", [0, 1, 2])
+def test_an_input_may_be_a_source(number: int) -> None:
+    case = next(c for c in cases()[number::3] if c.dtype == np.float64 and c.bias is not None)
+    network = replace(case.network, drive=True, activation="tanh", beta=0.0)
+    case = replace(case, network=network)
+    expected = expect(case, inner_steps=2)
+    loss = rx.SquaredDistance(case.weights)
+    fit = rx.fit_on_the_fly(case.model(), case.x, case.y, inner_steps=2, loss=loss)
+    np.testing.assert_allclose(fit.layers.loss, expected.loss, rtol=1e-7)
+
+
 def line_model(n: int = 32, depth: int = 6, **options: Any) -> rx.Relaxation:
     space = options.pop("space", "local")
     operator = rx.ADR(rx.Grid((n,)), space=space, time="layered")
@@ -154,6 +168,22 @@ def test_records_are_those_of_the_model() -> None:
     np.testing.assert_array_equal(
         fit.layers.adiabaticity, fit.layers.kinetic_energy / fit.layers.loss
     )
+
+
+def test_a_rate_per_time_is_its_omega() -> None:
+    x, y = shifted()
+    gamma = np.linspace(0.2, 1.5, 6)
+    by_time = line_model(gamma=gamma, dt=0.7)
+    by_layer = line_model(omega=by_time.omega)
+    fits = [rx.fit_on_the_fly(model, x, y) for model in (by_time, by_layer)]
+    assert np.array_equal(fits[0].layers.loss, fits[1].layers.loss)
+    assert np.array_equal(fits[0].model.params["U"], fits[1].model.params["U"])
+    assert np.array_equal(fits[0].model.gamma, gamma)
+
+
+def test_one_sample_may_come_alone() -> None:
+    x, y = shifted(samples=1)
+    assert rx.fit_on_the_fly(line_model(), x[0], y[0]) == rx.fit_on_the_fly(line_model(), x, y)
 
 
 def test_energy_is_conserved_to_second_order() -> None:
@@ -294,3 +324,41 @@ def test_what_makes_no_sense_is_refused(
     x, y = shifted()
     with pytest.raises((TypeError, ValueError), match=re.escape(message)):
         rx.fit_on_the_fly(model, x, y, **options)
+
+
+def test_ctrl_c_ends_a_layer() -> None:
+    script = """
+    operator = rx.ADR(rx.Grid((64,)), space="local", time="layered")
+    interrupt_in(0.3)
+    try:
+        rx.fit_on_the_fly(rx.Relaxation(operator, depth=2), x, y, inner_steps=10**12)
+    except KeyboardInterrupt:
+        print("interrupted")
+    """
+    assert run_interrupted(script) == "interrupted"
+
+
+def test_layers_that_are_done_survive_ctrl_c(monkeypatch: pytest.MonkeyPatch) -> None:
+    x, y = shifted()
+    whole = rx.fit_on_the_fly(line_model(), x, y)
+    real = _core.OnTheFlyFloat64
+
+    class Interrupted:
+        """The core as it is when the signal comes in the fourth layer."""
+
+        def __init__(self, **arguments: Any) -> None:
+            self._core = real(**arguments)
+
+        def run(self) -> bool:
+            self._core.run()
+            raise KeyboardInterrupt
+
+        def records(self) -> Any:
+            return self._core.records()[:3]
+
+    monkeypatch.setattr(_core, "OnTheFlyFloat64", Interrupted)
+    fit = rx.fit_on_the_fly(line_model(), x, y)
+    assert fit.status is rx.Status.INTERRUPTED
+    assert "3 of 6 layers" in fit.message
+    assert fit.model == whole.model.truncate(3)
+    assert len(fit.layers) == 3

@@ -228,8 +228,8 @@ bool OnTheFly<T>::train_layer(std::int64_t layer, LayerRecord& record, Team& tea
         target_.part = part;
     }
     Value value = evaluate(wanted, team);
-    record.loss_before = record.loss = value.loss;
-    record.penalty_before = record.penalty = value.penalty;
+    record.loss_before = value.loss;
+    record.penalty_before = value.penalty;
     record.gradient_norm = gradient_norm();
     if (layer == 0) {
         if (!options_.follows_path) first_value_ = value.total();
@@ -237,7 +237,12 @@ bool OnTheFly<T>::train_layer(std::int64_t layer, LayerRecord& record, Team& tea
             rounding_value(problem_.target, *layer_config_.grid, problem_.batch);
         first_value_ = std::max(first_value_, rounding);
     }
-    if (is_lost(value)) return false;
+    const auto goes_on = [&](const Value& now) {
+        record.loss = now.loss;
+        record.penalty = now.penalty;
+        return !is_lost(now);
+    };
+    if (!goes_on(value)) return false;
     if (method == LayerMethod::second_order) find_scales();
     for (std::int64_t step = 0; step < options_.inner_steps; ++step) {
         switch (method) {
@@ -248,17 +253,15 @@ bool OnTheFly<T>::train_layer(std::int64_t layer, LayerRecord& record, Team& tea
             take_descent_step();
             break;
         case LayerMethod::second_order:
-            if (!take_dynamic_step(team)) return false;
+            if (!goes_on(take_dynamic_step(team))) return false;
             continue;
         }
-        if (step + 1 < options_.inner_steps && is_lost(evaluate(wanted, team))) return false;
+        if (step + 1 < options_.inner_steps && !goes_on(evaluate(wanted, team))) return false;
     }
     record.kinetic_energy = kinetic_energy();
     value.loss = layer_.advance(view_, target_, team);
     value.penalty = penalize(LayerDerivatives::none);
-    record.loss = value.loss;
-    record.penalty = value.penalty;
-    return !is_lost(value);
+    return goes_on(value);
 }
 
 template <class T>
@@ -323,17 +326,17 @@ void OnTheFly<T>::kick() {
 
 // The gradient is that at the present parameters, before and after.
 template <class T>
-bool OnTheFly<T>::take_dynamic_step(Team& team) {
+typename OnTheFly<T>::Value OnTheFly<T>::take_dynamic_step(Team& team) {
     kick();
     for_each_unknown([&](T& p, const double&, double& velocity, std::size_t) {
         p = static_cast<T>(static_cast<double>(p) + options_.tau * velocity);
     });
-    const bool is_fine = !is_lost(evaluate(LayerDerivatives::gradient, team));
+    const Value value = evaluate(LayerDerivatives::gradient, team);
     kick();
     const double kept = std::exp(-options_.friction * options_.tau);
     for_each_unknown(
         [&](const T&, const double&, double& velocity, std::size_t) { velocity *= kept; });
-    return is_fine;
+    return value;
 }
 
 template <class T>

@@ -82,7 +82,7 @@ private:
     double gradient_norm();
     void take_newton_step(Team& team);
     void take_descent_step();
-    bool take_dynamic_step(Team& team);
+    Value take_dynamic_step(Team& team);
     void find_scales();
     void kick();
     double kinetic_energy();
