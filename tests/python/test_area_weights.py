@@ -150,7 +150,7 @@ def test_words_say_it(capsys: pytest.CaptureFixture[str]) -> None:
     assert "--weights area" in summary["commands"][0]
     figures = dict.fromkeys(("loss", "depth", "prediction"), b"")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("relaxon.report.page._figure", lambda *a: "")
+        patch.setattr("relaxon.report.page.as_figure", lambda *a: "")
         assert words in render_page(summary, figures)
 
 

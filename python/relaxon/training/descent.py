@@ -245,7 +245,7 @@ def start_descent(
     threads: int | None,
     trainable: Mapping[str, bool] | None,
     bounds: Bounds | None,
-    constraint: str | None,
+    constraint: str | None = None,
     input_errors: InputErrors | None,
     depth: tuple[str, float] | None = None,
     allow_unconverged: bool = False,
