@@ -111,7 +111,7 @@ def test_the_page_has_no_tags_but_its_own(folder: Path) -> None:
     tags = Tags()
     tags.feed(text)
     assert {"script", "b"}.isdisjoint(tags.found)
-    assert len(tags.sources) == 4
+    assert len(tags.sources) == 5
     assert all(source.startswith("data:image/png;base64,") for source in tags.sources)
     assert [line for line in text.splitlines() if not line.isprintable()] == []
     assert len(text.replace("".join(tags.sources), "")) < 2_000_000

@@ -26,7 +26,7 @@ from relaxon import commands
 from relaxon.base.console import Failure
 from relaxon.physics import plots
 from relaxon.report.publication import FILES, MODEL, SUMMARY, MixedReportError, check_report
-from report_cases import Case, is_whole, line_of
+from report_cases import WRITTEN, Case, is_whole, line_of
 
 pytest.importorskip("typer")
 pytest.importorskip("matplotlib")
@@ -35,9 +35,6 @@ pytest.importorskip("matplotlib")
 case, data, quick_report = report_cases.case, report_cases.data, report_cases.quick_report
 
 forking = pytest.mark.skipif(sys.platform != "linux", reason="forks a process that has threads")
-
-# Of a fit that does not choose its depth.
-WRITTEN = set(FILES) - {"depths.png"}
 
 
 def test_the_summary_lists_every_file(case: Case) -> None:

@@ -11,10 +11,10 @@ import report_cases
 from relaxon import commands
 from relaxon.forecasting.experiment import Experiment, Result
 from relaxon.physics.explain import Explanation
-from relaxon.report.publication import FILES, MODEL, SUMMARY
+from relaxon.report.publication import MODEL, SUMMARY
 from relaxon.training import auto_depth, checkpoint, descent
 from relaxon.training.fit import Fit, State
-from report_cases import RESULTS, Case, is_whole, line_of
+from report_cases import RESULTS, WRITTEN, Case, is_whole, line_of
 
 pytest.importorskip("typer")
 pytest.importorskip("matplotlib")
@@ -52,7 +52,7 @@ def test_ctrl_c_after_the_last_step_loses_no_fit(
     unbroken = Case(data, tmp_path / "unbroken")
     assert unbroken() == 0
     assert interrupted.results() == unbroken.results()
-    assert {path.name for path in interrupted.out.iterdir()} == set(FILES)
+    assert {path.name for path in interrupted.out.iterdir()} == WRITTEN
 
 
 def test_no_error_after_the_training_costs_the_fit(
@@ -87,7 +87,7 @@ def test_an_interrupted_fit_is_published_and_continued(
         patch.setattr(descent, "STRETCH_SECONDS", 0.0)
         line = line_of(case, capsys, code=130)
     assert "the best model so far was kept; the same command with --resume continues" in line
-    assert {path.name for path in case.out.iterdir()} == {*FILES, "unfinished"}
+    assert {path.name for path in case.out.iterdir()} == {*WRITTEN, "unfinished"}
     assert is_whole(case.out)
     assert commands.explain(str(case.out / MODEL), None) == 0
     before = case.results()
@@ -96,13 +96,13 @@ def test_an_interrupted_fit_is_published_and_continued(
     unbroken = Case(case.data, tmp_path / "unbroken")
     assert unbroken() == 0
     assert case.results() == unbroken.results() != before
-    assert {path.name for path in case.out.iterdir()} == set(FILES)
+    assert {path.name for path in case.out.iterdir()} == WRITTEN
 
 
 def test_restart_discards(interrupted: Case, capsys: pytest.CaptureFixture[str]) -> None:
     assert "not both" in line_of(interrupted, capsys, "resume", "restart")
     assert interrupted("restart") == 0
-    assert {path.name for path in interrupted.out.iterdir()} == set(FILES)
+    assert {path.name for path in interrupted.out.iterdir()} == WRITTEN
 
 
 def test_another_run_is_not_continued(
@@ -140,7 +140,7 @@ def test_a_state_that_cannot_be_used_is_named(
     assert "truncated" in line_of(interrupted, capsys, "resume")
     state.write_bytes(content)
     assert interrupted("resume") == 0
-    assert {path.name for path in interrupted.out.iterdir()} == set(FILES)
+    assert {path.name for path in interrupted.out.iterdir()} == WRITTEN
 
 
 def test_a_finished_report_is_left_as_it_is(case: Case, capsys: pytest.CaptureFixture[str]) -> None:
@@ -177,7 +177,7 @@ def test_a_fit_that_has_diverged_is_kept_and_replaced(
     assert "diverged" in line_of(case, capsys, "resume", code=1)
     assert "diverged" in line_of(case, capsys, code=1)
     assert Case(data, case.out)("resume") == 0
-    assert {path.name for path in case.out.iterdir()} == set(FILES)
+    assert {path.name for path in case.out.iterdir()} == WRITTEN
 
 
 def test_fits_beside_the_first_have_checkpoints_of_their_own(
@@ -199,7 +199,7 @@ def test_fits_beside_the_first_have_checkpoints_of_their_own(
     assert begun == ["fit.checkpoint", "depth-4.checkpoint"]
     assert set(begun) < {path.name for path in (case.out / "unfinished").iterdir()}
     assert case("resume") == 0
-    assert {path.name for path in case.out.iterdir()} == set(FILES)
+    assert {path.name for path in case.out.iterdir()} == WRITTEN
 
 
 @pytest.mark.parametrize("place", ["first fit", "choice", "second fit"])
