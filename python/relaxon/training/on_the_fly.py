@@ -107,12 +107,11 @@ def fit_on_the_fly(
 
         newton         p <- p - (H + ridge tr(H)/n 1)^-1 V'(p)
         descent        p <- p - rate V'(p) / (n H_j)
-        second-order   v -= tau/2 M^-1 V'(p); p += tau v; v -= tau/2 M^-1 V'(p);
-                       v *= exp(-friction tau), M_j = mass n H_j
+        second-order   v += tau/2 a(p); p += tau v; v += tau/2 a(p); v *= exp(-friction tau)
 
-    H is the Gauss-Newton matrix of the layer, one in every cell for local coefficients, and tr(H)/n
-    its mean over the cells; n counts the parameters of a cell, H_j is the largest diagonal entry of
-    the array j.
+    with a(p) = -M^-1 V'(p), M_j = mass n H_j. H is the Gauss-Newton matrix of the layer, one in
+    every cell for local coefficients, and tr(H)/n its mean over the cells; n counts the parameters
+    of a cell, H_j is the largest diagonal entry of the array j.
 
     Parameters
     ----------
