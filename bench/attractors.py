@@ -101,7 +101,7 @@ def main() -> None:
         name = f"{batch} x " if batch > 1 else ""
         cells = [name + " x ".join(map(str, shape)), f"{diffusion:g}", str(threads)]
         cells += compare(shape, batch, diffusion, tol, threads, rounds)
-        print(" | ".join(["|", *cells, "|"]), flush=True)
+        print("| " + " | ".join(cells) + " |", flush=True)
     model = make_model((1000,), 10.0, 1)
     x = np.random.default_rng(0).standard_normal((20, 1000))
     newton, relaxation = alternate(
