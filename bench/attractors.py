@@ -7,8 +7,8 @@ whole process (on two threads: wall time). An explicit layer is one of a forward
 over the same cells, samples and threads. Goals: on a line of 10^6 cells an iteration of Newton's
 method at most 8 layers on one thread and 10 on two, at most 9 iterations to 1e-12; relaxation at
 least 40 times slower at D = 10; the gradient at most 1.5 iterations more; on a plane of 256 x 256
-an iteration at most 80 layers. The time of an iteration is that of a search, all set-up included, over
-their number.
+an iteration at most 80 layers. The time of an iteration is that of a search, all set-up included,
+over their number.
 """
 
 from __future__ import annotations
