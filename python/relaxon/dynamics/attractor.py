@@ -85,7 +85,7 @@ class Attractor:
     --------
     >>> import numpy as np, relaxon as rx
     >>> op = rx.ADR(rx.Grid((64,)))
-    >>> model = rx.Relaxation(op, depth=10, bias="homogeneous", activation="identity")
+    >>> model = rx.Relaxation(op, 10, bias="homogeneous", activation="identity", omega=0.25)
     >>> params = {"R": np.array(-0.5), "U": np.zeros(1), "D": np.ones(1), "bias": np.array(0.25)}
     >>> found = rx.attractor(model.with_params(params), np.zeros(64))
     >>> found.success, float(found.z[0]), bool(found.is_stable)

@@ -91,7 +91,7 @@ def green_function(
     >>> op = rx.ADR(rx.Grid((64,)))
     >>> params = {"R": np.array(-0.25), "U": np.zeros(1), "D": np.array([4.0])}
     >>> response = -rx.green_function(op, params, cells=[32])[:, 0]
-    >>> response.sum().round(12), (response[36] / response[32]).round(2)
+    >>> round(float(response.sum()), 12), round(float(response[36] / response[32]), 2)
     (4.0, 0.37)
     """
     check_instance("op", op, Operator)
