@@ -25,6 +25,29 @@ void multiply(const Pattern& pattern, const T* values, const T* z, T* out) {
     }
 }
 
+// What sources s of n_samples fields say of the entries of rows [begin, end) of A z + shift, z the
+// fields they act on: the sums of s z^T and of s are added, samples in order, in double precision.
+template <class T>
+void add_entries(const Pattern& pattern, std::int64_t begin, std::int64_t end, const T* s,
+                 const T* z, std::int64_t n_samples, T* entries, T* shift) {
+    const std::int64_t length = n_samples * pattern.n();
+    for (std::int64_t row = begin; row < end; ++row) {
+        double total = 0.0;
+        for (std::int64_t first = 0; first < length; first += pattern.n()) {
+            total += static_cast<double>(s[first + row]);
+        }
+        shift[row] += static_cast<T>(total);
+        for (std::int64_t i = pattern.begin(row); i < pattern.begin(row + 1); ++i) {
+            const std::int64_t column = pattern.column(row, i);
+            double sum = 0.0;
+            for (std::int64_t first = 0; first < length; first += pattern.n()) {
+                sum += static_cast<double>(s[first + row]) * z[first + column];
+            }
+            entries[i] += static_cast<T>(sum);
+        }
+    }
+}
+
 // out += A^T s.
 template <class T>
 void add_transposed(const Pattern& pattern, const T* values, const T* s, T* out) {

@@ -26,27 +26,6 @@ void AttractorLayers<T>::finish(const Parameters<T>& parameters, const Gradients
     this->finish_shared(without_omega_);
 }
 
-// What s of all samples, against the states z, says of the entries of a block of rows.
-template <class T>
-void AttractorLayers<T>::add_entries(const FieldBlock& block, const T* z) {
-    const Pattern& pattern = matrix_->pattern();
-    for (std::int64_t row = block.begin; row < block.end; ++row) {
-        double shift = 0.0;
-        for (std::int64_t first = 0; first < state_length(); first += n_) {
-            shift += static_cast<double>(s_[first + row]);
-        }
-        shift_bar_[row] += static_cast<T>(shift);
-        for (std::int64_t i = pattern.begin(row); i < pattern.begin(row + 1); ++i) {
-            const std::int64_t column = pattern.column(row, i);
-            double sum = 0.0;
-            for (std::int64_t first = 0; first < state_length(); first += n_) {
-                sum += static_cast<double>(s_[first + row]) * z[first + column];
-            }
-            entries_bar_[i] += static_cast<T>(sum);
-        }
-    }
-}
-
 template <class T>
 void AttractorLayers<T>::reverse(Bundle& bundle, std::int64_t layer, std::int64_t, const Seed<T>*,
                                  std::int64_t) {
@@ -77,7 +56,8 @@ void AttractorLayers<T>::reverse(Bundle& bundle, std::int64_t layer, std::int64_
     view.omega_step = 0;
     for_each_block(team, [&](const FieldBlock& block) {
         pull_elements(view, pre_, z, nullptr, v, block, layer);
-        add_entries(block, z);
+        add_entries(matrix_->pattern(), block.begin, block.end, s_, z, request_.batch, entries_bar_,
+                    shift_bar_);
     });
     std::fill(v, v + state_length(), T(0));
     if (bundle.drive_bar) std::copy(s_, s_ + state_length(), bundle.drive_bar);

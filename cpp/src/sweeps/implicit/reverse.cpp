@@ -52,27 +52,6 @@ void ImplicitLayers<T>::solve_transposed(const Layer& view, const T* later, cons
     solver.solve_transposed(lambda, m, 1);
 }
 
-// What s of all samples, against the states z, says of the entries of a block of rows.
-template <class T>
-void ImplicitLayers<T>::add_entries(const FieldBlock& block, const T* z) {
-    const Pattern& pattern = matrix_->pattern();
-    for (std::int64_t row = block.begin; row < block.end; ++row) {
-        double shift = 0.0;
-        for (std::int64_t sample = 0; sample < request_.batch; ++sample) {
-            shift += static_cast<double>(s_[sample * n_ + row]);
-        }
-        shift_bar_[row] += static_cast<T>(shift);
-        for (std::int64_t i = pattern.begin(row); i < pattern.begin(row + 1); ++i) {
-            const std::int64_t column = pattern.column(row, i);
-            double sum = 0.0;
-            for (std::int64_t first = 0; first < state_length(); first += n_) {
-                sum += static_cast<double>(s_[first + row]) * z[first + column];
-            }
-            entries_bar_[i] += static_cast<T>(sum);
-        }
-    }
-}
-
 template <class T>
 void ImplicitLayers<T>::reverse(Bundle& bundle, std::int64_t layer, std::int64_t, const Seed<T>*,
                                 std::int64_t) {
@@ -92,7 +71,8 @@ void ImplicitLayers<T>::reverse(Bundle& bundle, std::int64_t layer, std::int64_t
     const auto pull = [&](const T* states) {
         for_each_block(team, [&](const FieldBlock& block) {
             pull_elements(view, pre_, states, nullptr, scaled_, block, layer);
-            add_entries(block, states);
+            add_entries(matrix_->pattern(), block.begin, block.end, s_, states, request_.batch,
+                        entries_bar_, shift_bar_);
         });
     };
     const auto scale = [&](std::int64_t sample, double weight) {

@@ -81,7 +81,6 @@ private:
                          int worker, std::vector<double>* history);
     template <class F>
     void for_each_sample(Team& team, const F& f);
-    void add_entries(const FieldBlock& block, const T* z);
     void note(std::int64_t sample, const AttractorResult& result);
     void note(std::int64_t sample, double residual, const char* reason);
 

@@ -126,7 +126,6 @@ private:
                Work& work, Team& team, int worker);
     void restore_size(std::int64_t layer, std::int64_t sample, const T* z, T* y) const;
     void solve_transposed(const Layer& view, const T* later, const T* lambda, T* m, Work& work);
-    void add_entries(const FieldBlock& block, const T* z);
 
     // Of a line: take_layer, advance and reverse.
     void take_line(const Layer& view, Team& team);
