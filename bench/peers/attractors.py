@@ -3,11 +3,11 @@
     taskset -c 0 python -m bench.peers.attractors --rounds 6
 
 z* = tanh(W z* - b + x) on lines of 1000 cells with Dirichlet values, coefficients of each cell
-(R = -0.1), from z = 0 to a residual of 1e-10, in float64, on the one core that the process is bound
-to. JAX: jit; Newton's method for 1000 samples at once with `jax.lax.linalg.tridiagonal_solve`, until
-the last one is there; Anderson's mixing of the last five (Walker, Ni 2011) with the regularised
-normal equations that deep equilibrium models use, for 20 samples. All sides are compared with each
-other before they are timed; they take turns and count wall time.
+(R = -0.1), from z = 0 to a residual of 1e-10, in float64, on the one core that the process is
+bound to. JAX: jit; Newton's method for 1000 samples at once with `lax.linalg.tridiagonal_solve`,
+until the last one is there; Anderson's mixing of the last five (Walker, Ni 2011) with the
+regularised normal equations that deep equilibrium models use, for 20 samples. The results of both
+sides are compared before they are timed; they take turns and count wall time.
 """
 
 from __future__ import annotations
