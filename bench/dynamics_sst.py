@@ -1,4 +1,4 @@
-"""``relaxon fit sst`` with explicit and implicit layers: what chooses among them, what they read off.
+"""``relaxon fit sst`` by theta, depth and diffusion: what chooses, and what is read off.
 
     python -m bench.dynamics_sst                                # all: an hour of one processor
     python -m bench.dynamics_sst --theta 1 --depth 1,2,5 --diffusion diagonal --tables fits
@@ -86,7 +86,7 @@ def print_choice(variants: list[Options], shares: tuple[float, ...]) -> None:
         ratios = (f"{model.mean() / reference.mean():.4f}" for model, reference in found[-1])
         print(*layers(options), *ratios, file=sys.stderr, flush=True)
     print_head(["theta", "depth", "diffusion", *(f"last {share:.0%}" for share in shares)])
-    least = [min(models, key=np.mean) for models in zip(*([m for m, _ in row] for row in found))]
+    least = [min((row[k][0] for row in found), key=np.mean) for k in range(len(shares))]
     for options, row in zip(variants, found, strict=True):
         cells = list(layers(options))
         for (model, reference), best in zip(row, least, strict=True):

@@ -291,7 +291,7 @@ def explain(
         means = errors.propagate(lambda changes: [values.mean() for values in read(changes)])
         processes = [
             replace(process, standard_error=error, mean_standard_error=float(mean))
-            if np.any(error)
+            if fixed is None or np.any(error)
             else process
             for process, error, mean in zip(processes, single, means, strict=True)
         ]
