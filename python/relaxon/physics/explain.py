@@ -263,9 +263,9 @@ def explain(
         notes.append("without the hard normalisation")
     if model.is_at_attractor:
         notes.append(describe_equilibrium(model))
-    fixed = describe_fixed_values(model)
-    if fixed:
-        notes.append(fixed)
+    sides = describe_fixed_values(model)
+    if sides:
+        notes.append(sides)
     lattice = Lattice(model)
     slope = slope_at_zero(model.activation)
     if slope == 0.0:
