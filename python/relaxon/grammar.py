@@ -218,7 +218,7 @@ def make_app() -> "Typer":
                 metavar=f"INTEGER|{'|'.join(DEPTH_NAMES)}",
                 help=f"Number of layers; or {_choices(DEPTH_NAMES, 'depth')}. {default('depth')}",
             ),
-        ] = Settings.depth,
+        ] = None,
         max_depth: Annotated[
             int | None, Option(help=f"Most layers of --depth auto. {default('max_depth')}")
         ] = Settings.max_depth,
