@@ -110,7 +110,7 @@ def make_cases(folder: Path) -> list[Case]:
         *cases,
         Case("estimate", [*estimate, "--inputs", "estimate", "--input-error", "0.3"]),
         Case("check-depth", [str(folder / "pairs.npz"), "--steps", "200", "--check-depth"]),
-        Case("sst", ["sst", "--steps", "15"]),
+        Case("sst", ["sst", "--theta", "0", "--steps", "15"]),
     ]
 
 

@@ -12,8 +12,10 @@ from .forecasting.settings import (
     ANOMALY_NAMES,
     BIAS_NAMES,
     CONSTRAINT_NAMES,
+    DATA_DEFAULTS,
     DEFAULTS,
     DEPTH_NAMES,
+    DIFFUSION_NAMES,
     DTYPE_NAMES,
     INPUT_NAMES,
     LOCAL_PATIENCE,
@@ -41,6 +43,7 @@ _MEANINGS = {
         "none": "one for all cells",
     },
     "time": {"constant": "one set of coefficients", "layered": "one per layer"},
+    "diffusion": {"full": "along the axes and mixed", "diagonal": "along the axes alone"},
     "normalization": {"hard": "every layer ends with z / |z|"},
     "constraint": {"monotone": "no new extrema", "stable": "no wave grows"},
     "inputs": {
@@ -89,7 +92,8 @@ def make_app() -> "Typer":
 
     def default(name: str) -> str:
         # None is what typer sees: whether an option was given is for Options to know.
-        return f"[default: {DEFAULTS[name]}]"
+        own = (f"; {v[name]} for {data}" for data, v in DATA_DEFAULTS.items() if name in v)
+        return f"[default: {DEFAULTS[name]}{''.join(own)}]"
 
     missing_option = Option(
         help="A value that stands for gaps, as -999; once for each. [default: those that the "
@@ -201,13 +205,20 @@ def make_app() -> "Typer":
             str | None,
             Option(help=f"Of --operator adr: {_choices(SCHEME_NAMES)}. {default('scheme')}"),
         ] = Settings.scheme,
+        diffusion: Annotated[
+            str | None,
+            Option(
+                help=f"Of --operator adr: {_choices(DIFFUSION_NAMES, 'diffusion')}. "
+                f"{default('diffusion')}"
+            ),
+        ] = Settings.diffusion,
         depth: Annotated[
-            str,
+            str | None,
             Option(
                 metavar=f"INTEGER|{'|'.join(DEPTH_NAMES)}",
-                help=f"Number of layers; or {_choices(DEPTH_NAMES, 'depth')}.",
+                help=f"Number of layers; or {_choices(DEPTH_NAMES, 'depth')}. {default('depth')}",
             ),
-        ] = str(Settings.depth),
+        ] = None,
         max_depth: Annotated[
             int | None, Option(help=f"Most layers of --depth auto. {default('max_depth')}")
         ] = Settings.max_depth,
@@ -245,10 +256,10 @@ def make_app() -> "Typer":
         ] = Settings.mask_boundary,
         beta: Annotated[float, Option(help="Strength of the soft normalisation.")] = Settings.beta,
         theta: Annotated[
-            float,
+            float | None,
             Option(
                 help="Implicit layers: weight of a layer's end in what moves it, 0.5 or 1 for "
-                "layers that no bound limits. 0: explicit ones."
+                f"layers that no bound limits. 0: explicit ones. {default('theta')}"
             ),
         ] = Settings.theta,
         drive: Annotated[
@@ -285,7 +296,7 @@ def make_app() -> "Typer":
             str | None,
             Option(
                 help=f"{_choices(OPTIMIZER_NAMES)}. "
-                "[default: lbfgs with --inputs fill or estimate, else barzilai-borwein]"
+                "[default: lbfgs for sst and with --inputs fill or estimate, else barzilai-borwein]"
             ),
         ] = Settings.optimizer,
         rate: Annotated[
@@ -374,7 +385,9 @@ def make_app() -> "Typer":
             "select": tuple(select or ()),
             "missing": tuple(missing or ()),
             "bounds": ",".join(bounds) if bounds else None,
-            "depth": depth if depth in DEPTH_NAMES else _whole_number("--depth", depth),
+            "depth": depth
+            if depth is None or depth in DEPTH_NAMES
+            else _whole_number("--depth", depth),
         }
         settings = {field.name: given[field.name] for field in fields(Settings)}
 

@@ -93,7 +93,7 @@ def test_bounds_hold_in_printed_units(operator: str, time: str, space: str) -> N
 def test_a_rate_is_bounded_in_the_unit_of_the_step() -> None:
     data = rx.datasets.sst().series()
     assert isinstance(data, Series)
-    result = run("-0.05<=R<=0", data, steps=1, optimizer="fixed-rate", rate=1.0)
+    result = run("-0.05<=R<=0", data, steps=1, theta=0.0, optimizer="fixed-rate", rate=1.0)
     rate = next(row for row in result.explanation.processes if row.symbol == "R")
     unit, factor = result.explanation.readable_unit(rate)
     assert unit == "1/month"

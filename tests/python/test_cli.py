@@ -36,7 +36,8 @@ sys.exit(main())
 def test_interruption_keeps_the_best_model(tmp_path: Path) -> None:
     """Ctrl-C after the first steps of a fit that would not end by itself."""
     out = tmp_path / "report"
-    endless = ["--optimizer", "fixed-rate", "--rate", "1e-6", "--steps", "1000000000"]
+    endless = ["--theta", "0", "--optimizer", "fixed-rate", "--rate", "1e-6"]
+    endless += ["--steps", "1000000000"]
     done = subprocess.run(
         [sys.executable, "-c", INTERRUPTED, "fit", "sst", "--out", str(out), *endless],
         capture_output=True,
@@ -69,9 +70,8 @@ def test_interruption_before_training(
 
 
 def test_divergence_is_one_line(tmp_path: Path) -> None:
-    done = relaxon(
-        "fit", "sst", "--out", str(tmp_path), "--optimizer", "fixed-rate", "--rate", "1e9"
-    )
+    explicit = ["--theta", "0", "--optimizer", "fixed-rate", "--rate", "1e9"]
+    done = relaxon("fit", "sst", "--out", str(tmp_path), *explicit)
     assert done.returncode == 1
     assert "step" in one_line(done.stderr)
 
@@ -167,7 +167,8 @@ def test_read_only_folder(tmp_path: Path) -> None:
 
 
 def test_a_reader_that_leaves_early_loses_no_report(tmp_path: Path) -> None:
-    command = [*RELAXON, "fit", "sst", "--steps", "2", "--out", str(tmp_path / "out")]
+    command = [*RELAXON, "fit", "sst", "--theta", "0", "--steps", "2"]
+    command += ["--out", str(tmp_path / "out")]
     pipe = subprocess.PIPE
     with subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True) as process:
         assert process.stdout is not None

@@ -111,11 +111,11 @@ def test_options_with_an_effect_are_taken_and_listed(given: dict[str, Any]) -> N
         (
             {"operator": "dense", "optimizer": "lbfgs"},
             {"order", "radius", "space", "scheme", "rate", "smoothness", "validation", "bounds"}
-            | {"constraint"},
+            | {"constraint", "diffusion"},
         ),
         (
             {"operator": "banded"},
-            {"order", "scheme", "smoothness", "validation", "bounds", "constraint"},
+            {"order", "scheme", "smoothness", "validation", "bounds", "constraint", "diffusion"},
         ),
     ],
     ids=["adr", "local", "dense", "banded"],
@@ -146,7 +146,8 @@ def test_help_shows_defaults_of_options_that_depend(capsys: pytest.CaptureFixtur
     assert cli.main(["fit", "--help"]) == 0
     text = " ".join(capsys.readouterr().out.split())
     for value in DEFAULTS.values():
-        assert f"[default: {value}]" in text
+        assert f"[default: {value}" in text
+    assert "[default: 10; 5 for sst]" in text
 
 
 @pytest.mark.parametrize(
@@ -198,3 +199,62 @@ def test_a_file_in_place_of_a_folder(pairs: Path, capsys: pytest.CaptureFixture[
     assert (
         line == f"relaxon: argument '--out': expected a folder, got {pairs}: a file stands there\n"
     )
+
+
+def test_what_is_given_decides_which_layers_fit_the_shipped_data() -> None:
+    names = ("depth", "theta", "diffusion", "optimizer_used")
+
+    def layers(source: str, **given: Any) -> tuple[Any, ...]:
+        options = Options(**given).complete(source)
+        assert options.complete(source) == options
+        return tuple(
+            options.value(n) if n != "optimizer_used" else getattr(options, n) for n in names
+        )
+
+    own, usual = (5, 1.0, "diagonal", "lbfgs"), (10, 0.0, "full", "barzilai-borwein")
+    assert layers("sst") == own
+    assert layers("other.nc") == layers("other.nc", steps=3) == usual
+    assert layers("sst", depth=2) == (2, *own[1:])
+    assert layers("sst", theta=0.5) == (5, 0.5, *own[2:])
+    assert layers("sst", diffusion="full") == (5, 1.0, "full", "lbfgs")
+    assert layers("sst", rate=0.1) == (*own[:3], "barzilai-borwein")
+    assert layers("sst", theta=0.0) == layers("sst", space="local") == usual
+    assert layers("sst", time="layered") == layers("sst", activation="tanh") == usual
+
+
+@pytest.mark.parametrize(
+    ("options", "shape", "message"),
+    [
+        ({"diffusion": "diagonal"}, (9,), "'diffusion': expected 'full' where space has one axis"),
+        ({"diffusion": "none"}, (4, 5), "'diffusion': expected one of 'full', 'diagonal'"),
+        (
+            {"diffusion": "diagonal", "operator": "dense"},
+            (4, 5),
+            "'diffusion': expected no value unless --operator is adr",
+        ),
+    ],
+)
+def test_diffusion_without_a_mixed_part_needs_one(
+    options: dict[str, Any], shape: tuple[int, ...], message: str
+) -> None:
+    fields = np.random.default_rng(0).standard_normal((9, *shape))
+    with pytest.raises(ValueError, match=message):
+        Experiment(Options(depth=2, **options), Samples(fields[:-1], fields[1:]))
+
+
+@pytest.mark.parametrize("space", ["homogeneous", "local"])
+def test_diagonal_diffusion_has_no_mixed_part(space: str) -> None:
+    fields = np.random.default_rng(0).standard_normal((31, 4, 5))
+    options = Options(
+        depth=2, steps=20, space=space, diffusion="diagonal", bounds="D>=0.01", optimizer="lbfgs"
+    )
+    result = Experiment(options, Samples(fields[:-1], fields[1:])).run()
+    D = result.fit.model.params["D"]
+    assert not D[1].any()
+    assert (D[[0, 2]] > 0.0).all()
+    (full,) = (result.fit.model.n_parameters,)
+    assert result.rows[-1].parameters == full - D[1].size
+    mixed = [p for p in result.explanation.processes if p.axes == (0, 1)]
+    assert [p.standard_error for p in mixed] == [None]
+    kept = [r for r in result.explanation.remarks if r.name == "kept"]
+    assert [(r.symbol, r.axes) for r in kept] == [("D", (0, 1))]

@@ -77,7 +77,7 @@ def test_a_signal_during_start_up_is_one_line() -> None:
 
 
 def test_a_signal_during_a_fit_is_one_line(tmp_path: Path) -> None:
-    fit = ["fit", "sst", "--steps", "2", "--out"]
+    fit = ["fit", "sst", "--theta", "0", "--steps", "2", "--out"]
     for i, moment in enumerate(moments(6, *fit, str(tmp_path / "whole"))):
         number = SIGNALS[i % len(SIGNALS)]
         out = tmp_path / str(moment)
@@ -242,8 +242,8 @@ def test_help_needs_nothing_slow() -> None:
 @pytest.mark.parametrize("number", SIGNALS)
 def test_signals_of_the_system_keep_the_best_model(number: int, tmp_path: Path) -> None:
     """As Ctrl-C does: sent from outside, in the middle of a fit that would not end by itself."""
-    command = ["fit", "sst", "--out", str(tmp_path / "out"), "--steps", "1000000000"]
-    command += ["--optimizer", "fixed-rate", "--rate", "1e-6"]
+    command = ["fit", "sst", "--out", str(tmp_path / "out"), "--theta", "0"]
+    command += ["--steps", "1000000000", "--optimizer", "fixed-rate", "--rate", "1e-6"]
     program = textwrap.dedent(USUAL) + "from relaxon.cli import main\nraise SystemExit(main())"
     pipe = subprocess.PIPE
     with subprocess.Popen(

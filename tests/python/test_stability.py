@@ -257,3 +257,19 @@ def test_every_number_is_named_by_its_kind(time: Any, is_local: bool) -> None:
     wide = rx.stability(rx.Relaxation(rx.Moments(LINE, order=4), depth=2))
     assert [row[1] for row in wide.rows()[1:]] == ["bound", *3 * ["certificate"]]
     assert wide.share == 0.0
+
+
+def test_implicit_layers_list_no_bounds_of_explicit_ones() -> None:
+    model = rx.Relaxation(rx.ADR(rx.Grid((16,))), depth=2, activation="identity", theta=1.0)
+    params = {"R": np.array(-0.1), "U": np.array([0.5]), "D": np.array([30.0])}
+    found = rx.stability(model.with_params(params))
+    assert found.is_stable
+    assert not any("omega s sum" in text for row in found.rows() for text in row)
+    assert "stability: theta = 1, and from 1/2 on there is no bound" in str(found)
+    names = [row.process for row in rx.explain(model.with_params(params)).table()]
+    assert not any("stability" in name for name in names)
+    assert "cell Peclet number along axis 0" in names
+    # A diffusion that is not positive is over a bound of every theta.
+    worse = rx.stability(model.with_params(params | {"D": np.array([-0.1])}))
+    assert worse.has_bounds
+    assert any("omega s sum" in text for row in worse.rows() for text in row)

@@ -164,6 +164,37 @@ def test_groups_are_clusters_of_the_literature(
     np.testing.assert_allclose(errors.covariance, expected, rtol=1e-6)
 
 
+def test_numbers_that_were_fixed_count_as_known() -> None:
+    model = model_of()
+    x, y = noisy(model)
+    found = rx.explain(model, data=(x, y), fixed={"R": True})
+    errors = found.standard_errors
+    assert errors is not None
+    jacobian = numeric_jacobian(model, lambda other: other(x)).reshape(len(x), -1, 3)
+    assert next(iter(model.params)) == "R"
+    residual = (model(x) - y).reshape(len(x), -1)
+    expected = bell_mccaffrey(jacobian[:, :, 1:], residual, np.ones(residual.shape))
+    np.testing.assert_allclose(errors.covariance, expected, rtol=1e-6)
+    assert float(errors.standard_errors["R"]) == 0.0
+    assert [p.standard_error is None for p in found.processes] == [True, False, False]
+
+
+@pytest.mark.parametrize(
+    ("fixed", "error", "message"),
+    [
+        ({"V": True}, TypeError, "a mapping of names out of R, U, D"),
+        ({"D": [True, False]}, ValueError, r"broadcasts to \(1,\)"),
+        (dict.fromkeys("RUD", True), ValueError, "a number that was free"),
+    ],
+)
+def test_what_fixes_nothing_or_all_is_refused(
+    fixed: dict[str, Any], error: type[Exception], message: str
+) -> None:
+    model = model_of()
+    with pytest.raises(error, match=message):
+        rx.explain(model, data=noisy(model), fixed=fixed)
+
+
 def test_copies_of_samples_tell_nothing_new() -> None:
     """In one group with their origins they leave the errors as they are; alone they shrink them."""
     model = model_of()

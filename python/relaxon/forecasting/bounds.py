@@ -26,7 +26,7 @@ from ..physics.numbers import format_percent
 from ..physics.remarks import Remark
 from ..training.constraints import check_bounds
 
-__all__ = ["find_bounds", "move_into", "parse_bounds", "remarks_at_bounds"]
+__all__ = ["find_bounds", "keep_diagonal", "move_into", "parse_bounds", "remarks_at_bounds"]
 
 Array = NDArray[Any]
 Limits = dict[tuple[str, tuple[int, ...]], tuple[float, float]]
@@ -222,6 +222,46 @@ def move_into(model: Relaxation, bounds: Mapping[str, Pair]) -> tuple[Relaxation
     model = model.with_params(moved)
     check_bounds(model, bounds)
     return model, list(moved)
+
+
+def keep_diagonal(
+    model: Relaxation, bounds: Mapping[str, Pair]
+) -> tuple[Relaxation, dict[str, Pair], dict[str, NDArray[np.bool_]]]:
+    """A model without mixed diffusion, and bounds that keep it so.
+
+    Parameters
+    ----------
+    model : Relaxation
+        With an ADR operator.
+    bounds : mapping of str to pair of ndarray
+        Of its other coefficients.
+
+    Returns
+    -------
+    model : Relaxation
+        The same with mixed components 0.
+    bounds : dict of str to pair of ndarray
+        With those of D.
+    fixed : dict of str to ndarray of bool
+        Where numbers stay as they are.
+
+    Raises
+    ------
+    ValueError
+        If there is one axis only.
+    """
+    components = model.operator.components()["D"]
+    mixed = [i for i, component in enumerate(components) if len(set(component.axes or ())) == 2]
+    if not mixed:
+        refuse("diffusion", "'full' where space has one axis, which mixes with none", "'diagonal'")
+    start = model.params["D"]
+    is_fixed = np.zeros(start.shape, np.bool_)
+    for component in mixed:
+        _component(model, "D", component, is_fixed)[...] = True
+    sides = bounds.get("D", tuple(np.full(start.shape, side) for side in (-np.inf, np.inf)))
+    low, high = (np.where(is_fixed, 0.0, side) for side in sides)
+    model = model.with_params({"D": np.where(is_fixed, start.dtype.type(0.0), start)})
+    return model, {**bounds, "D": (low, high)}, {"D": is_fixed}
 
 
 def remarks_at_bounds(

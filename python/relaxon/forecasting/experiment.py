@@ -27,6 +27,7 @@ from ..model.gaps import answer, fill_means
 from ..model.losses import SquaredDistance
 from ..model.relaxation import Relaxation
 from ..physics.explain import Explanation, explain
+from ..physics.remarks import Remark
 from ..physics.stability import Stability
 from ..physics.stability_report import read_all
 from ..training.fit import Fit, Status, fit
@@ -34,7 +35,7 @@ from ..training.optimizers import Adam, Optimizer, SteepestDescent
 from ..training.penalties import Smoothness
 from .attractors import has_quick_attractor, start_of_attractor
 from .baselines import fit_baselines
-from .bounds import find_bounds, move_into, parse_bounds, remarks_at_bounds
+from .bounds import find_bounds, keep_diagonal, move_into, parse_bounds, remarks_at_bounds
 from .comparison import Comparison
 from .lengths import parse_spacing, parse_time_step
 from .options import DataTraits, Options, parse_boundary, parse_condition
@@ -109,6 +110,8 @@ class Experiment:
 
     Attributes
     ----------
+    given, options : Options
+        As asked for, and with the depth and theta that follow for these data.
     split : Split
         The data in parts.
     model : Relaxation
@@ -126,7 +129,8 @@ class Experiment:
     """
 
     def __init__(self, options: Options, data: Series | Samples) -> None:
-        self.options = options
+        self.given = options
+        self.options = options = options.complete(data.source)
         self.data = data
         options.check_effects(DataTraits(has_time=isinstance(data, Series)))
         dtype = check_dtype(options.dtype).name
@@ -156,6 +160,9 @@ class Experiment:
                     UserWarning,
                     stacklevel=2,
                 )
+        self.fixed: dict[str, NDArray[np.bool_]] | None = None
+        if options.diffusion == "diagonal":
+            self.model, self.bounds, self.fixed = keep_diagonal(self.model, self.bounds or {})
         self.optimizer = self._optimizer()
         strength = check_number("smoothness", options.smoothness_used, 0.0)
         self.penalties = (Smoothness(strength),) if strength else ()
@@ -256,7 +263,7 @@ class Experiment:
             for baseline in fit_baselines(training, split.mask)
         ]
         fields = (predict(training.x), prediction)
-        rows.append(row("model", model.n_parameters, fitted.seconds, *fields))
+        rows.append(row("model", self._n_trained(model), fitted.seconds, *fields))
         validation_error = None
         if split.validation is not None:
             validation = self._scores.counted(split.validation, reach)
@@ -287,7 +294,7 @@ class Experiment:
         else:
             data = (training.x, training.y)
             loss, threads = self._loss, self.options.threads
-            explanation = explain(model, data, loss, threads, groups, fitted.inputs)
+            explanation = explain(model, data, loss, threads, groups, fitted.inputs, self.fixed)
         errors = explanation.standard_errors
         members = getattr(self.data, "members", None)
         lead = 1 if self.split.scaling is None else self.split.scaling.lead
@@ -306,6 +313,13 @@ class Experiment:
         if self.bounds is None:
             return explanation
         remarks = remarks_at_bounds(model, explanation, self.bounds)
+        if self.fixed is not None:
+            text = "kept at 0, not fitted (relaxon fit --diffusion full frees it)"
+            remarks += tuple(
+                Remark("kept", "D", p.axes, text)
+                for p in explanation.processes
+                if p.symbol == "D" and len(set(p.axes)) == 2
+            )
         return replace(explanation, remarks=(*explanation.remarks, *remarks))
 
     def _depth_profile(self, model: Relaxation, held_out: Samples) -> DepthProfile:
@@ -336,6 +350,14 @@ class Experiment:
     def _loss(self) -> SquaredDistance:
         """The squared distance that is the training error."""
         return SquaredDistance(weights=self.split.loss_weights(self.split.training))
+
+    def _n_trained(self, model: Relaxation) -> int:
+        """Numbers that the fit was free to change."""
+        n = model.n_parameters
+        for name, is_fixed in (self.fixed or {}).items():
+            readable = model._parameters[name].readable(model.grid)
+            n -= int(np.count_nonzero(is_fixed if readable is None else is_fixed & readable))
+        return n
 
     def _dense_parameters(self, model: Relaxation) -> int:
         """Weights a free matrix in the operator's place would have."""
@@ -461,7 +483,7 @@ class Experiment:
             omega=1.0 if options.is_at_attractor else omega,
             gamma=self._gamma,
             beta=options.beta,
-            theta=options.theta,
+            theta=options.value("theta"),
             drive=options.drive,
             normalization=options.normalization,
             trainable_omega=options.trainable_omega,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from ..base.validate import check_choice, check_integer, check_number, refuse
@@ -14,7 +14,9 @@ from ..model.dynamics import ATTRACTOR
 from ..operators import OPERATORS, Operator
 from ..training.optimizers import OPTIMIZERS, Optimizer
 from .settings import (
+    DATA_DEFAULTS,
     DEFAULTS,
+    DIFFUSION_NAMES,
     LOCAL_PATIENCE,
     LOCAL_SMOOTHNESS,
     WEIGHTS,
@@ -54,8 +56,8 @@ class Options(Settings):
         """The number of layers that training starts with; 1 at the attractor, which has none."""
         if self.is_at_attractor:
             return 1
-        depth = self.value("max_depth") if self.finds_depth else self.depth
-        return check_integer("max_depth" if self.finds_depth else "depth", depth, 1)
+        name = "max_depth" if self.finds_depth else "depth"
+        return check_integer(name, self.value(name), 1)
 
     @property
     def smoothness_used(self) -> float:
@@ -82,6 +84,43 @@ class Options(Settings):
         if self.optimizer is not None:
             return self.optimizer
         return "lbfgs" if self.inputs in ("fill", "estimate") else "barzilai-borwein"
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether layers are linear, alike and driven by nothing, and may be implicit ones."""
+        asks_for_more = (
+            self.is_local
+            or self.drive
+            or self.trainable_omega
+            or self.finds_depth
+            or self.is_at_attractor
+            or (self.theta is not None and self.theta < 0.5)
+            or self.inputs in ("fill", "estimate")
+            or any(v is not None for v in (self.bias, self.gamma, self.normalization))
+            or self.constraint is not None
+        )
+        kinds = (self.operator, self.time, self.activation, self.value("scheme"), self.beta)
+        return kinds == ("adr", "constant", "identity", "central", 0.0) and not asks_for_more
+
+    def complete(self, source: str) -> Options:
+        """The same with the depth and theta that follow where none are given.
+
+        Parameters
+        ----------
+        source : str
+            What is fitted: some data have defaults of their own.
+
+        Returns
+        -------
+        Options
+            What is given stays.
+        """
+        own = {"depth": DEFAULTS["depth"], "theta": DEFAULTS["theta"]}
+        if self.is_plain:
+            own |= DATA_DEFAULTS.get(source, {})
+        if self.rate is not None:
+            own.pop("optimizer", None)  # which is not to be without rates
+        return replace(self, **{k: v for k, v in own.items() if getattr(self, k) is None})
 
     def value(self, name: str) -> Any:
         """What was given, or else the default."""
@@ -124,6 +163,7 @@ class Options(Settings):
             self._check_attractor()
         if self.weights is not None:
             check_choice("weights", self.weights, WEIGHTS)
+        check_choice("diffusion", self.value("diffusion"), DIFFUSION_NAMES)
         for name, effect in _EFFECTS.items():
             given = getattr(self, name)
             if given in (None, effect.nothing) or effect.is_there(self, data):
@@ -164,7 +204,7 @@ class Options(Settings):
             ("check_depth", False),
         ):
             given = getattr(self, name)
-            if given != nothing:
+            if given not in (None, nothing):
                 rule = f"no value with --depth {ATTRACTOR}, which has no layers"
                 refuse(name, rule, repr(given), fix=fix)
         if self.time != "constant":
@@ -293,6 +333,13 @@ _EFFECTS: dict[str, _Effect] = {
         " or choose another operator",
     ),
     "scheme": _setting("scheme"),
+    "diffusion": _Effect(
+        lambda options, data: options.operator == "adr",
+        "no value unless --operator is adr",
+        " or choose --operator adr",
+        beside="operator",
+        nothing="full",
+    ),
     "omega": _Effect(
         lambda options, data: options.gamma is None and not options.is_at_attractor,
         "no value beside --gamma, of which omega follows",

@@ -12,7 +12,7 @@ from typing import Any
 
 from ..training.optimizers import OPTIMIZERS
 
-__all__ = ["DEFAULTS", "Settings"]
+__all__ = ["DATA_DEFAULTS", "DEFAULTS", "Settings"]
 
 # Least error on the validation times within the steps that are asked for (bench/options.py);
 # held-out times played no part.
@@ -25,6 +25,7 @@ OPTIMIZER_NAMES = tuple(OPTIMIZERS)
 SPACE_NAMES = ("homogeneous", "local")
 TIME_NAMES = ("constant", "layered")
 SCHEME_NAMES = ("central", "upwind", "lax-wendroff")
+DIFFUSION_NAMES = ("full", "diagonal")
 BIAS_NAMES = ("homogeneous", "local")
 ANOMALY_NAMES = ("month", "hour", "mean", "none")
 NORMALIZATION_NAMES = ("hard",)
@@ -37,6 +38,9 @@ DEPTH_NAMES = ("auto", "attractor")
 DEFAULTS: Mapping[str, Any] = MappingProxyType(
     {
         "lead": 1,
+        "depth": 10,
+        "theta": 0.0,
+        "diffusion": "full",
         "order": 2,
         "radius": 1,
         "omega": 0.5,
@@ -46,6 +50,16 @@ DEFAULTS: Mapping[str, Any] = MappingProxyType(
         "mask_boundary": "neumann",
         "rate": 0.01,
         "validation": 0.15,
+    }
+)
+# Of homogeneous linear layers, where nothing else is asked for. Among fits within a standard error
+# of the least error on validation months, one whose coefficients stay as layers become more and
+# whose layers are stable (bench/dynamics_sst.py, docs/accuracy.md).
+DATA_DEFAULTS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
+    {
+        "sst": MappingProxyType(
+            {"depth": 5, "theta": 1.0, "diffusion": "diagonal", "optimizer": "lbfgs"}
+        )
     }
 )
 
@@ -60,8 +74,11 @@ class Settings:
     ones neither), what unknown inputs ask for (``optimizer``: "lbfgs", else "barzilai-borwein") or
     what the data suggest (``anomaly``: "month" for the shipped data, "mean" where the means of the
     cells hold more than half of the variance, and else "none"; ``boundary``: periodic where an axis
-    closes and else neumann). ``depth`` may be "auto": at most ``max_depth`` layers, as many as the
-    fit finds to be needed; or "attractor": what all layers lead to, with ``drive`` alone.
+    closes and else neumann). For the shipped data ``depth``, ``theta``, ``diffusion`` and
+    ``optimizer`` stand for those of ``DATA_DEFAULTS`` where the layers are linear and alike, and
+    ``theta`` is not given as an explicit one. ``depth`` may be "auto": at most ``max_depth``
+    layers, as many as the fit finds to be needed; or "attractor": what all layers lead to, with
+    ``drive`` alone.
     """
 
     variable: str | None = None
@@ -79,7 +96,8 @@ class Settings:
     space: str | None = None
     time: str = "constant"
     scheme: str | None = None
-    depth: int | str = 10
+    diffusion: str | None = None
+    depth: int | str | None = None
     max_depth: int | None = None
     omega: float | None = None
     gamma: float | None = None
@@ -88,7 +106,7 @@ class Settings:
     boundary: str | None = None
     mask_boundary: str | None = None
     beta: float = 0.0
-    theta: float = 0.0
+    theta: float | None = None
     drive: bool = False
     normalization: str | None = None
     trainable_omega: bool = False

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from .._core import slope_at_zero
 from ..base.text import LINE, show
@@ -135,6 +135,7 @@ def explain(
     threads: int | None = None,
     groups: NDArray[Any] | None = None,
     inputs: Inputs | None = None,
+    fixed: Mapping[str, ArrayLike] | None = None,
 ) -> Explanation:
     """Read a model's weights as advection, diffusion and reaction in physical units.
 
@@ -164,6 +165,10 @@ def explain(
         ``fit.inputs`` of the fit, where x has gaps or its errors were estimated: standard errors
         then are those of that fit. Without it, targets near gaps in x do not count. Pairs of one
         series share what was observed, and its errors: `groups` of consecutive times allow for it.
+    fixed : mapping of str to array_like of bool, optional
+        Numbers that the fit was not free to change (``trainable`` False, or equal bounds), by
+        parameter: True, or an array that broadcasts to it. They count as known, and coefficients
+        that depend on nothing else get no standard error.
 
     Returns
     -------
@@ -175,7 +180,7 @@ def explain(
     TypeError, ValueError
         If `model` is none, or `data` and `loss` do not fit it; with `data`, if the loss is no
         SquaredDistance, fewer than two clusters have a weight above 0, or `groups` are no whole
-        numbers or not one for each sample.
+        numbers or not one for each sample, or `fixed` names no parameter or all numbers.
 
     Notes
     -----
@@ -251,16 +256,16 @@ def explain(
             check_data(model, data, loss)
             notes.append(f"no standard errors: {reason}")
         else:
-            errors = estimate_standard_errors(model, data, loss, threads, groups, inputs)
+            errors = estimate_standard_errors(model, data, loss, threads, groups, inputs, fixed)
     if model.beta:
         notes.append("without the soft normalisation (beta)")
     if model.normalization:
         notes.append("without the hard normalisation")
     if model.is_at_attractor:
         notes.append(describe_equilibrium(model))
-    fixed = describe_fixed_values(model)
-    if fixed:
-        notes.append(fixed)
+    sides = describe_fixed_values(model)
+    if sides:
+        notes.append(sides)
     lattice = Lattice(model)
     slope = slope_at_zero(model.activation)
     if slope == 0.0:
@@ -286,6 +291,8 @@ def explain(
         means = errors.propagate(lambda changes: [values.mean() for values in read(changes)])
         processes = [
             replace(process, standard_error=error, mean_standard_error=float(mean))
+            if fixed is None or np.any(error)
+            else process
             for process, error, mean in zip(processes, single, means, strict=True)
         ]
     stability = None if model.is_at_attractor else read_stability(lattice, slope)

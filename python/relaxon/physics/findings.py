@@ -164,10 +164,11 @@ class Findings:
             (f"cell Peclet number along {name}", values, MONOTONE_BOUND)
             for name, values in zip(self.names, self.stability.peclet, strict=True)
         ]
-        numbers += [
-            (f"diffusive stability, {DIFFUSIVE}", self.stability.diffusive, STABLE_BOUND),
-            (f"advective stability, {ADVECTIVE}", self.stability.advective, STABLE_BOUND),
-        ]
+        if self.stability.has_bounds:
+            numbers += [
+                (f"diffusive stability, {DIFFUSIVE}", self.stability.diffusive, STABLE_BOUND),
+                (f"advective stability, {ADVECTIVE}", self.stability.advective, STABLE_BOUND),
+            ]
         rows = []
         layers: Sequence[int | None] = [None] if self.n_layers is None else range(self.n_layers)
         for name, values, bound in numbers:

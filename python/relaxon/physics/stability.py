@@ -148,6 +148,11 @@ class Stability:
         return _share(over, self.diffusive)
 
     @property
+    def has_bounds(self) -> bool:
+        """Whether explicit bounds say anything: not of positive diffusion from theta = 1/2 on."""
+        return bool(self.diffusive.size) and (self.theta < 0.5 or self.share > 0.0)
+
+    @property
     def peclet_share(self) -> tuple[float, ...]:
         """Share of existing cells, over all layers, above the monotone bound, per axis."""
         return tuple(_share(number > MONOTONE_BOUND, number) for number in self.peclet)
@@ -213,11 +218,12 @@ class Stability:
         """
         kind = "frozen" if self.is_frozen else "bound"
         numbers = []
-        if self.diffusive.size:
+        if self.has_bounds:
             numbers += [
                 Number(f"diffusive stability, {DIFFUSIVE}", kind, self.diffusive, STABLE_BOUND),
                 Number(f"advective stability, {ADVECTIVE}", kind, self.advective, STABLE_BOUND),
             ]
+        if self.diffusive.size:
             axes = [] if self.coordinates is None else self.coordinates.names
             numbers += [
                 Number(f"cell Peclet number along {name}, monotone", kind, values, MONOTONE_BOUND)
@@ -259,7 +265,7 @@ class Stability:
         named = {DIFFUSIVE: self.diffusive, ADVECTIVE: self.advective}
         return draw_stability(
             self.amplification,
-            {name: values for name, values in named.items() if values.size},
+            named if self.has_bounds else {},
             self.certificate,
             self.spectral_radius,
             coordinates,
@@ -278,7 +284,9 @@ class Stability:
             damps = self.damps[~np.isnan(self.diffusive)] if self.damps.size else self.damps
             lines += describe(self.amplification, self.certificate, damps, self.is_frozen)
             lines += self.notes
-        if self.diffusive.size:
+        if self.diffusive.size and not self.has_bounds:
+            lines.append(f"stability: theta = {self.theta:g}, and from 1/2 on there is no bound")
+        elif self.diffusive.size:
             where = "cells" if self.theta < 0.5 else f"cells (theta = {self.theta:g})"
             share = format_percent(self.share)
             lines.append(f"stability: {share} of {where} over the explicit bounds")

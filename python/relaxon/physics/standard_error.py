@@ -25,7 +25,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from ..base.text import LINE, show
 from ..base.validate import check_instance, check_shape, read_array, refuse
@@ -56,11 +56,13 @@ class StandardErrors:
     Attributes
     ----------
     labels : tuple of str
-        One for each trained number, in the order of ``params``, flattened.
+        One for each trained number, in the order of ``params``, flattened, without those that were
+        fixed.
     values : dict of str to ndarray
         The parameters.
     standard_errors : dict of str to ndarray of float64
-        Shaped as the parameters; infinite where the data do not determine them.
+        Shaped as the parameters; infinite where the data do not determine them, 0 where they were
+        fixed.
     covariance : ndarray of float64, shape (p, p)
         Of the combinations that the data determine.
     undetermined : tuple of str
@@ -84,6 +86,7 @@ class StandardErrors:
     n_samples: int
     newton_step: float
     _estimate: _Estimate
+    _is_free: NDArray[np.bool_]
     cluster: str = "sample"
     is_profiled: bool = False
 
@@ -99,7 +102,8 @@ class StandardErrors:
         Returns
         -------
         list of ndarray of float64
-            One for each array, of its shape; infinite where the data do not determine it.
+            One for each array, of its shape; infinite where the data do not determine it, 0 where
+            it depends on nothing but what was fixed.
         """
         columns = []
         for name, value in self.values.items():
@@ -108,7 +112,7 @@ class StandardErrors:
                 stepped[index] += 1j * COMPLEX_STEP
                 columns.append([a.imag / COMPLEX_STEP for a in function({name: stepped})])
         gradients = [np.stack(group, axis=-1) for group in zip(*columns, strict=True)]
-        return [self._estimate.standard_error(gradient) for gradient in gradients]
+        return [self._estimate.standard_error(g[..., self._is_free]) for g in gradients]
 
     def __str__(self) -> str:
         hessian = "profiled" if self.is_profiled else "Gauss-Newton"
@@ -158,6 +162,7 @@ def estimate_standard_errors(
     threads: int | None = None,
     groups: Array | None = None,
     inputs: Inputs | None = None,
+    fixed: Mapping[str, ArrayLike] | None = None,
 ) -> StandardErrors:
     """Standard errors of homogeneous parameters.
 
@@ -177,6 +182,8 @@ def estimate_standard_errors(
     inputs : Inputs, optional
         Of the fit, where x has gaps or errors: ``fit.inputs``. Without it, targets near gaps in x
         do not count.
+    fixed : mapping of str to array_like of bool, optional
+        Numbers that the fit was not free to change, by parameter: an array that broadcasts to it.
 
     Returns
     -------
@@ -187,8 +194,8 @@ def estimate_standard_errors(
     ------
     TypeError, ValueError
         If the loss is another one, the arrays do not fit, `groups` are no whole numbers or not one
-        for each sample, or there is one cluster only, or one only that has a weight above 0 on an
-        existing cell.
+        for each sample, `fixed` names no parameter or all numbers, or there is one cluster only,
+        or one only that has a weight above 0 on an existing cell.
 
     Notes
     -----
@@ -203,7 +210,8 @@ def estimate_standard_errors(
     if x.ndim == model.grid.ndim or len(x) < 2:
         refuse("data", "at least 2 samples, the clusters of the errors", "1 sample")
     clusters, cluster = _check_groups(groups, len(x))
-    labels = tuple(label for name in model.params for label in _labels(model, name))
+    is_free = _find_free(model, fixed)
+    labels = [label for name in model.params for label in _labels(model, name)]
     n_clusters = int(clusters.max()) + 1
     grams = np.zeros((n_clusters, len(labels), len(labels)))
     scores = np.zeros((n_clusters, len(labels)))
@@ -229,31 +237,55 @@ def estimate_standard_errors(
             f"{n_samples} of {n_clusters}",
         )
     estimate = _Estimate(
-        grams,
-        scores,
+        grams[:, is_free][:, :, is_free],
+        scores[:, is_free],
         n_values * np.finfo(np.float64).eps
         + (model.n_layers * float(np.finfo(model.dtype).eps)) ** 2
         + (0.0 if unknowns is None else DIFFERENCE_ROUNDING),
         unknowns is not None,
     )
     values = {name: np.asarray(value) for name, value in model.params.items()}
-    errors = estimate.standard_error(np.eye(len(labels)))
+    free = estimate.standard_error(np.eye(int(is_free.sum())))
+    errors = np.zeros(len(labels))
+    errors[is_free] = free
+    labels = [label for label, chosen in zip(labels, is_free, strict=True) if chosen]
     ends = np.cumsum([value.size for value in values.values()])[:-1]
     return StandardErrors(
-        labels=labels,
+        labels=tuple(labels),
         values=values,
         standard_errors={
             name: part.reshape(values[name].shape)
             for name, part in zip(values, np.split(errors, ends), strict=True)
         },
         covariance=estimate.covariance,
-        undetermined=tuple(estimate.describe(labels, cluster)),
+        undetermined=tuple(estimate.describe(tuple(labels), cluster)),
         n_samples=n_samples,
-        newton_step=estimate.newton_step(errors),
+        newton_step=estimate.newton_step(free),
         _estimate=estimate,
+        _is_free=is_free,
         cluster=cluster,
         is_profiled=unknowns is not None,
     )
+
+
+def _find_free(model: Relaxation, fixed: Mapping[str, ArrayLike] | None) -> NDArray[np.bool_]:
+    """Whether the fit could change each number, in the order of the labels."""
+    if fixed is not None and not (isinstance(fixed, Mapping) and {*fixed} <= {*model.params}):
+        names = ", ".join(model.params)
+        refuse("fixed", f"a mapping of names out of {names}", repr(fixed), TypeError)
+    parts = []
+    for name, value in model.params.items():
+        is_fixed = read_array("fixed", (fixed or {}).get(name, False))
+        try:
+            spread = np.broadcast_to(is_fixed, value.shape)
+        except ValueError:
+            rule = f"for {name!r} an array of bool that broadcasts to {value.shape}"
+            refuse("fixed", rule, f"one of shape {is_fixed.shape}")
+        parts.append(~spread.astype(np.bool_).ravel())
+    is_free = np.concatenate(parts)
+    if not is_free.any():
+        refuse("fixed", "a number that was free", "none")
+    return is_free
 
 
 def _gauss_newton(

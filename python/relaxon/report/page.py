@@ -303,18 +303,22 @@ class _Page:
                 line += [self.number(*place, i, "low"), self.number(*place, i, "high")]
             line += [self.number(*place, i, "bound", form="g"), self.share(*place, i, "share_over")]
             body.append(line)
-        caption = (
-            "Explicit layers: stable up to 1 in both stability numbers, monotone (no new extrema) "
-            "up to a cell Peclet number of 2."
-        )
+        has_bounds = any("Peclet" not in row["process"] for _, row in rows)
+        caption = "monotone (no new extrema) up to a cell Peclet number of 2."
+        if has_bounds:
+            caption = f"explicit layers: stable up to 1 in both stability numbers, {caption}"
         share = self.share("explanation", "stability", "share")
+        theta = self.number("stability", "theta", form="g")
         text = f"<p>{share} of cells are over the explicit stability bounds."
+        if not has_bounds:
+            text = f"<p>Layers of theta = {theta} have no stability bounds: none has from 1/2 on."
         if stability["cures"]:
             cures = "".join(f"<li>{as_text(cure)}</li>" for cure in stability["cures"])
             text += f" The usual cures:</p><ul>{cures}</ul>"
         else:
             text += "</p>"
-        return as_table(head, body, caption, is_long=len(body) > MOST_ROWS) + text
+        table = as_table(head, body, as_sentence(caption), is_long=len(body) > MOST_ROWS)
+        return table + text
 
     def _standard_errors(self) -> str:
         errors = self._summary["explanation"]["standard_errors"]

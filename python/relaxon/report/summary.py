@@ -403,7 +403,7 @@ def _commands(experiment: Experiment) -> list[str]:
     sources = getattr(experiment.data, "files", ()) or (experiment.data.source,)
     words = ["relaxon", "fit", *sources]
     for field in fields(Options):
-        value = getattr(experiment.options, field.name)
+        value = getattr(experiment.given, field.name)
         for entry in value if isinstance(value, tuple) else [value]:
             if entry != field.default:
                 words.append(f"--{field.name.replace('_', '-')}")
