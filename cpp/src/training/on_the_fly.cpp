@@ -16,13 +16,20 @@ namespace {
 
 // Of its first value: beyond it V has run away.
 constexpr double kMostGrowth = 10.0;
+// Of a step.
+constexpr int kMostHalvings = 10;
 
 // One layer of the network alone.
 NetworkConfig one_layer_of(NetworkConfig config) {
-    require(config.op->is_stencil() && std::holds_alternative<Explicit>(config.dynamics), "network",
-            "explicit layers over a stencil", "others");
+    require(config.op->is_stencil() && !std::holds_alternative<Attractor>(config.dynamics),
+            "network", "layers over a stencil", "others");
     const OmegaKind omega = config.omega() == OmegaKind::cell ? OmegaKind::cell : OmegaKind::scalar;
-    config.dynamics = Explicit{1, omega, config.beta(), config.drive(), Normalization::none};
+    const auto cut = [&](auto& layers) {
+        layers.depth = 1;
+        layers.omega = omega;
+        layers.normalization = Normalization::none;
+    };
+    std::visit(cut, config.dynamics);
     config.gamma_dt = 0.0;
     return config;
 }
@@ -64,11 +71,11 @@ OnTheFly<T>::OnTheFly(const OnTheFlyProblem<T>& problem, const OnTheFlyOptions& 
     shared_velocity_.resize(static_cast<std::size_t>(layer_.unknowns().n_shared));
     Arena measure;
     carve(measure);
-    total_bytes_ = measure.used_bytes();
+    total_bytes_ = measure.used_bytes() + layer_.solver_bytes();
     if (problem.memory_bytes >= 0 && problem.memory_bytes < total_bytes_) {
         throw BudgetError(problem.memory_bytes, total_bytes_);
     }
-    memory_ = Block(total_bytes_);
+    memory_ = Block(measure.used_bytes());
     Arena arena(memory_);
     carve(arena);
     const Target<T>& target = problem.target;
@@ -155,7 +162,13 @@ bool OnTheFly<T>::run(Team& team) {
             target_.part = static_cast<double>(layer + 1) / static_cast<double>(depth);
         }
         LayerRecord record;
-        const bool is_fine = train_layer(layer, record, team);
+        bool is_fine = false;
+        try {
+            is_fine = train_layer(layer, record, team);
+        } catch (const LayerError& error) {
+            failure_ = LayerError(layer, error.sample(), error.residual(), error.reason()).what();
+            record.loss = std::numeric_limits<double>::quiet_NaN();
+        }
         records_.push_back(record);
         if (!is_fine) return false;
     }
@@ -180,6 +193,7 @@ template <class T>
 double OnTheFly<T>::penalize(LayerDerivatives wanted) {
     const Grid& grid = *layer_config_.grid;
     const LayerSums& sums = layer_.sums();
+    const bool has_gradient = wanted != LayerDerivatives::none;
     const bool has_diagonal =
         wanted == LayerDerivatives::diagonal || wanted == LayerDerivatives::matrix;
     double value = 0.0;
@@ -188,8 +202,9 @@ double OnTheFly<T>::penalize(LayerDerivatives wanted) {
         for (const LayerUnknowns::Component& own : layer_.unknowns().components) {
             if (own.array != penalty.array || penalty.strength == 0.0) continue;
             const T* p = parameters_[own.array] + own.offset;
-            double* bar = own.is_local ? sums.gradient + own.place * n_cells_
-                                       : sums.shared_gradient + own.place;
+            double* bar = !has_gradient  ? nullptr
+                          : own.is_local ? sums.gradient + own.place * n_cells_
+                                         : sums.shared_gradient + own.place;
             value += is_l2 ? l2_penalty(grid, own.is_local, penalty.strength, p, 1, bar)
                            : smoothness_penalty(grid, penalty.strength, p, 1, bar);
             if (!has_diagonal) continue;
@@ -247,16 +262,23 @@ bool OnTheFly<T>::train_layer(std::int64_t layer, LayerRecord& record, Team& tea
     for (std::int64_t step = 0; step < options_.inner_steps; ++step) {
         switch (method) {
         case LayerMethod::newton:
-            take_newton_step(team);
+            find_newton_step(team);
             break;
         case LayerMethod::descent:
-            take_descent_step();
+            find_descent_step();
             break;
         case LayerMethod::second_order:
             if (!goes_on(take_dynamic_step(team))) return false;
             continue;
         }
-        if (step + 1 < options_.inner_steps && !goes_on(evaluate(wanted, team))) return false;
+        if (is_implicit()) {
+            take_implicit_step(value.total(), team);
+        } else {
+            move(1.0);
+        }
+        if (step + 1 == options_.inner_steps) break;
+        value = evaluate(wanted, team);
+        if (!goes_on(value)) return false;
     }
     record.kinetic_energy = kinetic_energy();
     value.loss = layer_.advance(view_, target_, team);
@@ -264,8 +286,38 @@ bool OnTheFly<T>::train_layer(std::int64_t layer, LayerRecord& record, Team& tea
     return goes_on(value);
 }
 
+// The parameters by a part of the step, which stands where the gradient did.
 template <class T>
-void OnTheFly<T>::take_newton_step(Team& team) {
+void OnTheFly<T>::move(double part) {
+    for_each_unknown([&](T& p, const double& step, double&, std::size_t) {
+        p = static_cast<T>(static_cast<double>(p) - part * step);
+    });
+}
+
+// The step, or as many times its half until V is not above `before`; else none.
+template <class T>
+void OnTheFly<T>::take_implicit_step(double before, Team& team) {
+    const double most = before * (1.0 + 8.0 * std::numeric_limits<T>::epsilon());
+    const auto is_lower = [&] {
+        try {
+            return evaluate(LayerDerivatives::none, team).total() <= most;
+        } catch (const LayerError&) {
+            return false;
+        }
+    };
+    double part = 1.0;
+    move(part);
+    for (int i = 0; i < kMostHalvings; ++i) {
+        if (is_lower()) return;
+        part /= 2.0;
+        move(-part);
+    }
+    move(-part);
+    evaluate(LayerDerivatives::none, team);
+}
+
+template <class T>
+void OnTheFly<T>::find_newton_step(Team& team) {
     const LayerSums& sums = layer_.sums();
     const LayerUnknowns& unknowns = layer_.unknowns();
     OrderedSum local, shared;
@@ -287,9 +339,6 @@ void OnTheFly<T>::take_newton_step(Team& team) {
     } else {
         solve(system, sums.gradient, sums.shared_gradient, team);
     }
-    for_each_unknown([](T& p, const double& step, double&, std::size_t) {
-        p = static_cast<T>(static_cast<double>(p) - step);
-    });
 }
 
 // n H_j of every array.
@@ -307,11 +356,10 @@ void OnTheFly<T>::find_scales() {
 }
 
 template <class T>
-void OnTheFly<T>::take_descent_step() {
+void OnTheFly<T>::find_descent_step() {
     find_scales();
-    for_each_unknown([&](T& p, const double& gradient, double&, std::size_t array) {
-        const double step = options_.rate * inverse(scales_[array]) * gradient;
-        p = static_cast<T>(static_cast<double>(p) - step);
+    for_each_unknown([&](T&, double& gradient, double&, std::size_t array) {
+        gradient *= options_.rate * inverse(scales_[array]);
     });
 }
 

@@ -31,6 +31,13 @@ NORMALIZATION_NAMES = ("hard",)
 CONSTRAINT_NAMES = ("monotone", "stable")
 INPUT_NAMES = ("drop", "given", "fill", "estimate")
 DTYPE_NAMES = ("float64", "float32")
+ACTIVATION_NAMES = (
+    *("identity", "tanh", "logistic", "relu", "leaky_relu", "softplus", "silu", "gelu", "sin"),
+    *("square", "hard_tanh"),
+)
+# Of --boundary, beside numbers.
+CONDITION_NAMES = ("periodic", "neumann")
+ON_THE_FLY_NAMES = ("newton", "descent", "second-order")
 # Of --depth, beside numbers.
 DEPTH_NAMES = ("auto", "attractor")
 
@@ -62,6 +69,7 @@ class Settings:
     cells hold more than half of the variance, and else "none"; ``boundary``: periodic where an axis
     closes and else neumann). ``depth`` may be "auto": at most ``max_depth`` layers, as many as the
     fit finds to be needed; or "attractor": what all layers lead to, with ``drive`` alone.
+    ``on_the_fly`` makes ``time`` "layered".
     """
 
     variable: str | None = None
@@ -94,6 +102,7 @@ class Settings:
     trainable_omega: bool = False
     bounds: str | None = None
     constraint: str | None = None
+    on_the_fly: str | None = None
     optimizer: str | None = None
     rate: float | None = None
     steps: int = 500

@@ -11,10 +11,12 @@
 // H: the Gauss-Newton matrix (held_layer.hpp), of every cell where coefficients are local, and
 // tr(H)/n its mean over the existing cells; n: parameters of a cell; H_j: largest diagonal entry of
 // array j. Penalties are part of V and of H; smoothness couples the cells, see smooth_blocks.hpp.
-// With friction 0 and z held, V + sum M v^2 / 2 is conserved to O(tau^2).
+// With friction 0 and z held, V + sum M v^2 / 2 is conserved to O(tau^2). Steps of newton and
+// descent that raise V of an implicit layer, or leave it without end, are halved until they do not.
 #pragma once
 
 #include <cstdint>
+#include <string>
 #include <vector>
 
 #include "relaxon/base/array.hpp"
@@ -38,7 +40,7 @@ struct OnTheFlyOptions {
 
 template <class T>
 struct OnTheFlyProblem {
-    NetworkConfig config;  // explicit layers over a layered stencil, without ends
+    NetworkConfig config;  // explicit or implicit layers over a layered stencil, without ends
     std::int64_t batch = 1;
     int n_threads = 1;
     std::int64_t memory_bytes = -1;  // the budget; -1: none
@@ -62,8 +64,11 @@ public:
     OnTheFly(const OnTheFlyProblem<T>& problem, const OnTheFlyOptions& options);
 
     // All layers; false where V has left the finite numbers or 10 times its first value, in the
-    // layer of the last record. Interrupted leaves the records of the layers that are done.
+    // layer of the last record, or where that does not solve. Interrupted leaves the records of the
+    // layers that are done.
     bool run(Team& team);
+    // Why the last layer did not solve; empty where it did.
+    const std::string& failure() const { return failure_; }
     const std::vector<LayerRecord>& records() const { return records_; }
     std::int64_t total_bytes() const { return total_bytes_; }
 
@@ -77,11 +82,14 @@ private:
     void carve(Arena& arena);
     bool train_layer(std::int64_t layer, LayerRecord& record, Team& team);
     bool is_lost(const Value& value) const;
+    bool is_implicit() const { return std::holds_alternative<Theta>(layer_config_.dynamics); }
     Value evaluate(LayerDerivatives wanted, Team& team);
     double penalize(LayerDerivatives wanted);
     double gradient_norm();
-    void take_newton_step(Team& team);
-    void take_descent_step();
+    void find_newton_step(Team& team);
+    void find_descent_step();
+    void move(double part);
+    void take_implicit_step(double before, Team& team);
     Value take_dynamic_step(Team& team);
     void find_scales();
     void kick();
@@ -108,6 +116,7 @@ private:
     std::vector<double> shared_velocity_;
     std::vector<double> scales_;  // n H_j of every array
     std::vector<LayerRecord> records_;
+    std::string failure_;
 };
 
 }  // namespace relaxon
