@@ -182,8 +182,8 @@ class LayerProblem:
             q = np.abs(self.pull_back(params, end, q * moved, True))
         else:
             fields = c.reshape(len(c), *self.z.shape)
-            moved = [self.pull_back(params, end, field, False) for field in fields]
-            answers = np.stack(moved).reshape(c.shape)
+            answers = np.stack([self.pull_back(params, end, field, False) for field in fields])
+            answers = answers.reshape(c.shape)
         slope, q = (values.reshape(n_samples, n_cells) for values in (slope, q))
         places = kinds(self, params)
         _, gradient, matrix = self.penalties(params)
@@ -247,14 +247,15 @@ def kinds(problem: LayerProblem, params: Params) -> list[tuple[slice, bool, str]
 
 
 def take_step(problem: LayerProblem, params: Params, step: Array) -> Params:
-    """Against the step; implicit layers, whose V may rise, by its first half that lowers V."""
+    """Against the step; in implicit layers by the first of its halves that lowers V enough."""
     if not problem.one.theta:
         return unflat(params, flat(params) - step)
     before = problem.value(params)
+    slope = problem.gradient_and_matrix(params)[0] @ step
     for halvings in range(10):
         moved = unflat(params, flat(params) - step / 2**halvings)
         try:
-            if problem.value(moved) <= before:
+            if problem.value(moved) <= before - slope / 4 / 2**halvings:
                 return moved
         except (ArithmeticError, np.linalg.LinAlgError):
             continue

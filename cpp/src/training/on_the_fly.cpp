@@ -16,8 +16,9 @@ namespace {
 
 // Of its first value: beyond it V has run away.
 constexpr double kMostGrowth = 10.0;
-// Of a step.
+// Of a step, and how much of what V' promises it has to lower V by: half, where V is a parabola.
 constexpr int kMostHalvings = 10;
+constexpr double kDecrease = 0.25;
 
 // One layer of the network alone.
 NetworkConfig one_layer_of(NetworkConfig config) {
@@ -108,6 +109,7 @@ void OnTheFly<T>::carve(Arena& arena) {
     if (is_smooth_ && options_.method == LayerMethod::newton) {
         scratch_ = arena.take<double>(scratch_size(system_));
     }
+    if (is_implicit()) gradient_ = arena.take<double>(layer_.unknowns().n_local * n_cells_);
     if (options_.method == LayerMethod::second_order) {
         velocity_ = arena.take_zeroed<double>(layer_.unknowns().n_local * n_cells_);
     }
@@ -260,6 +262,7 @@ bool OnTheFly<T>::train_layer(std::int64_t layer, LayerRecord& record, Team& tea
     if (!goes_on(value)) return false;
     if (method == LayerMethod::second_order) find_scales();
     for (std::int64_t step = 0; step < options_.inner_steps; ++step) {
+        if (is_implicit()) keep_gradient();
         switch (method) {
         case LayerMethod::newton:
             find_newton_step(team);
@@ -294,18 +297,47 @@ void OnTheFly<T>::move(double part) {
     });
 }
 
-// The step, or as many times its half until V is not above `before`; else none.
+template <class T>
+void OnTheFly<T>::keep_gradient() {
+    const LayerSums& sums = layer_.sums();
+    std::copy(sums.gradient, sums.gradient + layer_.unknowns().n_local * n_cells_, gradient_);
+    shared_gradient_.assign(sums.shared_gradient,
+                            sums.shared_gradient + layer_.unknowns().n_shared);
+}
+
+// V' times the step.
+template <class T>
+double OnTheFly<T>::promise() {
+    const LayerSums& sums = layer_.sums();
+    OrderedSum sum;
+    for (const LayerUnknowns::Component& own : layer_.unknowns().components) {
+        if (!own.is_local) {
+            sum.add(sums.shared_gradient[own.place] *
+                    shared_gradient_[static_cast<std::size_t>(own.place)]);
+            continue;
+        }
+        const std::int64_t start = own.place * n_cells_;
+        for (std::int64_t i = start; i < start + n_cells_; ++i) {
+            sum.add(sums.gradient[i] * gradient_[i]);
+        }
+    }
+    return sum.value();
+}
+
+// The step, or as many times its half until V has fallen far enough from `before`; else none.
 template <class T>
 void OnTheFly<T>::take_implicit_step(double before, Team& team) {
-    const double most = before * (1.0 + 8.0 * std::numeric_limits<T>::epsilon());
+    const double rounding = 8.0 * std::numeric_limits<T>::epsilon() * before;
+    const double slope = promise();
+    double part = 1.0;
     const auto is_lower = [&] {
         try {
-            return evaluate(LayerDerivatives::none, team).total() <= most;
+            return evaluate(LayerDerivatives::none, team).total() <=
+                   before - kDecrease * part * slope + rounding;
         } catch (const LayerError&) {
             return false;
         }
     };
-    double part = 1.0;
     move(part);
     for (int i = 0; i < kMostHalvings; ++i) {
         if (is_lower()) return;

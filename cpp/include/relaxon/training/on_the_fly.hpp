@@ -12,7 +12,8 @@
 // tr(H)/n its mean over the existing cells; n: parameters of a cell; H_j: largest diagonal entry of
 // array j. Penalties are part of V and of H; smoothness couples the cells, see smooth_blocks.hpp.
 // With friction 0 and z held, V + sum M v^2 / 2 is conserved to O(tau^2). Steps of newton and
-// descent that raise V of an implicit layer, or leave it without end, are halved until they do not.
+// descent after which V of an implicit layer has not fallen by a quarter of what V' promises, or
+// which leave it without end, are halved.
 #pragma once
 
 #include <cstdint>
@@ -89,6 +90,8 @@ private:
     void find_newton_step(Team& team);
     void find_descent_step();
     void move(double part);
+    void keep_gradient();
+    double promise();
     void take_implicit_step(double before, Team& team);
     Value take_dynamic_step(Team& team);
     void find_scales();
@@ -114,6 +117,8 @@ private:
     double first_value_ = 0.0;
     double* velocity_ = nullptr;  // [local][cell]
     std::vector<double> shared_velocity_;
+    double* gradient_ = nullptr;  // of implicit layers, before a step is made of it
+    std::vector<double> shared_gradient_;
     std::vector<double> scales_;  // n H_j of every array
     std::vector<LayerRecord> records_;
     std::string failure_;
