@@ -123,8 +123,9 @@ def fit_on_the_fly(
     whose blocks are cells. It lies above the other (so that a step lowers V but for curvature of
     the activation, if less far) where J^-1 has no negative entries, as of monotone operators, and
     where coefficients are about the same in all cells and diffusion is not negative. Elsewhere it
-    need not: a step of "newton" or "descent" after which V is larger, or a layer has no end, is
-    halved, up to ten times, and else not taken.
+    need not: a step of "newton" or "descent" after which V has not fallen by a quarter of what V'
+    promises, or a layer has no end, is halved, up to ten times, and else not taken. "second-order"
+    knows no such test, and wants a smaller tau with theta.
 
     Parameters
     ----------
@@ -138,7 +139,7 @@ def fit_on_the_fly(
         How V is lowered. "second-order" gives the parameters velocities that go on from layer to
         layer, as Car and Parrinello do.
     inner_steps : int, optional
-        Steps per layer; default 1, with "second-order" 10.
+        Steps per layer; default 1, with theta, where V is no parabola, 5, with "second-order" 10.
     ridge : float, above 0, default 1e-2
         With "newton".
     rate : float, above 0, default 1
@@ -180,8 +181,8 @@ def fit_on_the_fly(
     learnt, this is enough; where transport must be exact, back-propagation (:func:`fit`) is two
     orders of magnitude better, and a model trained on the fly is a start for it. With "newton" and
     one inner step it costs as much as 4 to 5 forward passes where coefficients are local, 6 to 10
-    where they are not; with theta as two forward passes and three linear solves per layer and
-    sample (1 + n where coefficients are shared), and one forward pass more for every halved step.
+    where they are not; with theta a step takes two forward passes and three linear solves per
+    sample (1 + n where coefficients are shared), and one forward pass more wherever it is halved.
 
     Memory beside the model: two states of all samples (three with drive; six and eight with theta,
     and its solvers, and n fields per thread where coefficients are shared), and for every cell
@@ -209,7 +210,7 @@ def fit_on_the_fly(
     _check_model(model)
     check_choice("method", method, METHODS)
     if inner_steps is None:
-        inner_steps = 10 if method == "second-order" else 1
+        inner_steps = 10 if method == "second-order" else 5 if model.theta else 1
     check_instance("loss", loss, Distance)
     if isinstance(loss, CrossEntropy):
         rule = "SquaredDistance, AbsoluteDistance or Huber, which compare every layer's state"
