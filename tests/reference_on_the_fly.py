@@ -262,6 +262,14 @@ def take_step(problem: LayerProblem, params: Params, step: Array) -> Params:
     return params
 
 
+def value_or_none(problem: LayerProblem, params: Params) -> float:
+    """V; infinite where the layer has no end."""
+    try:
+        return problem.value(params)
+    except (ArithmeticError, np.linalg.LinAlgError):
+        return np.inf
+
+
 def newton_step(problem: LayerProblem, params: Params) -> Array:
     gradient, matrix = problem.gradient_and_matrix(params)
     diagonal = np.diag(matrix).copy()
@@ -308,9 +316,12 @@ def train(training: Training, params: Mapping[str, Array]) -> Found:
         z = 0 * z
     found = Found({name: value.copy() for name, value in params.items()})
     p = {name: value[:1].astype(float) for name, value in params.items()}
+    start = p
     velocity = np.zeros(flat(p).size)
     for layer in range(network.depth):
         problem = LayerProblem(training, layer, z)
+        if network.theta and layer and training.method != "second-order":
+            p = min(p, start, key=lambda own: value_or_none(problem, own))
         found.loss_before.append(problem.value(p))
         mass = np.zeros(velocity.size)
         if training.method == "newton":

@@ -151,6 +151,11 @@ bool OnTheFly<T>::run(Team& team) {
     const std::vector<ParameterArray> arrays = parameter_arrays(layer_config_);
     const std::int64_t omega_step = problem_.config.omega() == OmegaKind::layer ? 1 : 0;
     layer_.load(problem_.x, team);
+    const bool chooses = is_implicit() && options_.method != LayerMethod::second_order;
+    for (std::size_t i = 0; chooses && i < parameters_.size(); ++i) {
+        const T* first = problem_.parameters[i];
+        start_.emplace_back(first, first + arrays[i].size());
+    }
     for (std::int64_t layer = 0; layer < depth; ++layer) {
         for (std::size_t i = 0; i < parameters_.size(); ++i) {
             const std::int64_t n = arrays[i].size();
@@ -166,6 +171,7 @@ bool OnTheFly<T>::run(Team& team) {
         LayerRecord record;
         bool is_fine = false;
         try {
+            if (chooses && layer > 0) choose_start(team);
             is_fine = train_layer(layer, record, team);
         } catch (const LayerError& error) {
             failure_ = LayerError(layer, error.sample(), error.residual(), error.reason()).what();
@@ -295,6 +301,33 @@ void OnTheFly<T>::move(double part) {
     for_each_unknown([&](T& p, const double& step, double&, std::size_t) {
         p = static_cast<T>(static_cast<double>(p) - part * step);
     });
+}
+
+// The parameters of the layer before, or where V is less those that the first layer was given.
+template <class T>
+void OnTheFly<T>::choose_start(Team& team) {
+    const auto value = [&] {
+        try {
+            return evaluate(LayerDerivatives::none, team).total();
+        } catch (const LayerError&) {
+            return std::numeric_limits<double>::quiet_NaN();
+        }
+    };
+    const auto exchange = [&] {
+        for (std::size_t i = 0; i < start_.size(); ++i) {
+            std::swap_ranges(start_[i].begin(), start_[i].end(), parameters_[i]);
+        }
+    };
+    const double before = value();
+    exchange();
+    const double first = value();
+    if (first < before || !std::isfinite(before)) {
+        for (std::size_t i = 0; i < start_.size(); ++i) {
+            std::copy(parameters_[i], parameters_[i] + start_[i].size(), start_[i].begin());
+        }
+    } else {
+        exchange();
+    }
 }
 
 template <class T>

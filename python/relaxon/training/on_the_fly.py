@@ -124,8 +124,9 @@ def fit_on_the_fly(
     the activation, if less far) where J^-1 has no negative entries, as of monotone operators, and
     where coefficients are about the same in all cells and diffusion is not negative. Elsewhere it
     need not: a step of "newton" or "descent" after which V has not fallen by a quarter of what V'
-    promises, or a layer has no end, is halved, up to ten times, and else not taken. "second-order"
-    knows no such test, and wants a smaller tau with theta.
+    promises, or a layer has no end, is halved, up to ten times, and else not taken; and a layer
+    begins from the parameters of the first where V is less with these. "second-order" does neither:
+    with theta it is for parameters that hardly move.
 
     Parameters
     ----------

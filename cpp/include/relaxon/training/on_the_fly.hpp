@@ -13,7 +13,8 @@
 // array j. Penalties are part of V and of H; smoothness couples the cells, see smooth_blocks.hpp.
 // With friction 0 and z held, V + sum M v^2 / 2 is conserved to O(tau^2). Steps of newton and
 // descent after which V of an implicit layer has not fallen by a quarter of what V' promises, or
-// which leave it without end, are halved.
+// which leave it without end, are halved; and where V is less with the parameters that the first
+// layer was given, an implicit layer begins from these.
 #pragma once
 
 #include <cstdint>
@@ -90,6 +91,7 @@ private:
     void find_newton_step(Team& team);
     void find_descent_step();
     void move(double part);
+    void choose_start(Team& team);
     void keep_gradient();
     double promise();
     void take_implicit_step(double before, Team& team);
@@ -119,7 +121,8 @@ private:
     std::vector<double> shared_velocity_;
     double* gradient_ = nullptr;  // of implicit layers, before a step is made of it
     std::vector<double> shared_gradient_;
-    std::vector<double> scales_;  // n H_j of every array
+    std::vector<std::vector<T>> start_;  // what the first layer was given
+    std::vector<double> scales_;         // n H_j of every array
     std::vector<LayerRecord> records_;
     std::string failure_;
 };
