@@ -1,7 +1,8 @@
 """On-the-fly training in plain NumPy: one layer after the other, each with its state held.
 
 Derivatives are those of the complex step, matrices are dense over all unknowns of a layer: nothing
-is shared with the package but the formulas.
+is shared with the package but the formulas. Of implicit layers the equation is differentiated, and
+its Jacobian solved with.
 """
 
 from __future__ import annotations
@@ -77,22 +78,35 @@ class LayerProblem:
         # gamma has become omega here
         self.one = replace(network, depth=1, omega=np.asarray(rate), dt=None)
         self.training, self.z = training, z
+        self.source = np.where(network.grid.exists, training.x, 0) if network.drive else 0
         part = (layer + 1) / network.depth if training.target == "path" else 1.0
         self.y = training.x + part * (training.y - training.x) if part < 1 else training.y
         exists = network.grid.exists
         weights = np.ones(1) if training.weights is None else training.weights
         self.w = np.broadcast_to(np.where(exists, weights, 0), z.shape).astype(float)
 
-    def output(self, params: Mapping[str, Array]) -> Array:
+    def pull(self, params: Mapping[str, Array], z: Array) -> Array:
+        """omega (f(W z - b) - z)."""
+        network = self.one
+        f = ACTIVATIONS[network.activation].f(self.pre(params, z))
+        return np.where(network.grid.exists, network.rate(network.omega, 0) * (f - z), 0)
+
+    def pre(self, params: Mapping[str, Array], z: Array) -> Array:
+        return reference.pre_activation(self.one, params, z, 0) + self.source
+
+    def right(self, params: Mapping[str, Array]) -> Array:
+        """What of a layer's end is known before it."""
         network, z = self.one, self.z
-        pre = reference.pre_activation(network, params, z, 0)
-        if network.drive:
-            pre = pre + self.training.x
-        rate = network.rate(network.omega, 0)
-        out = (1 - rate) * z + rate * ACTIVATIONS[network.activation].f(pre)
+        out = z + (1 - network.theta) * self.pull(params, z)
         if network.beta:
             out = out - network.beta * (reference.norm(network, z) - 1) * z
         return np.where(network.grid.exists, out, 0)
+
+    def output(self, params: Mapping[str, Array]) -> Array:
+        right = self.right(params)
+        if not self.one.theta:
+            return right
+        return reference.solve_layer(self.one, params, self.z, right, 0, self.source)
 
     def terms(self, params: Params) -> tuple[Array, Array, Array]:
         r = np.where(self.w > 0, self.output(params) - self.y, 0)
@@ -112,14 +126,22 @@ class LayerProblem:
             found += [(name, index, is_local) for index in np.ndindex(*lead)]
         return found
 
-    def features(self, params: Params) -> Array:
-        """Derivative of the output by every component, (n, batch, cells)."""
+    def features(self, params: Params, end: Array) -> Array:
+        """Derivative of the output by every component, (n, batch, cells); of implicit layers that
+        of the equation, whose end is held: what J^-1 makes of it is that of the output."""
         rows = []
         for name, index, _ in self.unknowns(params):
             moved = {key: value + 0j for key, value in params.items()}
             moved[name][index] += 1j * STEP
-            rows.append(self.output(moved).imag / STEP)
+            value = self.right(moved) + self.one.theta * self.pull(moved, end)
+            rows.append(value.imag / STEP)
         return np.stack(rows).reshape(len(rows), len(self.z), -1)
+
+    def pull_back(self, params: Params, end: Array, values: Array, transposed: bool) -> Array:
+        if not self.one.theta:
+            return values
+        pre = self.pre(params, end)
+        return reference.solve_jacobian(self.one, params, pre, values, 0, transposed)
 
     def size(self, params: Params) -> int:
         return sum(self.z[0].size if is_local else 1 for *_, is_local in self.unknowns(params))
@@ -149,17 +171,27 @@ class LayerProblem:
     def gradient_and_matrix(self, params: Params) -> tuple[Array, Array]:
         """V' and its Gauss-Newton matrix over all unknowns of the layer, penalties included."""
         _, slope, ratio = self.terms(params)
-        c = self.features(params)
+        end = self.output(params)
+        c = self.features(params, end)
         n_samples, n_cells = len(self.z), self.z[0].size
-        slope = (self.w * slope).reshape(n_samples, n_cells) / n_samples
-        q = (self.w * ratio).reshape(n_samples, n_cells) / n_samples
+        slope = self.pull_back(params, end, self.w * slope / n_samples, True)
+        q = self.w * ratio / n_samples
+        answers = c
+        if any(is_local for *_, is_local in self.unknowns(params)):
+            moved = np.abs(self.pull_back(params, end, np.ones_like(end), False))
+            q = np.abs(self.pull_back(params, end, q * moved, True))
+        else:
+            fields = c.reshape(len(c), *self.z.shape)
+            answers = np.stack([self.pull_back(params, end, field, False) for field in fields])
+            answers = answers.reshape(c.shape)
+        slope, q = (values.reshape(n_samples, n_cells) for values in (slope, q))
         places = kinds(self, params)
         _, gradient, matrix = self.penalties(params)
         for k, (row, is_local, _) in enumerate(places):
             pull = (slope * c[k]).sum(axis=0)
             gradient[row] += pull if is_local else pull.sum()
             for m, (column, is_other_local, _) in enumerate(places):
-                block = (q * c[k] * c[m]).sum(axis=0)
+                block = (q * answers[k] * answers[m]).sum(axis=0)
                 if is_local and is_other_local:
                     matrix[row, column] += np.diag(block)
                 elif is_local:
@@ -214,7 +246,31 @@ def kinds(problem: LayerProblem, params: Params) -> list[tuple[slice, bool, str]
     return found
 
 
-def newton_step(problem: LayerProblem, params: Params) -> Params:
+def take_step(problem: LayerProblem, params: Params, step: Array) -> Params:
+    """Against the step; in implicit layers by the first of its halves that lowers V enough."""
+    if not problem.one.theta:
+        return unflat(params, flat(params) - step)
+    before = problem.value(params)
+    slope = problem.gradient_and_matrix(params)[0] @ step
+    for halvings in range(10):
+        moved = unflat(params, flat(params) - step / 2**halvings)
+        try:
+            if problem.value(moved) <= before - slope / 4 / 2**halvings:
+                return moved
+        except (ArithmeticError, np.linalg.LinAlgError):
+            continue
+    return params
+
+
+def value_or_none(problem: LayerProblem, params: Params) -> float:
+    """V; infinite where the layer has no end."""
+    try:
+        return problem.value(params)
+    except (ArithmeticError, np.linalg.LinAlgError):
+        return np.inf
+
+
+def newton_step(problem: LayerProblem, params: Params) -> Array:
     gradient, matrix = problem.gradient_and_matrix(params)
     diagonal = np.diag(matrix).copy()
     n_existing = int(problem.one.grid.exists.sum())
@@ -229,7 +285,8 @@ def newton_step(problem: LayerProblem, params: Params) -> Params:
     total = matrix + np.diag(ridge)
     idle = np.diag(total) == 0
     total[idle, idle] = 1
-    return unflat(params, flat(params) - np.linalg.solve(total, gradient))
+    step: Array = np.linalg.solve(total, gradient)
+    return step
 
 
 def scales(problem: LayerProblem, params: Params) -> Array:
@@ -259,18 +316,21 @@ def train(training: Training, params: Mapping[str, Array]) -> Found:
         z = 0 * z
     found = Found({name: value.copy() for name, value in params.items()})
     p = {name: value[:1].astype(float) for name, value in params.items()}
+    start = p
     velocity = np.zeros(flat(p).size)
     for layer in range(network.depth):
         problem = LayerProblem(training, layer, z)
+        if network.theta and layer and training.method != "second-order":
+            p = min(p, start, key=lambda own: value_or_none(problem, own))
         found.loss_before.append(problem.value(p))
         mass = np.zeros(velocity.size)
         if training.method == "newton":
             for _ in range(training.inner_steps):
-                p = newton_step(problem, p)
+                p = take_step(problem, p, newton_step(problem, p))
         elif training.method == "descent":
             for _ in range(training.inner_steps):
                 step = training.rate * inverse(scales(problem, p))
-                p = unflat(p, flat(p) - step * problem.gradient_and_matrix(p)[0])
+                p = take_step(problem, p, step * problem.gradient_and_matrix(p)[0])
         else:
             mass = training.mass * scales(problem, p)
             half = training.tau / 2 * inverse(mass)

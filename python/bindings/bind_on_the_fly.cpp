@@ -73,6 +73,8 @@ public:
         return table;
     }
 
+    const std::string& failure() const { return training_->failure(); }
+
     std::int64_t total_bytes() const { return training_->total_bytes(); }
 
 private:
@@ -93,6 +95,7 @@ void bind_one(py::module_& module, const char* name) {
              py::arg("memory"), py::arg("threads"), py::arg("options"))
         .def("run", &Bound::run)
         .def("records", &Bound::records)
+        .def("failure", &Bound::failure)
         .def_property_readonly("total_bytes", &Bound::total_bytes);
 }
 

@@ -128,7 +128,8 @@ def _ending(run: Run, error: BaseException) -> Failure | None:
         with suppress(OSError):
             run.diverge(str(error))
         kept = run.folder / "fit.checkpoint"
-        return Failure(f"{error}; the model before it is kept in {kept}", code=1)
+        text = f"; the model before it is kept in {kept}" if run.has_checkpoint else ""
+        return Failure(f"{error}{text}", code=1)
     if isinstance(error, TypeError | ValueError | ImportError):
         message = _for_files(str(error))
         # What is refused before anything is trained leaves none.

@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 
 from . import commands
 from .forecasting.settings import (
+    ACTIVATION_NAMES,
     ANOMALY_NAMES,
     BIAS_NAMES,
+    CONDITION_NAMES,
     CONSTRAINT_NAMES,
     DATA_DEFAULTS,
     DEFAULTS,
@@ -21,6 +23,7 @@ from .forecasting.settings import (
     LOCAL_PATIENCE,
     LOCAL_SMOOTHNESS,
     NORMALIZATION_NAMES,
+    ON_THE_FLY_NAMES,
     OPERATOR_NAMES,
     OPTIMIZER_NAMES,
     SCHEME_NAMES,
@@ -233,7 +236,7 @@ def make_app() -> "Typer":
             ),
         ] = Settings.gamma,
         activation: Annotated[
-            str, Option(help="identity, tanh, logistic, relu, ...")
+            str, Option(help=f"{_choices(ACTIVATION_NAMES)}.")
         ] = Settings.activation,
         bias: Annotated[
             str | None, Option(help=f"{_choices(BIAS_NAMES)}. [default: no bias]")
@@ -241,8 +244,9 @@ def make_app() -> "Typer":
         boundary: Annotated[
             str | None,
             Option(
-                help="Conditions, one per axis of space, separated by commas: periodic, neumann, a "
-                "number (a fixed value in the unit of the data, with --anomaly none), or low:high. "
+                help="Conditions, one per axis of space, separated by commas: "
+                f"{', '.join(CONDITION_NAMES)}, a number (a fixed value in the unit of the data, "
+                "with --anomaly none), or low:high. "
                 "[default: periodic along a longitude that goes all the way round, else neumann]"
             ),
         ] = Settings.boundary,
@@ -292,6 +296,14 @@ def make_app() -> "Typer":
                 f"{_choices(CONSTRAINT_NAMES, 'constraint')}. [default: nothing]"
             ),
         ] = Settings.constraint,
+        on_the_fly: Annotated[
+            str | None,
+            Option(
+                help=f"{_choices(ON_THE_FLY_NAMES)}: train layer after layer, each to lower the "
+                "loss of its own output, in one pass without back-propagation; the layers have "
+                "coefficients of their own. [default: all layers together]"
+            ),
+        ] = Settings.on_the_fly,
         optimizer: Annotated[
             str | None,
             Option(

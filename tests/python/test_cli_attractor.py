@@ -190,12 +190,15 @@ def test_stability_of_many_samples_is_that_of_the_first() -> None:
 
 def test_names_of_choices_are_those_of_their_tables() -> None:
     from relaxon.datasets.time_axis import PERIODS
+    from relaxon.domain.grid import CONDITIONS
     from relaxon.inputs.inputs import MODES
+    from relaxon.model.activations import ACTIVATIONS
     from relaxon.model.dynamics import ATTRACTOR, NORMALIZATIONS
     from relaxon.model.network import BIASES
     from relaxon.operators.adr import SCHEMES
     from relaxon.operators.operator import SPACES, TIMES
     from relaxon.training.constraints import CONSTRAINTS
+    from relaxon.training.on_the_fly import METHODS
 
     for names, table in (
         (settings.ANOMALY_NAMES, tuple(PERIODS)),
@@ -207,6 +210,9 @@ def test_names_of_choices_are_those_of_their_tables() -> None:
         (settings.TIME_NAMES, TIMES),
         (settings.CONSTRAINT_NAMES, CONSTRAINTS),
         (settings.DEPTH_NAMES, ("auto", ATTRACTOR)),
+        (settings.ACTIVATION_NAMES, ACTIVATIONS),
+        (settings.CONDITION_NAMES, CONDITIONS),
+        (settings.ON_THE_FLY_NAMES, METHODS),
     ):
         assert names == tuple(table)
 

@@ -10,54 +10,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-import registry
 import relaxon as rx
 from interruption import run_interrupted
-from reference_on_the_fly import Found, Training, train
+from on_the_fly_cases import N_CASES, cases, expect, least_memory, loss_of, settings
 from relaxon import _core
 from smooth_fields import smooth
 
 METHODS = {"newton": 2, "descent": 3, "second-order": 4}
-N_CASES = 27
-
-
-@cache
-def cases() -> tuple[registry.Case, ...]:
-    """Layered stencils out of the registry: all families, sides, masks, shapes of parameters."""
-    rng = np.random.default_rng(5)
-    found: list[registry.Case] = []
-    while len(found) < N_CASES:
-        index = int(rng.integers(registry.n_combinations()))
-        chosen = registry.choices(index)
-        is_wanted = chosen["operator"] != "dense" and chosen["time"] == "layered"
-        is_wanted &= chosen["ndim"] == 1 + len(found) % 3
-        if is_wanted and chosen["loss"] != "at" and not chosen["omega"].startswith("trained"):
-            found.append(registry.combination(index))
-    return tuple(found)
-
-
-def settings(number: int) -> dict[str, Any]:
-    """Loss, target and penalty, changing from case to case."""
-    kind, scale = [("squared", 1.0), ("absolute", 0.3), ("huber", 0.4)][number % 3]
-    return {
-        "loss": kind,
-        "scale": scale,
-        "target": ["final", "path"][number // 3 % 2],
-        "l2": [0.0, 0.03][number // 2 % 2],
-        "smoothness": [0.0, 0.0, 3.0][number % 5 % 3],
-    }
-
-
-def expect(case: registry.Case, **options: Any) -> Found:
-    weights = None if case.weights is None else case.wide(case.weights)
-    data: dict[str, Any] = {"x": case.wide(case.x), "y": case.wide(case.y), "weights": weights}
-    return train(Training(case.network, **data, **options), case.wide_params)
-
-
-def loss_of(kind: str, scale: float, weights: Any) -> Any:
-    if kind == "squared":
-        return rx.SquaredDistance(weights)
-    return rx.AbsoluteDistance(scale, weights) if kind == "absolute" else rx.Huber(scale, weights)
 
 
 @pytest.mark.parametrize("number", range(N_CASES))
@@ -220,14 +179,6 @@ def test_bits_do_not_depend_on_threads(shape: tuple[int, ...], method: str) -> N
     assert len({fit.layers.kinetic_energy.tobytes() for fit in fits}) == 1
 
 
-def least_memory(model: rx.Relaxation, x: Any, y: Any, **options: Any) -> int:
-    with pytest.raises(ValueError, match="at least") as caught:
-        rx.fit_on_the_fly(model, x, y, memory=1, threads=1, **options)
-    found = re.search(r"at least (\d+) bytes", str(caught.value))
-    assert found
-    return int(found[1])
-
-
 def test_memory_does_not_depend_on_the_depth() -> None:
     x, y = shifted(n=1024, samples=16)
     sizes = {least_memory(line_model(1024, depth), x, y) for depth in (2, 200)}
@@ -297,7 +248,6 @@ def test_nothing_moves_where_nothing_is_left() -> None:
         ({"op": rx.ADR(rx.Grid((32,)))}, {}, "time='layered'"),
         ({"op": rx.Dense(rx.Grid((32,)), time="layered")}, {}, "free matrices"),
         ({"depth": "attractor", "op": rx.ADR(rx.Grid((32,)))}, {}, "number of layers"),
-        ({"theta": 0.5}, {}, "theta"),
         ({"readout": rx.Readout(3)}, {}, "readout"),
         ({"lift": rx.Lift(32)}, {}, "lift"),
         ({"normalization": "hard"}, {}, "normalization"),

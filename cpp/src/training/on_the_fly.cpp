@@ -16,13 +16,21 @@ namespace {
 
 // Of its first value: beyond it V has run away.
 constexpr double kMostGrowth = 10.0;
+// Of a step, and how much of what V' promises it has to lower V by: half, where V is a parabola.
+constexpr int kMostHalvings = 10;
+constexpr double kDecrease = 0.25;
 
 // One layer of the network alone.
 NetworkConfig one_layer_of(NetworkConfig config) {
-    require(config.op->is_stencil() && std::holds_alternative<Explicit>(config.dynamics), "network",
-            "explicit layers over a stencil", "others");
+    require(config.op->is_stencil() && !std::holds_alternative<Attractor>(config.dynamics),
+            "network", "layers over a stencil", "others");
     const OmegaKind omega = config.omega() == OmegaKind::cell ? OmegaKind::cell : OmegaKind::scalar;
-    config.dynamics = Explicit{1, omega, config.beta(), config.drive(), Normalization::none};
+    const auto cut = [&](auto& layers) {
+        layers.depth = 1;
+        layers.omega = omega;
+        layers.normalization = Normalization::none;
+    };
+    std::visit(cut, config.dynamics);
     config.gamma_dt = 0.0;
     return config;
 }
@@ -64,11 +72,11 @@ OnTheFly<T>::OnTheFly(const OnTheFlyProblem<T>& problem, const OnTheFlyOptions& 
     shared_velocity_.resize(static_cast<std::size_t>(layer_.unknowns().n_shared));
     Arena measure;
     carve(measure);
-    total_bytes_ = measure.used_bytes();
+    total_bytes_ = measure.used_bytes() + layer_.solver_bytes();
     if (problem.memory_bytes >= 0 && problem.memory_bytes < total_bytes_) {
         throw BudgetError(problem.memory_bytes, total_bytes_);
     }
-    memory_ = Block(total_bytes_);
+    memory_ = Block(measure.used_bytes());
     Arena arena(memory_);
     carve(arena);
     const Target<T>& target = problem.target;
@@ -101,6 +109,7 @@ void OnTheFly<T>::carve(Arena& arena) {
     if (is_smooth_ && options_.method == LayerMethod::newton) {
         scratch_ = arena.take<double>(scratch_size(system_));
     }
+    if (is_implicit()) gradient_ = arena.take<double>(layer_.unknowns().n_local * n_cells_);
     if (options_.method == LayerMethod::second_order) {
         velocity_ = arena.take_zeroed<double>(layer_.unknowns().n_local * n_cells_);
     }
@@ -142,6 +151,11 @@ bool OnTheFly<T>::run(Team& team) {
     const std::vector<ParameterArray> arrays = parameter_arrays(layer_config_);
     const std::int64_t omega_step = problem_.config.omega() == OmegaKind::layer ? 1 : 0;
     layer_.load(problem_.x, team);
+    const bool chooses = is_implicit() && options_.method != LayerMethod::second_order;
+    for (std::size_t i = 0; chooses && i < parameters_.size(); ++i) {
+        const T* first = problem_.parameters[i];
+        start_.emplace_back(first, first + arrays[i].size());
+    }
     for (std::int64_t layer = 0; layer < depth; ++layer) {
         for (std::size_t i = 0; i < parameters_.size(); ++i) {
             const std::int64_t n = arrays[i].size();
@@ -155,7 +169,14 @@ bool OnTheFly<T>::run(Team& team) {
             target_.part = static_cast<double>(layer + 1) / static_cast<double>(depth);
         }
         LayerRecord record;
-        const bool is_fine = train_layer(layer, record, team);
+        bool is_fine = false;
+        try {
+            if (chooses && layer > 0) choose_start(team);
+            is_fine = train_layer(layer, record, team);
+        } catch (const LayerError& error) {
+            failure_ = LayerError(layer, error.sample(), error.residual(), error.reason()).what();
+            record.loss = std::numeric_limits<double>::quiet_NaN();
+        }
         records_.push_back(record);
         if (!is_fine) return false;
     }
@@ -180,6 +201,7 @@ template <class T>
 double OnTheFly<T>::penalize(LayerDerivatives wanted) {
     const Grid& grid = *layer_config_.grid;
     const LayerSums& sums = layer_.sums();
+    const bool has_gradient = wanted != LayerDerivatives::none;
     const bool has_diagonal =
         wanted == LayerDerivatives::diagonal || wanted == LayerDerivatives::matrix;
     double value = 0.0;
@@ -188,8 +210,9 @@ double OnTheFly<T>::penalize(LayerDerivatives wanted) {
         for (const LayerUnknowns::Component& own : layer_.unknowns().components) {
             if (own.array != penalty.array || penalty.strength == 0.0) continue;
             const T* p = parameters_[own.array] + own.offset;
-            double* bar = own.is_local ? sums.gradient + own.place * n_cells_
-                                       : sums.shared_gradient + own.place;
+            double* bar = !has_gradient  ? nullptr
+                          : own.is_local ? sums.gradient + own.place * n_cells_
+                                         : sums.shared_gradient + own.place;
             value += is_l2 ? l2_penalty(grid, own.is_local, penalty.strength, p, 1, bar)
                            : smoothness_penalty(grid, penalty.strength, p, 1, bar);
             if (!has_diagonal) continue;
@@ -245,18 +268,26 @@ bool OnTheFly<T>::train_layer(std::int64_t layer, LayerRecord& record, Team& tea
     if (!goes_on(value)) return false;
     if (method == LayerMethod::second_order) find_scales();
     for (std::int64_t step = 0; step < options_.inner_steps; ++step) {
+        if (is_implicit()) keep_gradient();
         switch (method) {
         case LayerMethod::newton:
-            take_newton_step(team);
+            find_newton_step(team);
             break;
         case LayerMethod::descent:
-            take_descent_step();
+            find_descent_step();
             break;
         case LayerMethod::second_order:
             if (!goes_on(take_dynamic_step(team))) return false;
             continue;
         }
-        if (step + 1 < options_.inner_steps && !goes_on(evaluate(wanted, team))) return false;
+        if (is_implicit()) {
+            take_implicit_step(value.total(), team);
+        } else {
+            move(1.0);
+        }
+        if (step + 1 == options_.inner_steps) break;
+        value = evaluate(wanted, team);
+        if (!goes_on(value)) return false;
     }
     record.kinetic_energy = kinetic_energy();
     value.loss = layer_.advance(view_, target_, team);
@@ -264,8 +295,94 @@ bool OnTheFly<T>::train_layer(std::int64_t layer, LayerRecord& record, Team& tea
     return goes_on(value);
 }
 
+// The parameters by a part of the step, which stands where the gradient did.
 template <class T>
-void OnTheFly<T>::take_newton_step(Team& team) {
+void OnTheFly<T>::move(double part) {
+    for_each_unknown([&](T& p, const double& step, double&, std::size_t) {
+        p = static_cast<T>(static_cast<double>(p) - part * step);
+    });
+}
+
+// The parameters of the layer before, or where V is less those that the first layer was given.
+template <class T>
+void OnTheFly<T>::choose_start(Team& team) {
+    const auto value = [&] {
+        try {
+            return evaluate(LayerDerivatives::none, team).total();
+        } catch (const LayerError&) {
+            return std::numeric_limits<double>::quiet_NaN();
+        }
+    };
+    const auto exchange = [&] {
+        for (std::size_t i = 0; i < start_.size(); ++i) {
+            std::swap_ranges(start_[i].begin(), start_[i].end(), parameters_[i]);
+        }
+    };
+    const double before = value();
+    exchange();
+    const double first = value();
+    if (first < before || !std::isfinite(before)) {
+        for (std::size_t i = 0; i < start_.size(); ++i) {
+            std::copy(parameters_[i], parameters_[i] + start_[i].size(), start_[i].begin());
+        }
+    } else {
+        exchange();
+    }
+}
+
+template <class T>
+void OnTheFly<T>::keep_gradient() {
+    const LayerSums& sums = layer_.sums();
+    std::copy(sums.gradient, sums.gradient + layer_.unknowns().n_local * n_cells_, gradient_);
+    shared_gradient_.assign(sums.shared_gradient,
+                            sums.shared_gradient + layer_.unknowns().n_shared);
+}
+
+// V' times the step.
+template <class T>
+double OnTheFly<T>::promise() {
+    const LayerSums& sums = layer_.sums();
+    OrderedSum sum;
+    for (const LayerUnknowns::Component& own : layer_.unknowns().components) {
+        if (!own.is_local) {
+            sum.add(sums.shared_gradient[own.place] *
+                    shared_gradient_[static_cast<std::size_t>(own.place)]);
+            continue;
+        }
+        const std::int64_t start = own.place * n_cells_;
+        for (std::int64_t i = start; i < start + n_cells_; ++i) {
+            sum.add(sums.gradient[i] * gradient_[i]);
+        }
+    }
+    return sum.value();
+}
+
+// The step, or as many times its half until V has fallen far enough from `before`; else none.
+template <class T>
+void OnTheFly<T>::take_implicit_step(double before, Team& team) {
+    const double rounding = 8.0 * std::numeric_limits<T>::epsilon() * before;
+    const double slope = promise();
+    double part = 1.0;
+    const auto is_lower = [&] {
+        try {
+            return evaluate(LayerDerivatives::none, team).total() <=
+                   before - kDecrease * part * slope + rounding;
+        } catch (const LayerError&) {
+            return false;
+        }
+    };
+    move(part);
+    for (int i = 0; i < kMostHalvings; ++i) {
+        if (is_lower()) return;
+        part /= 2.0;
+        move(-part);
+    }
+    move(-part);
+    evaluate(LayerDerivatives::none, team);
+}
+
+template <class T>
+void OnTheFly<T>::find_newton_step(Team& team) {
     const LayerSums& sums = layer_.sums();
     const LayerUnknowns& unknowns = layer_.unknowns();
     OrderedSum local, shared;
@@ -287,9 +404,6 @@ void OnTheFly<T>::take_newton_step(Team& team) {
     } else {
         solve(system, sums.gradient, sums.shared_gradient, team);
     }
-    for_each_unknown([](T& p, const double& step, double&, std::size_t) {
-        p = static_cast<T>(static_cast<double>(p) - step);
-    });
 }
 
 // n H_j of every array.
@@ -307,11 +421,10 @@ void OnTheFly<T>::find_scales() {
 }
 
 template <class T>
-void OnTheFly<T>::take_descent_step() {
+void OnTheFly<T>::find_descent_step() {
     find_scales();
-    for_each_unknown([&](T& p, const double& gradient, double&, std::size_t array) {
-        const double step = options_.rate * inverse(scales_[array]) * gradient;
-        p = static_cast<T>(static_cast<double>(p) - step);
+    for_each_unknown([&](T&, double& gradient, double&, std::size_t array) {
+        gradient *= options_.rate * inverse(scales_[array]);
     });
 }
 

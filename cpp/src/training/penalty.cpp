@@ -42,7 +42,7 @@ double l2_penalty(const Grid& grid, bool is_local, double strength, const T* p,
     for (std::int64_t i = 0; i < n_fields * n_cells; ++i) {
         if (is_local && !grid.exists(i % n_cells)) continue;
         sum.add(static_cast<double>(p[i]) * p[i]);
-        bar[i] += factor * p[i];
+        if (bar) bar[i] += factor * p[i];
     }
     return strength * sum.value();
 }
@@ -57,6 +57,7 @@ double smoothness_penalty(const Grid& grid, double strength, const T* p, std::in
             const std::int64_t start = field * grid.n_cells();
             const double step = static_cast<double>(p[start + next]) - p[start + cell];
             sum.add(step * step);
+            if (!bar) continue;
             const Bar pull = static_cast<Bar>(2.0 * scale * step);
             bar[start + next] += pull;
             bar[start + cell] -= pull;

@@ -38,6 +38,7 @@ from .baselines import fit_baselines
 from .bounds import find_bounds, keep_diagonal, move_into, parse_bounds, remarks_at_bounds
 from .comparison import Comparison
 from .lengths import parse_spacing, parse_time_step
+from .on_the_fly import fit_layers
 from .options import DataTraits, Options, parse_boundary, parse_condition
 from .scores import Scores
 from .split import split_samples, split_series, weigh_by_area
@@ -287,10 +288,15 @@ class Experiment:
         if has_blocks:
             training = replace(training, groups=self._scores.blocks(training))
         groups = training.groups
-        if training.n_clusters(self.split.mask) < 2:
+        missing = ""
+        if self.options.is_on_the_fly:
+            missing = "layers trained on the fly are at no minimum of the loss of all"
+        elif training.n_clusters(self.split.mask) < 2:
+            missing = "the training pairs are one cluster alone"
+        if missing:
             explanation = explain(model)
-            alone = "no standard errors: the training pairs are one cluster alone"
-            explanation = replace(explanation, note=f"{explanation.note}\n{alone}".strip())
+            note = f"{explanation.note}\nno standard errors: {missing}".strip()
+            explanation = replace(explanation, note=note)
         else:
             data = (training.x, training.y)
             loss, threads = self._loss, self.options.threads
@@ -361,7 +367,7 @@ class Experiment:
 
     def _dense_parameters(self, model: Relaxation) -> int:
         """Weights a free matrix in the operator's place would have."""
-        n_matrices = model.depth if self.options.time == "layered" else 1
+        n_matrices = model.depth if self.options.value("time") == "layered" else 1
         return n_matrices * int(self.split.mask.sum()) ** 2
 
     @property
@@ -386,6 +392,8 @@ class Experiment:
 
     def _fit(self, progress: bool, checkpoint: Path | None) -> Fit:
         options, split = self.options, self.split
+        if options.is_on_the_fly:
+            return fit_layers(self.model, split.training, self._loss, options, self.penalties)
         fitted = fit(
             self.model,
             split.training.x,

@@ -12,6 +12,7 @@ from ..domain.grid import CONDITIONS, Dirichlet, Grid
 from ..inputs.inputs import MODES
 from ..model.dynamics import ATTRACTOR
 from ..operators import OPERATORS, Operator
+from ..training.on_the_fly import METHODS
 from ..training.optimizers import OPTIMIZERS, Optimizer
 from .settings import (
     DATA_DEFAULTS,
@@ -24,6 +25,13 @@ from .settings import (
 )
 
 __all__ = ["DEFAULTS", "DataTraits", "Options", "parse_boundary", "parse_condition"]
+
+
+# Of fits of all layers together.
+_OF_ALL_LAYERS = (
+    *("optimizer", "rate", "steps", "patience", "validation", "bounds", "constraint"),
+    *("trainable_omega", "normalization", "input_error", "target_error"),
+)
 
 
 @dataclass(frozen=True)
@@ -60,6 +68,11 @@ class Options(Settings):
         return check_integer(name, self.value(name), 1)
 
     @property
+    def is_on_the_fly(self) -> bool:
+        """Whether layers are trained one after the other."""
+        return self.on_the_fly is not None
+
+    @property
     def smoothness_used(self) -> float:
         """The strength of the smoothness penalty."""
         if self.smoothness is not None:
@@ -71,6 +84,8 @@ class Options(Settings):
         """The patience; None where no validation times are set apart."""
         if self.patience is not None:
             return self.patience or None
+        if self.is_on_the_fly:
+            return None
         return LOCAL_PATIENCE if self.is_local else None
 
     @property
@@ -124,6 +139,8 @@ class Options(Settings):
 
     def value(self, name: str) -> Any:
         """What was given, or else the default."""
+        if name == "time" and self.is_on_the_fly:
+            return "layered"
         given = getattr(self, name)
         return DEFAULTS.get(name) if given is None else given
 
@@ -157,6 +174,8 @@ class Options(Settings):
             refuse("optimizer", rule, self.optimizer)
         if self.gamma is not None:
             check_number("gamma", self.gamma, 0.0)
+        if self.is_on_the_fly:
+            self._check_on_the_fly()
         if self.finds_depth:
             self._check_depth_choice()
         if self.is_at_attractor:
@@ -188,6 +207,23 @@ class Options(Settings):
             given = getattr(self, name)
             if given != nothing:
                 refuse(name, "no value with --depth auto", repr(given), fix=fix)
+
+    def _check_on_the_fly(self) -> None:
+        """Refuse what training layer after layer knows nothing of."""
+        check_choice("on_the_fly", self.on_the_fly, METHODS)
+        for name, allowed, fix in (
+            ("depth", None, ""),
+            ("operator", [n for n, op in OPERATORS.items() if not op.reads_all], ""),
+            ("inputs", ["drop", "given"], "leave it out"),
+            *((name, [getattr(Options, name)], "leave it out") for name in _OF_ALL_LAYERS),
+        ):
+            given = getattr(self, name)
+            if isinstance(given, int) if allowed is None else given in allowed:
+                continue
+            rule = f"{' or '.join(map(str, allowed or ['a number of layers']))} with --on-the-fly"
+            if name in _OF_ALL_LAYERS:
+                rule = "no value with --on-the-fly, which trains one layer after the other"
+            refuse(name, rule, repr(given), fix=fix)
 
     def _check_attractor(self) -> None:
         """Refuse what an attractor knows nothing of, and one that would forget the input."""
@@ -226,6 +262,8 @@ class Options(Settings):
         }
         if "smoothness" in chosen:
             chosen["smoothness"] = self.smoothness_used
+        if self.is_on_the_fly:
+            return {name: value for name, value in chosen.items() if name not in _OF_ALL_LAYERS}
         return chosen | {"optimizer": self.optimizer_used, "patience": self.patience_used}
 
     def build_operator(self, grid: Grid) -> Operator:
@@ -351,6 +389,7 @@ _EFFECTS: dict[str, _Effect] = {
         " or choose --depth auto",
         beside="depth",
     ),
+    "on_the_fly": _Effect(lambda options, data: options.is_on_the_fly, "a method"),
     "gamma": _Effect(lambda options, data: options.gamma is not None, "a number"),
     "boundary": _Effect(
         _sees_sides,

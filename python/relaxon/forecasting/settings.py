@@ -32,6 +32,13 @@ NORMALIZATION_NAMES = ("hard",)
 CONSTRAINT_NAMES = ("monotone", "stable")
 INPUT_NAMES = ("drop", "given", "fill", "estimate")
 DTYPE_NAMES = ("float64", "float32")
+ACTIVATION_NAMES = (
+    *("identity", "tanh", "logistic", "relu", "leaky_relu", "softplus", "silu", "gelu", "sin"),
+    *("square", "hard_tanh"),
+)
+# Of --boundary, beside numbers.
+CONDITION_NAMES = ("periodic", "neumann")
+ON_THE_FLY_NAMES = ("newton", "descent", "second-order")
 # Of --depth, beside numbers.
 DEPTH_NAMES = ("auto", "attractor")
 
@@ -78,7 +85,7 @@ class Settings:
     ``optimizer`` stand for those of ``DATA_DEFAULTS`` where the layers are linear and alike, and
     ``theta`` is not given as an explicit one. ``depth`` may be "auto": at most ``max_depth``
     layers, as many as the fit finds to be needed; or "attractor": what all layers lead to, with
-    ``drive`` alone.
+    ``drive`` alone. ``on_the_fly`` makes ``time`` "layered".
     """
 
     variable: str | None = None
@@ -112,6 +119,7 @@ class Settings:
     trainable_omega: bool = False
     bounds: str | None = None
     constraint: str | None = None
+    on_the_fly: str | None = None
     optimizer: str | None = None
     rate: float | None = None
     steps: int = 500

@@ -14,6 +14,7 @@ from ..base.durable import write_new
 from ..forecasting.experiment import Experiment, Result
 from ..model.saving import save
 from ..physics.plots import try_png
+from ..training.on_the_fly import OnTheFlyFit
 from .figures import (
     depth_figure,
     depths_figure,
@@ -21,6 +22,7 @@ from .figures import (
     prediction_figure,
     search_figure,
 )
+from .layers import layers_figure
 from .page import render_page
 from .publication import MODEL, discard_prepared, prepare, publish, start_preparing
 from .record import extra_of
@@ -62,9 +64,10 @@ def write_report(
         If a figure cannot be drawn: it is left out, and the page says so.
     """
     summary = summary_of(experiment, result)
+    draw_loss = loss_figure if summary["on_the_fly"] is None else layers_figure
     draw_depth = depth_figure if result.search is None else search_figure
     drawings = {
-        "loss": lambda: loss_figure(result),
+        "loss": lambda: draw_loss(result),
         "depth": lambda: draw_depth(result),
         "prediction": lambda: prediction_figure(experiment, result),
     }
@@ -94,12 +97,16 @@ def write_report(
 
 
 def _history_csv(result: Result) -> bytes:
-    history = result.fit.history
-    columns = ("loss", "penalty", "validation_loss", "gradient_norm", "rate")
+    history: Any = result.fit.history
+    step = "step"
+    columns: tuple[str, ...] = ("loss", "penalty", "validation_loss", "gradient_norm", "rate")
+    if isinstance(result.fit, OnTheFlyFit):
+        history = result.fit.layers
+        step, columns = "layer", ("loss_before", "loss", "penalty", "kinetic_energy")
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(("step", *columns))
+    writer.writerow((step, *columns))
     rows = zip(*(getattr(history, name) for name in columns), strict=True)
-    for step, values in enumerate(rows, start=1):
-        writer.writerow((step, *("" if np.isnan(v) else repr(float(v)) for v in values)))
+    for number, values in enumerate(rows, start=1):
+        writer.writerow((number, *("" if np.isnan(v) else repr(float(v)) for v in values)))
     return text.getvalue().encode()

@@ -15,6 +15,7 @@ from typing import Any
 
 from ..physics.numbers import format_measured, format_number, format_percent
 from ..physics.remarks import Remark, number_remarks
+from .layers import layer_rows
 from .markup import (
     Place,
     as_data,
@@ -81,12 +82,7 @@ def render_page(summary: Mapping[str, Any], figures: Mapping[str, bytes | str]) 
         depth_title="Error by layer" if summary["search"] is None else "Searches",
         depth=page.depth(figures["depth"]),
         depth_table=page.depth_table(),
-        loss=as_figure(
-            figures["loss"],
-            "Training loss, validation loss and gradient norm against the step",
-            "Loss (mean squared error in units of the variance of y) and norm of the gradient "
-            "against the step.",
-        ),
+        loss=page.loss(figures["loss"]),
         fit=page.fit(),
         config=page.config(),
         commands=page.commands(),
@@ -141,7 +137,10 @@ class _Page:
                 self.number("rows", rows["damped persistence"], "held_out_error", form=".4f"),
             ),
             ("parameters", self.number("rows", model, "parameters", form=",")),
-            ("steps", self.number("fit", "steps", form=",")),
+            (
+                "steps" if self._summary["on_the_fly"] is None else "layers on the fly",
+                self.number("fit", "steps", form=","),
+            ),
             ("seconds", self.number("rows", model, "seconds", form=".2f")),
         ]
         return "\n".join(f"<div><dt>{name}</dt><dd>{value}</dd></div>" for name, value in facts)
@@ -430,12 +429,43 @@ class _Page:
         return f"<details><summary>The numbers</summary>{table}</details>"
 
     def fit(self) -> str:
-        fit = self._summary["fit"]
+        fit, layers = self._summary["fit"], self._summary["on_the_fly"]
+        if layers is not None:
+            lines = (layers["ending"], *layers["lines"])
+            text = "".join(f"<p>{as_text(as_sentence(line))}.</p>" for line in lines)
+            return text + self._layers()
         text = f"{self.number('fit', 'steps', form=',')} steps; {as_text(fit['message'])}."
         if fit["validation_error"] is not None:
             error = self.number("fit", "validation_error", form=".4f")
             text += f" The error on the validation pairs, which chose the model, is {error}."
         return f"<p>{text}</p>"
+
+    def _layers(self) -> str:
+        columns, rows = layer_rows(self._summary["on_the_fly"], MOST_ROWS)
+        body = [
+            [str(row + 1), *(self.number("on_the_fly", n, row, form=f) for _, n, f in columns)]
+            for row in rows
+        ]
+        what = "Training loss of every layer's output, before and after its own training"
+        return as_table(["layer", *(title for title, _, _ in columns)], body, f"{what}.")
+
+    def loss(self, figure: bytes | str) -> str:
+        """Losses against steps, or layers that were trained one after the other."""
+        if self._summary["on_the_fly"] is None:
+            return as_figure(
+                figure,
+                "Training loss, validation loss and gradient norm against the step",
+                "Loss (mean squared error in units of the variance of y) and norm of the gradient "
+                "against the step.",
+            )
+        has_energy = self._summary["on_the_fly"]["median_adiabaticity"] is not None
+        right = "T / V, kinetic energy over loss" if has_energy else "norm of the gradient before"
+        return as_figure(
+            figure,
+            "Training loss by layer",
+            "Left: loss (mean squared error in units of the variance of y) of the output of every "
+            f"layer, before and after its own training. Right: {right}.",
+        )
 
     def config(self) -> str:
         items = []

@@ -23,6 +23,7 @@ from ..model.relaxation import Relaxation
 from ..physics.explain import Explanation, Process
 from ..physics.stability import Stability
 from ..physics.tables import readable_rows
+from .layers import layers_of
 
 __all__ = [
     "Line",
@@ -49,9 +50,9 @@ def summary_of(experiment: Experiment, result: Result) -> dict[str, Any]:
     -------
     dict
         Rows of the table, the baselines that beat the model, physics, the explanation behind it,
-        how the fit ended, gaps and errors of the inputs, errors, residuals, |z| and distances to
-        the attractor by layer, stability, settings, commands and versions. Infinite numbers are
-        written "inf".
+        how the fit ended, layers that were trained one after the other, gaps and errors of the
+        inputs, errors, residuals, |z| and distances to the attractor by layer, stability, settings,
+        commands and versions. Infinite numbers are written "inf".
     """
     fitted = result.fit
     split = experiment.split
@@ -74,6 +75,7 @@ def summary_of(experiment: Experiment, result: Result) -> dict[str, Any]:
             "depth": fitted.model.depth,
             "validation_error": None if error is None else _finite(error),
         },
+        "on_the_fly": layers_of(experiment, result),
         "inputs": _inputs(experiment, result),
         "quantity": split.quantity,
         **_profile(result.depth_profile),
@@ -183,7 +185,7 @@ def stability_text(stability: Stability, model: Relaxation) -> str:
     numbers = []
     if stability.amplification is not None:
         numbers.append(f"largest amplification {stability.amplification.largest:.5g}")
-    if stability.spectral_radius is not None:
+    if stability.spectral_radius is not None and not math.isnan(stability.spectral_radius):
         numbers.append(f"spectral radius {stability.spectral_radius:.5g}")
     if certificate is not None and certificate.is_certified:
         numbers.append(f"contraction by {certificate.factor:.5g} certified")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from typing import Any
 
 import numpy as np
 
@@ -13,12 +14,14 @@ from ..physics.explain import Explanation
 from ..physics.numbers import format_measured
 from ..physics.remarks import number_remarks
 from ..physics.stability import Stability
+from .layers import layer_rows, layers_of
 from .summary import physics_lines, physics_of, skill_text, stability_text, value_at
 
-__all__ = ["attractor_rows", "print_attractor", "print_result", "print_stability"]
+__all__ = ["attractor_rows", "print_attractor", "print_layers", "print_result", "print_stability"]
 
 # Samples whose spectra are looked at.
 MOST_SPECTRA = 16
+MOST_LAYERS = 24
 
 _GRID_DIRECTIONS = {"latitude": "grid north", "longitude": "grid east"}
 _DIRECTIONS = {"latitude": ("southward", "northward"), "longitude": ("westward", "eastward")}
@@ -61,7 +64,11 @@ def print_result(experiment: Experiment, result: Result) -> None:
         f"of y"
     )
     fitted = result.fit
-    print(f"fit: {fitted.message} ({len(fitted.history.loss)} steps)")
+    layers = layers_of(experiment, result)
+    if layers is None:
+        print(f"fit: {fitted.message} ({len(fitted.history.loss)} steps)")
+    else:
+        print_layers(layers)
     scaling = experiment.split.scaling
     assert fitted.inputs is not None
     known = fitted.inputs.describe(*(() if scaling is None else (scaling.scale, scaling.unit)))
@@ -82,6 +89,31 @@ def print_result(experiment: Experiment, result: Result) -> None:
     stability = result.explanation.stability
     if stability is not None and stability.share > 0.0:
         print(stability)
+
+
+def print_layers(layers: dict[str, Any]) -> None:
+    """Print what training one layer after the other has made of the losses.
+
+    Parameters
+    ----------
+    layers : dict
+        What :func:`layers_of` gives.
+    """
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    columns, rows = layer_rows(layers, MOST_LAYERS)
+    table = Table(box=box.SIMPLE_HEAD)
+    for title in ("layer", *(title for title, _, _ in columns)):
+        table.add_column(title, justify="right", no_wrap=True)
+    for row in rows:
+        values = (format(layers[name][row], form) for _, name, form in columns)
+        table.add_row(str(row + 1), *values)
+    print(f"fit: {layers['ending']}")
+    Console(width=None if sys.stdout.isatty() else 100).print(table)
+    for line in layers["lines"]:
+        print(show(line, LINE))
 
 
 def print_attractor(found: Attractor) -> None:

@@ -113,18 +113,34 @@ def fit_on_the_fly(
     every cell for local coefficients, and tr(H)/n its mean over the cells; n counts the parameters
     of a cell, H_j is the largest diagonal entry of the array j.
 
+    The end z' of an implicit layer answers to what moves in one cell by J^-1, J = 1 + omega theta
+    (1 - f'(Z') W), in all cells. V' is exact, by one solve with the transpose of J per sample. The
+    matrix C^T J^-T w J^-1 C, with C = dr/dp at held z' and the curvature w of the loss, is H where
+    all coefficients are shared. It couples all cells where some are local; there H is
+
+        H = C^T diag(q) C,   q = |J^-T (w |J^-1 1|)|
+
+    whose blocks are cells. It lies above the other (so that a step lowers V but for curvature of
+    the activation, if less far) where J^-1 has no negative entries, as of monotone operators, and
+    where coefficients are about the same in all cells and diffusion is not negative. Elsewhere it
+    need not: a step of "newton" or "descent" after which V has not fallen by a quarter of what V'
+    promises, or a layer has no end, is halved, up to ten times, and else not taken; and a layer
+    begins from the parameters of the first where V is less with these. "second-order" does neither:
+    with theta it is for parameters that hardly move.
+
     Parameters
     ----------
     model : Relaxation
-        Explicit layers with an operator of ``time="layered"``, without lift and readout. The
-        parameters of its first layer are where the first layer starts; the others are not read.
+        Layers, explicit or with theta, with a stencil operator of ``time="layered"``, without lift
+        and readout. The parameters of its first layer are where the first layer starts; the others
+        are not read.
     x, y : array of the model's type, shape (batch, *grid.shape) or grid.shape
         Inputs and targets, as in :func:`fit`, without gaps in x.
     method : {"newton", "descent", "second-order"}, default "newton"
         How V is lowered. "second-order" gives the parameters velocities that go on from layer to
         layer, as Car and Parrinello do.
     inner_steps : int, optional
-        Steps per layer; default 1, with "second-order" 10.
+        Steps per layer; default 1, with theta, where V is no parabola, 5, with "second-order" 10.
     ridge : float, above 0, default 1e-2
         With "newton".
     rate : float, above 0, default 1
@@ -157,7 +173,8 @@ def fit_on_the_fly(
         If an argument makes no sense; the message names it, the rule and the value.
     DivergenceError
         If V is not finite or exceeds 10 times its first value (of the first layer's output against
-        y); on the exception is the best model: the layers until V was least.
+        y), or an implicit layer does not solve; on the exception is the best model: the layers
+        until V was least.
 
     Notes
     -----
@@ -165,9 +182,11 @@ def fit_on_the_fly(
     learnt, this is enough; where transport must be exact, back-propagation (:func:`fit`) is two
     orders of magnitude better, and a model trained on the fly is a start for it. With "newton" and
     one inner step it costs as much as 4 to 5 forward passes where coefficients are local, 6 to 10
-    where they are not.
+    where they are not; with theta a step takes two forward passes and three linear solves per
+    sample (1 + n where coefficients are shared), and one forward pass more wherever it is halved.
 
-    Memory beside the model: two states of all samples (three with drive), and for every cell
+    Memory beside the model: two states of all samples (three with drive; six and eight with theta,
+    and its solvers, and n fields per thread where coefficients are shared), and for every cell
     n (n + 3) / 2 sums, whatever the depth. Runs repeat bit by bit for any number of threads. The
     first Ctrl-C ends the call with the layers that are done, status INTERRUPTED.
 
@@ -192,7 +211,7 @@ def fit_on_the_fly(
     _check_model(model)
     check_choice("method", method, METHODS)
     if inner_steps is None:
-        inner_steps = 10 if method == "second-order" else 1
+        inner_steps = 10 if method == "second-order" else 5 if model.theta else 1
     check_instance("loss", loss, Distance)
     if isinstance(loss, CrossEntropy):
         rule = "SquaredDistance, AbsoluteDistance or Huber, which compare every layer's state"
@@ -239,7 +258,7 @@ def fit_on_the_fly(
     layers = LayerHistory(before, after, penalty, energy)
     n_layers = len(layers)
     if not is_fine:
-        _diverge(model, params, layers, before[0] + penalty_before[0])
+        _diverge(model, params, layers, before[0] + penalty_before[0], core.failure())
     trained = _first_layers(model, params, n_layers)
     step = {"newton": 1.0, "descent": rate, "second-order": tau}[method]
     blank = np.full(n_layers, np.nan)
@@ -263,7 +282,6 @@ def _check_model(model: Relaxation) -> None:
         kind = type(model.operator).__name__
         refuse("model", "an operator that is a stencil", kind, fix="use fit for free matrices")
     for name, value, fix in (
-        ("theta", model.theta, "use explicit layers, theta=0, or fit"),
         ("lift", model.lift, "compare states: put the map into x, or use fit"),
         ("readout", model.readout, "compare states, or use fit"),
         ("normalization", model.normalization, "use beta, or fit"),
@@ -279,14 +297,14 @@ def _first_layers(model: Relaxation, params: dict[str, Array], n: int) -> Relaxa
 
 
 def _diverge(
-    model: Relaxation, params: dict[str, Array], layers: LayerHistory, first: float
+    model: Relaxation, params: dict[str, Array], layers: LayerHistory, first: float, failure: str
 ) -> NoReturn:
     """Raise with the layers until V was least; with the model given where there are none."""
     layer = len(layers) - 1
     value = layers.loss + layers.penalty
     best, moved = model, ""
     cure = "start from smaller parameters (model.with_params), or scale x and y"
-    if np.isfinite(first):
+    if np.isfinite(first) and not (failure and layer == 0):
         cure = (
             "more friction or inner steps, or a smaller tau (second-order), a smaller rate "
             "(descent) or a larger ridge (newton) help"
@@ -296,8 +314,6 @@ def _diverge(
         if layers.kinetic_energy.any():
             ratio = np.median(layers.adiabaticity[:layer])
             moved = f", T / V was {ratio:.3g} in the median of the layers before"
-    message = (
-        f"diverged in layer {layer}: the loss with penalties is {value[layer]:.3g}, that of the "
-        f"first layer was {first:.3g}{moved}; {cure}"
-    )
+    why = f"the loss with penalties is {value[layer]:.3g}, that of the first layer was {first:.3g}"
+    message = f"diverged in layer {layer}: {failure or why}{moved}; {cure}"
     raise DivergenceError(message, layer + 1, layer, (), best)

@@ -66,11 +66,12 @@ class LayerError : public UnsolvedError {
 public:
     LayerError(std::int64_t layer, std::int64_t sample, double residual, const std::string& reason)
         : UnsolvedError(text(layer, sample, residual, reason)), layer_(layer), sample_(sample),
-          residual_(residual) {}
+          residual_(residual), reason_(reason) {}
 
     std::int64_t layer() const { return layer_; }
     std::int64_t sample() const { return sample_; }
     double residual() const { return residual_; }
+    const std::string& reason() const { return reason_; }
 
 private:
     static std::string text(std::int64_t layer, std::int64_t sample, double residual,
@@ -83,6 +84,7 @@ private:
 
     std::int64_t layer_, sample_;
     double residual_;
+    std::string reason_;
 };
 
 // An attractor that was not found, or at which there is no derivative.

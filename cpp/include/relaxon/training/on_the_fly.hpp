@@ -11,10 +11,14 @@
 // H: the Gauss-Newton matrix (held_layer.hpp), of every cell where coefficients are local, and
 // tr(H)/n its mean over the existing cells; n: parameters of a cell; H_j: largest diagonal entry of
 // array j. Penalties are part of V and of H; smoothness couples the cells, see smooth_blocks.hpp.
-// With friction 0 and z held, V + sum M v^2 / 2 is conserved to O(tau^2).
+// With friction 0 and z held, V + sum M v^2 / 2 is conserved to O(tau^2). Steps of newton and
+// descent after which V of an implicit layer has not fallen by a quarter of what V' promises, or
+// which leave it without end, are halved; and where V is less with the parameters that the first
+// layer was given, an implicit layer begins from these.
 #pragma once
 
 #include <cstdint>
+#include <string>
 #include <vector>
 
 #include "relaxon/base/array.hpp"
@@ -38,7 +42,7 @@ struct OnTheFlyOptions {
 
 template <class T>
 struct OnTheFlyProblem {
-    NetworkConfig config;  // explicit layers over a layered stencil, without ends
+    NetworkConfig config;  // explicit or implicit layers over a layered stencil, without ends
     std::int64_t batch = 1;
     int n_threads = 1;
     std::int64_t memory_bytes = -1;  // the budget; -1: none
@@ -62,8 +66,11 @@ public:
     OnTheFly(const OnTheFlyProblem<T>& problem, const OnTheFlyOptions& options);
 
     // All layers; false where V has left the finite numbers or 10 times its first value, in the
-    // layer of the last record. Interrupted leaves the records of the layers that are done.
+    // layer of the last record, or where that does not solve. Interrupted leaves the records of the
+    // layers that are done.
     bool run(Team& team);
+    // Why the last layer did not solve; empty where it did.
+    const std::string& failure() const { return failure_; }
     const std::vector<LayerRecord>& records() const { return records_; }
     std::int64_t total_bytes() const { return total_bytes_; }
 
@@ -77,11 +84,17 @@ private:
     void carve(Arena& arena);
     bool train_layer(std::int64_t layer, LayerRecord& record, Team& team);
     bool is_lost(const Value& value) const;
+    bool is_implicit() const { return std::holds_alternative<Theta>(layer_config_.dynamics); }
     Value evaluate(LayerDerivatives wanted, Team& team);
     double penalize(LayerDerivatives wanted);
     double gradient_norm();
-    void take_newton_step(Team& team);
-    void take_descent_step();
+    void find_newton_step(Team& team);
+    void find_descent_step();
+    void move(double part);
+    void choose_start(Team& team);
+    void keep_gradient();
+    double promise();
+    void take_implicit_step(double before, Team& team);
     Value take_dynamic_step(Team& team);
     void find_scales();
     void kick();
@@ -106,8 +119,12 @@ private:
     double first_value_ = 0.0;
     double* velocity_ = nullptr;  // [local][cell]
     std::vector<double> shared_velocity_;
-    std::vector<double> scales_;  // n H_j of every array
+    double* gradient_ = nullptr;  // of implicit layers, before a step is made of it
+    std::vector<double> shared_gradient_;
+    std::vector<std::vector<T>> start_;  // what the first layer was given
+    std::vector<double> scales_;         // n H_j of every array
     std::vector<LayerRecord> records_;
+    std::string failure_;
 };
 
 }  // namespace relaxon

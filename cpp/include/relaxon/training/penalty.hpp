@@ -8,7 +8,7 @@
 namespace relaxon {
 
 // strength sum p^2 over n_fields fields of the grid (existing cells), or over n_fields plain
-// numbers where the array is homogeneous; bar += its gradient.
+// numbers where the array is homogeneous; bar += its gradient, where it is not null.
 template <class T, class Bar>
 double l2_penalty(const Grid& grid, bool is_local, double strength, const T* p,
                   std::int64_t n_fields, Bar* bar);

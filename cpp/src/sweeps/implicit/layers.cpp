@@ -66,11 +66,16 @@ Plan ImplicitLayers<T>::plan(std::int64_t own_bytes) {
     Arena block;
     carve(block, 0);
     input.block_bytes = block.used_bytes() + own_bytes + 2 * kAlignment;
+    input.fixed_bytes += solver_bytes();
+    return make_plan(input);
+}
+
+template <class T>
+std::int64_t ImplicitLayers<T>::solver_bytes() const {
     const std::int64_t n_solvers = is_linear() ? 1 : n_works();
     // The diagonal, which the Jacobian has in any case, makes no band wider.
     const Pattern& pattern = line_ ? matrix_->pattern() : jacobian_->pattern();
-    input.fixed_bytes += n_solvers * linear_solver_bytes<T>(pattern, use());
-    return make_plan(input);
+    return n_solvers * linear_solver_bytes<T>(pattern, use());
 }
 
 template <class T>
@@ -250,19 +255,11 @@ void ImplicitLayers<T>::advance(Bundle& bundle, std::int64_t layer, std::int64_t
     find_growth(bundle.states.current, nullptr, team);
     const Layer all = layer_of(*parameters_, layer);
     if (line_) {
-        const auto solve_sample = [&](std::int64_t sample, int worker, Team* inner) {
+        for_each_line(team, [&](std::int64_t sample, int worker, Team* inner) {
             const std::int64_t first = sample * n_;
             solve_line(all, layer, sample, bundle.states.current + first, out + first, worker, team,
                        inner);
-        };
-        if (line_->shares_lines) {
-            for (std::int64_t i = 0; i < request_.batch; ++i) solve_sample(i, 0, &team);
-        } else {
-            team.parallel_for(request_.batch, [&](std::int64_t i, int worker) {
-                solve_sample(i, worker, nullptr);
-            });
-        }
-        throw_failure();
+        });
         return;
     }
     for_each_sample(team, [&](std::int64_t sample, Work& work, int worker) {

@@ -1,7 +1,7 @@
 #include <algorithm>
 
 #include "relaxon/operators/matrix_vector.hpp"
-#include "relaxon/sweeps/implicit/layers.hpp"
+#include "relaxon/sweeps/implicit/response.hpp"
 
 namespace relaxon {
 
@@ -70,24 +70,8 @@ void ImplicitLayers<T>::advance_tangent(Bundle& bundle, std::int64_t layer, cons
                         rate_dot * (work.f[i] - later[i]);
             if (!exists(i)) right[i] = T(0);
         }
-        T* to = out_dot + first;
-        if (is_linear() && line_ && line_->lu_serves) {
-            auto& line = line_->works[static_cast<std::size_t>(worker)];
-            line_->lu.solve(right, to, line.lu, nullptr);
-            return;
-        }
-        if (is_linear()) {
-            shared_->solve(right, to, 1);
-            return;
-        }
-        if (line_) {
-            auto& line = line_->works[static_cast<std::size_t>(worker)];
-            if (line_->newton.solve(later, right, to, line.newton, nullptr)) return;
-        }
-        LinearSolver<T>& solver = solver_of(work.solver);
-        factorise(view, T(0), work, solver);
-        solver.set_tolerance(kLinearTolerance);
-        solver.solve(right, to, 1);
+        std::copy(right, right + n_, out_dot + first);
+        Response(*this, view, later, worker, nullptr).solve(out_dot + first);
     });
     if (config_.is_normalised()) project(layer, out, out_dot, team);
 }

@@ -9,16 +9,8 @@ namespace relaxon {
 
 namespace {
 
-// Cells of a block: its sums over the samples stay in the first-level cache.
-constexpr std::int64_t kCells = 64;
 constexpr std::int64_t kTaskCells = 128;
 constexpr std::int64_t kMostTasks = 64;
-
-double sum_of(const double* values, std::int64_t n) {
-    double sum = 0.0;
-    for (std::int64_t i = 0; i < n; ++i) sum += values[i];
-    return sum;
-}
 
 }  // namespace
 
@@ -43,6 +35,14 @@ HeldLayer<T>::HeldLayer(const NetworkConfig& config, std::int64_t batch, int n_w
       n_workers_(n_workers), unknowns_(config) {
     const std::int64_t group = config.beta() == 0.0 ? kMaxBundle : 1;
     n_groups_ = (batch + group - 1) / group;
+    if (const Theta* theta = std::get_if<Theta>(&config.dynamics)) {
+        theta_ = theta->theta;
+        SweepRequest request;
+        request.batch = batch;
+        request.n_threads = n_workers;
+        request.at = {1};
+        implicit_.emplace(config, request);
+    }
 }
 
 template <class T>
@@ -55,6 +55,7 @@ typename HeldLayer<T>::Scratch HeldLayer<T>::carve_scratch(Arena& arena) const {
         *row = arena.take<T>(kCells);
     }
     work.features = arena.take<T>(n * kCells);
+    if (implicit_) work.sides = arena.take<T>(n * kCells);
     work.loss = arena.take<double>(kCells);
     work.gradient = arena.take<double>(n * kCells);
     work.pairs = arena.take<double>(n * (n + 1) / 2 * kCells);
@@ -89,44 +90,43 @@ void HeldLayer<T>::carve(Arena& arena) {
     sums_.shared_matrix = arena.take<double>(n_shared * (n_shared + 1) / 2);
     task_losses_ = arena.take<OrderedSum>(n_groups_ * n_tasks_);
     task_sums_ = arena.take<OrderedSum>(n_tasks_ * n_shared_sums);
+    if (implicit_) carve_implicit(arena);
     coefficients_.emplace(model_, n_workers_, arena);
     scratch_.clear();
     for (int worker = 0; worker < n_workers_; ++worker) scratch_.push_back(carve_scratch(arena));
 }
 
 template <class T>
-template <class F>
-void HeldLayer<T>::for_each_block(Rows rows, const F& f) const {
-    model_.geometry.layout().for_each_pencil(
-        rows.begin, rows.end, [&](std::int64_t cell, std::int64_t flat, std::int64_t length) {
-            for (std::int64_t i = 0; i < length; i += kCells) {
-                f(Cells{cell + i, flat + i, std::min(kCells, length - i)});
-            }
-        });
+void HeldLayer<T>::load(const T* x, Team& team) {
+    if (drive_) {
+        pack(x, drive_, team);
+        std::fill(state_, state_ + batch_ * stride_ - 2 * model_.geometry.margin(), T(0));
+    } else {
+        pack(x, state_, team);
+    }
+    close(state_, team);
+    if (implicit_) load_implicit(x, team);
 }
 
+// The caller's states to padded ones, without ghosts.
 template <class T>
-void HeldLayer<T>::load(const T* x, Team& team) {
+void HeldLayer<T>::pack(const T* from, T* first, Team& team) {
     const Layout& layout = model_.geometry.layout();
     const std::int64_t n_cells = model_.config.grid->n_cells();
-    T* from_x = drive_ ? drive_ : state_;
-    if (drive_) {
-        std::fill(state_, state_ + batch_ * stride_ - 2 * model_.geometry.margin(), T(0));
-    }
     team.parallel_for(batch_, [&](std::int64_t i, int) {
-        layout.pack<T>({x + i * n_cells}, states(from_x)[static_cast<int>(i)], 0, layout.n_rows());
-        layout.fill_inner(states(state_)[static_cast<int>(i)], 0, layout.n_rows());
+        layout.pack<T>({from + i * n_cells}, states(first)[static_cast<int>(i)], 0,
+                       layout.n_rows());
     });
-    close(state_, team);
 }
 
-// Ghost rows of states whose own rows are complete, and how much of them grows.
+// Ghosts of states, and how much of them grows.
 template <class T>
 void HeldLayer<T>::close(T* first, Team& team) {
     const Layout& layout = model_.geometry.layout();
     const double beta = model_.config.beta();
     team.parallel_for(batch_, [&](std::int64_t i, int) {
         T* z = states(first)[static_cast<int>(i)];
+        layout.fill_inner(z, 0, layout.n_rows());
         layout.fill_rows(z, 0);
         layout.fill_rows(z, 1);
         if (beta == 0.0) return;
@@ -190,37 +190,6 @@ void HeldLayer<T>::find_features(const T* z, const Cells& block, Scratch& work) 
             work.features[k * kCells + i] += work.stencils[(k * n_arms + arm) * kCells + i] * seen;
         }
     });
-}
-
-// The distance of one sample in a block is added to work.loss; its derivatives are set.
-template <class T>
-template <class Distance>
-void HeldLayer<T>::compare(const LayerTarget<T>& target, std::int64_t sample, const Cells& block,
-                           const T* reached, const Distance& distance, Scratch& work) const {
-    const Grid& grid = *model_.config.grid;
-    const std::int64_t n = block.n, at = sample * grid.n_cells() + block.cell;
-    T* const w = work.weights;
-    if (target.weights) {
-        const T* from = target.weights + (target.weights_are_shared ? block.cell : at);
-        std::copy(from, from + n, w);
-    } else {
-        std::fill(w, w + n, T(1));
-    }
-    for (std::int64_t i = 0; grid.has_mask() && i < n; ++i) {
-        if (!grid.exists(block.cell + i)) w[i] = T(0);
-    }
-    const T* const y = target.y + at;
-    const T* const x = target.part < 1.0 ? target.x + at : y;
-    const T part = static_cast<T>(target.part);
-    const T factor = static_cast<T>(Distance::kFactor / static_cast<double>(batch_));
-    for (std::int64_t i = 0; i < n; ++i) {
-        const T wanted = target.part < 1.0 ? x[i] + part * (y[i] - x[i]) : y[i];
-        // What has no weight may be no number.
-        const T r = w[i] == T(0) ? T(0) : reached[i] - wanted;
-        work.loss[i] += static_cast<double>(w[i] * distance.value(r));
-        work.slope[i] = factor * w[i] * distance.slope(r);
-        work.ratio[i] = factor * w[i] * distance.ratio(r);
-    }
 }
 
 // The sums of one sample in a block.
@@ -290,6 +259,25 @@ void HeldLayer<T>::distribute(const Cells& block, LayerDerivatives wanted, std::
     }
 }
 
+// f(Z), and f'(Z) where it is wanted, of samples from `first` on in a block.
+template <class T>
+void HeldLayer<T>::activate_group(const Layer<T>& layer, Fields<const T> z, std::int64_t first,
+                                  int n_fields, const Cells& block, bool wants_slope,
+                                  Scratch& work) const {
+    const std::int64_t n = block.n, stride = block_stride<T>(n);
+    apply_stencil(model_.geometry, layer.weights, layer.bias, z, n_fields, work.pre, block.flat, n);
+    for (int g = 0; drive_ && g < n_fields; ++g) {
+        const T* source = drive_ + (first + g) * stride_ + block.flat;
+        for (std::int64_t i = 0; i < n; ++i) work.pre[g * stride + i] += source[i];
+    }
+    const auto length = static_cast<std::size_t>(n_fields * stride);
+    if (wants_slope) {
+        activate_with_derivative(model_.config.activation, work.pre, work.f, work.f_slope, length);
+    } else {
+        activate(model_.config.activation, work.pre, work.f, length);
+    }
+}
+
 template <class T>
 template <class Distance>
 void HeldLayer<T>::evaluate_block(const Layer<T>& layer, const LayerTarget<T>& target,
@@ -305,19 +293,7 @@ void HeldLayer<T>::evaluate_block(const Layer<T>& layer, const LayerTarget<T>& t
     for (std::int64_t first = 0; first < batch_; first += kMaxBundle) {
         const auto n_fields = static_cast<int>(std::min<std::int64_t>(kMaxBundle, batch_ - first));
         const Fields<const T> z = states(static_cast<const T*>(state_ + first * stride_));
-        apply_stencil(model_.geometry, layer.weights, layer.bias, z, n_fields, work.pre, block.flat,
-                      n);
-        for (int g = 0; drive_ && g < n_fields; ++g) {
-            const T* source = drive_ + (first + g) * stride_ + block.flat;
-            for (std::int64_t i = 0; i < n; ++i) work.pre[g * stride + i] += source[i];
-        }
-        const auto length = static_cast<std::size_t>(n_fields * stride);
-        if (has_derivatives) {
-            activate_with_derivative(model_.config.activation, work.pre, work.f, work.f_slope,
-                                     length);
-        } else {
-            activate(model_.config.activation, work.pre, work.f, length);
-        }
+        activate_group(layer, z, first, n_fields, block, has_derivatives, work);
         for (int g = 0; g < n_fields; ++g) {
             const T* const from = z[g] + block.flat;
             const T* const f = work.f + g * stride;
@@ -343,12 +319,10 @@ void HeldLayer<T>::evaluate_block(const Layer<T>& layer, const LayerTarget<T>& t
 template <class T>
 double HeldLayer<T>::evaluate(const Parameters<T>& parameters, const LayerTarget<T>& target,
                               LayerDerivatives wanted, Team& team) {
+    if (implicit_) return evaluate_implicit(parameters, target, wanted, team);
     coefficients_->prepare(parameters, team);
     const Layer<T> layer = coefficients_->layer(0);
-    const int n_shared = unknowns_.n_shared;
-    const std::int64_t n_sums = n_tasks_ * (n_shared + n_shared * (n_shared + 1) / 2);
-    std::fill(task_sums_, task_sums_ + n_sums, OrderedSum());
-    std::fill(task_losses_, task_losses_ + n_tasks_, OrderedSum());
+    clear_sums();
     with_distance<T>(target.loss, [&](const auto& distance) {
         team.parallel_for(n_tasks_, [&](std::int64_t task, int worker) {
             Scratch& work = scratch_[static_cast<std::size_t>(worker)];
@@ -362,8 +336,22 @@ double HeldLayer<T>::evaluate(const Parameters<T>& parameters, const LayerTarget
         });
     });
     if (wanted != LayerDerivatives::none) combine();
+    return mean_loss(n_tasks_);
+}
+
+template <class T>
+void HeldLayer<T>::clear_sums() {
+    const int n_shared = unknowns_.n_shared;
+    const std::int64_t n_sums = n_tasks_ * (n_shared + n_shared * (n_shared + 1) / 2);
+    std::fill(task_sums_, task_sums_ + n_sums, OrderedSum());
+    std::fill(task_losses_, task_losses_ + n_tasks_, OrderedSum());
+}
+
+// Of the first sums of losses, in order.
+template <class T>
+double HeldLayer<T>::mean_loss(std::int64_t n_sums) const {
     OrderedSum loss;
-    for (std::int64_t task = 0; task < n_tasks_; ++task) loss.add(task_losses_[task]);
+    for (std::int64_t i = 0; i < n_sums; ++i) loss.add(task_losses_[i]);
     return loss.value() / static_cast<double>(batch_);
 }
 
@@ -382,6 +370,10 @@ void HeldLayer<T>::combine() {
 template <class T>
 double HeldLayer<T>::advance(const Parameters<T>& parameters, const LayerTarget<T>& target,
                              Team& team) {
+    if (implicit_) {
+        advance_implicit(team);
+        return last_loss_;
+    }
     coefficients_->prepare(parameters, team);
     const Layout& layout = model_.geometry.layout();
     const std::int64_t group = (batch_ + n_groups_ - 1) / n_groups_;
@@ -398,7 +390,6 @@ double HeldLayer<T>::advance(const Parameters<T>& parameters, const LayerTarget<
                   states(static_cast<const T*>(state_ + first * stride_)), n_fields, out, own);
             OrderedSum loss;
             for (int g = 0; g < n_fields; ++g) {
-                layout.fill_inner(out[g], own.begin, own.end);
                 for_each_block(own, [&](const Cells& block) {
                     std::fill(work.loss, work.loss + kCells, 0.0);
                     compare(target, first + g, block, out[g] + block.flat, distance, work);
@@ -410,9 +401,7 @@ double HeldLayer<T>::advance(const Parameters<T>& parameters, const LayerTarget<
     });
     close(next_, team);
     std::swap(state_, next_);
-    OrderedSum loss;
-    for (std::int64_t i = 0; i < n_groups_ * n_tasks_; ++i) loss.add(task_losses_[i]);
-    return loss.value() / static_cast<double>(batch_);
+    return mean_loss(n_groups_ * n_tasks_);
 }
 
 template class HeldLayer<float>;

@@ -57,6 +57,16 @@ public:
     void reverse(Bundle& bundle, std::int64_t layer, std::int64_t end, const Seed<T>* seed,
                  std::int64_t place);
 
+    // In place, for all samples: lambda becomes J^-T lambda, J that of a layer at its end, `later`,
+    // and q, where it is not null, |J^-T (q |J^-1 1|)|. Where J^-1 has no entries below 0, that is
+    // the sum of every row of J^-T diag(q) J^-1, and so the diagonal of a matrix above this one.
+    void respond(Bundle& bundle, std::int64_t layer, const T* later, T* lambda, T* q);
+    // f(sample, worker, response): solves with J^-1 and J^-T in place, see response.hpp.
+    template <class F>
+    void for_each_response(Bundle& bundle, std::int64_t layer, const T* later, const F& f);
+    // Of the solvers, beside what is carved.
+    std::int64_t solver_bytes() const;
+
 private:
     using typename FieldLayers<T>::Layer;
     using FieldLayers<T>::config_;
@@ -92,9 +102,9 @@ private:
         std::unique_ptr<LinearSolver<T>> solver;  // null where one serves all, or none was needed
     };
     class Problem;
+    class Response;
 
     void carve(Arena& arena, std::int64_t n_snapshots);
-    std::int64_t solver_bytes() const;
     bool is_linear() const { return config_.activation == Activation::identity; }
     // A nonlinear layer's Jacobian is another one in every iteration.
     Use use() const { return is_linear() ? Use::often : Use::once; }
@@ -119,6 +129,8 @@ private:
     void find_norm();
     template <class F>
     void for_each_sample(Team& team, const F& f);
+    template <class F>
+    void for_each_line(Team& team, const F& f);
     void evaluate(const Layer& view, const T* z, T* pre) const;
     void set_right(const Layer& view, const T* z, T growth, Work& work) const;
     void factorise(const Layer& view, T shift, Work& work, LinearSolver<T>& solver);
@@ -178,6 +190,19 @@ void ImplicitLayers<T>::for_each_sample(Team& team, const F& f) {
     team.parallel_for(request_.batch, n_works(), [&](std::int64_t sample, int worker) {
         f(sample, works_[static_cast<std::size_t>(worker)], worker);
     });
+    throw_failure();
+}
+
+// f(sample, worker, inner): `inner` is the team where workers share the cells of a line.
+template <class T>
+template <class F>
+void ImplicitLayers<T>::for_each_line(Team& team, const F& f) {
+    if (line_->shares_lines) {
+        for (std::int64_t i = 0; i < request_.batch; ++i) f(i, 0, &team);
+    } else {
+        team.parallel_for(request_.batch,
+                          [&](std::int64_t i, int worker) { f(i, worker, nullptr); });
+    }
     throw_failure();
 }
 

@@ -12,6 +12,18 @@
 // of z' depends on no coefficients but its own, so local ones have a matrix in every cell, and no
 // adjoint is needed: one pass over the samples makes value, gradient and matrix. Cells are cut into
 // tasks by shape, samples follow each other within: the same bits for any number of threads.
+//
+// The end of an implicit layer answers with J^-1 to what happens in one cell: with c_k of the two
+// sides of its equation, omega (theta f'(Z') dZ'/dp_k + (1 - theta) f'(Z) dZ/dp_k) at held z',
+//
+//     g_k = sum m c_k,   m = J^-T w d'(r),      H_kl = sum q c_k c_l,   q = |J^-T (w d'(r)/r |J^-1
+//     1|)|
+//
+// The gradient is exact. The Gauss-Newton matrix C^T J^-T diag(w d'(r)/r) J^-1 C couples all cells:
+// where all coefficients are shared it is made, by a solve for each; with local ones H is above it,
+// in the order of symmetric matrices, where J^-1 has no entries below 0 (a symmetric S without such
+// is below the diagonal of its row sums), and where coefficients are the same everywhere and
+// diffusion has its sign, as |J^(k)| >= J^(0) for all waves k.
 #pragma once
 
 #include <cstdint>
@@ -23,6 +35,7 @@
 #include "relaxon/base/sum.hpp"
 #include "relaxon/network/config.hpp"
 #include "relaxon/pointwise/loss.hpp"
+#include "relaxon/sweeps/implicit/layers.hpp"
 #include "relaxon/sweeps/stencil/coefficients.hpp"
 
 namespace relaxon {
@@ -76,7 +89,7 @@ enum class LayerDerivatives { none, gradient, diagonal, matrix };
 template <class T>
 class HeldLayer {
 public:
-    // config: of one layer, explicit, over a stencil.
+    // config: of one layer, explicit or implicit, over a stencil.
     HeldLayer(const NetworkConfig& config, std::int64_t batch, int n_workers);
     HeldLayer(const HeldLayer&) = delete;
     HeldLayer& operator=(const HeldLayer&) = delete;
@@ -84,16 +97,23 @@ public:
     const LayerUnknowns& unknowns() const { return unknowns_; }
     const LayerSums& sums() const { return sums_; }
     void carve(Arena& arena);
+    // Of an implicit layer, beside what is carved.
+    std::int64_t solver_bytes() const { return implicit_ ? implicit_->solver_bytes() : 0; }
 
     // The first state: x, or with drive 0 and x as a source.
     void load(const T* x, Team& team);
-    // V, and into the sums what is wanted beside it; diagonal: that of the matrices alone.
+    // V, and into the sums what is wanted beside it; diagonal: that of the matrices alone. Throws
+    // LayerError where an implicit layer does not solve.
     double evaluate(const Parameters<T>& parameters, const LayerTarget<T>& target,
                     LayerDerivatives wanted, Team& team);
-    // Goes on to z'; its V.
+    // Goes on to z'; its V. An implicit layer goes on to that of the last evaluation, which was one
+    // with the same parameters.
     double advance(const Parameters<T>& parameters, const LayerTarget<T>& target, Team& team);
 
 private:
+    // Cells of a block: its sums over the samples stay in the first-level cache.
+    static constexpr std::int64_t kCells = 64;
+
     // What one worker keeps of a block: rows of as many entries as it may have cells.
     struct Scratch {
         T *pre, *f, *f_slope;  // of a group of samples, block_stride apart
@@ -101,6 +121,7 @@ private:
         // w d'(r) and w d'(r)/r over the batch, then times omega f' and its square.
         T *slope, *ratio;
         T *features, *product;
+        T* sides;  // of an implicit layer: c
         double *loss, *gradient, *pairs;
         // dW/dp as stencils: [component][arm], and which of them are not zero everywhere.
         T* stencils;
@@ -121,11 +142,19 @@ private:
         const std::int64_t n_rows = model_.geometry.layout().n_rows();
         return {n_rows * task / n_tasks_, n_rows * (task + 1) / n_tasks_};
     }
+    static double sum_of(const double* values, std::int64_t n) {
+        double sum = 0.0;
+        for (std::int64_t i = 0; i < n; ++i) sum += values[i];
+        return sum;
+    }
     template <class F>
     void for_each_block(Rows rows, const F& f) const;
     Scratch carve_scratch(Arena& arena) const;
+    void pack(const T* from, T* first, Team& team);
     void close(T* first, Team& team);
     void find_slopes(const Parameters<T>& parameters, const Cells& block, Scratch& work) const;
+    void activate_group(const Layer<T>& layer, Fields<const T> z, std::int64_t first, int n_fields,
+                        const Cells& block, bool wants_slope, Scratch& work) const;
     void find_features(const T* z, const Cells& block, Scratch& work) const;
     template <class Distance>
     void compare(const LayerTarget<T>& target, std::int64_t sample, const Cells& block,
@@ -135,7 +164,21 @@ private:
                         LayerDerivatives wanted, const Distance& distance, Scratch& work) const;
     void accumulate(const Cells& block, LayerDerivatives wanted, Scratch& work) const;
     void distribute(const Cells& block, LayerDerivatives wanted, std::int64_t task, Scratch& work);
+    void clear_sums();
     void combine();
+    double mean_loss(std::int64_t n_sums) const;
+
+    void carve_implicit(Arena& arena);
+    void load_implicit(const T* x, Team& team);
+    double evaluate_implicit(const Parameters<T>& parameters, const LayerTarget<T>& target,
+                             LayerDerivatives wanted, Team& team);
+    void compare_ends(const LayerTarget<T>& target, Team& team);
+    void find_sides(const Layer<T>& layer, const Parameters<T>& parameters, std::int64_t sample,
+                    const Cells& block, Scratch& work) const;
+    void pull_back_block(const Layer<T>& layer, const Parameters<T>& parameters, const Cells& block,
+                         LayerDerivatives wanted, Scratch& work) const;
+    void find_answers(const Layer<T>& layer, const Parameters<T>& parameters, Team& team);
+    void advance_implicit(Team& team);
 
     StencilModel<T> model_;
     std::int64_t batch_, stride_;
@@ -150,6 +193,60 @@ private:
     std::int64_t n_groups_;              // of samples that are advanced together
     OrderedSum* task_losses_ = nullptr;  // [group][task]
     OrderedSum* task_sums_ = nullptr;    // [task][shared gradient, shared matrix]
+
+    // Of an implicit layer.
+    std::optional<ImplicitLayers<T>> implicit_;
+    double theta_ = 0.0, last_loss_ = 0.0;
+    T* end_ = nullptr;                         // z' of the last evaluation, [sample][cell]
+    T *pulled_ = nullptr, *ratios_ = nullptr;  // m and q, alike
+    Parameters<T> scheme_parameters_;          // the last of them is the omega that schemes see
+    T* scheme_omega_ = nullptr;
+    // Where all coefficients are shared: J^-1 c of one sample, [worker][component][cell], and what
+    // it adds to the matrix, [sample][triangle].
+    T* answers_ = nullptr;
+    double* answer_sums_ = nullptr;
 };
+
+template <class T>
+template <class F>
+void HeldLayer<T>::for_each_block(Rows rows, const F& f) const {
+    model_.geometry.layout().for_each_pencil(
+        rows.begin, rows.end, [&](std::int64_t cell, std::int64_t flat, std::int64_t length) {
+            for (std::int64_t i = 0; i < length; i += kCells) {
+                f(Cells{cell + i, flat + i, std::min(kCells, length - i)});
+            }
+        });
+}
+
+// The distance of one sample in a block is added to work.loss; its derivatives are set.
+template <class T>
+template <class Distance>
+void HeldLayer<T>::compare(const LayerTarget<T>& target, std::int64_t sample, const Cells& block,
+                           const T* reached, const Distance& distance, Scratch& work) const {
+    const Grid& grid = *model_.config.grid;
+    const std::int64_t n = block.n, at = sample * grid.n_cells() + block.cell;
+    T* const w = work.weights;
+    if (target.weights) {
+        const T* from = target.weights + (target.weights_are_shared ? block.cell : at);
+        std::copy(from, from + n, w);
+    } else {
+        std::fill(w, w + n, T(1));
+    }
+    for (std::int64_t i = 0; grid.has_mask() && i < n; ++i) {
+        if (!grid.exists(block.cell + i)) w[i] = T(0);
+    }
+    const T* const y = target.y + at;
+    const T* const x = target.part < 1.0 ? target.x + at : y;
+    const T part = static_cast<T>(target.part);
+    const T factor = static_cast<T>(Distance::kFactor / static_cast<double>(batch_));
+    for (std::int64_t i = 0; i < n; ++i) {
+        const T wanted = target.part < 1.0 ? x[i] + part * (y[i] - x[i]) : y[i];
+        // What has no weight may be no number.
+        const T r = w[i] == T(0) ? T(0) : reached[i] - wanted;
+        work.loss[i] += static_cast<double>(w[i] * distance.value(r));
+        work.slope[i] = factor * w[i] * distance.slope(r);
+        work.ratio[i] = factor * w[i] * distance.ratio(r);
+    }
+}
 
 }  // namespace relaxon
