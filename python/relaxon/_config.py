@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import os
 import platform
 import sys
@@ -16,6 +15,9 @@ _OPTIONAL = ("typer", "rich", "matplotlib", "xarray", "netCDF4", "scikit-learn",
 
 
 def _version(distribution: str) -> str | None:
+    # Slow to load, and the package loads this module.
+    import importlib.metadata
+
     try:
         return importlib.metadata.version(distribution)
     except importlib.metadata.PackageNotFoundError:
@@ -23,10 +25,12 @@ def _version(distribution: str) -> str | None:
 
 
 def _collect() -> dict[str, str]:
+    from importlib.metadata import version
+
     levels = _probe.built_levels.split()
     usable = _isa.usable_levels(levels, _probe.processor_words())
     config = {
-        "relaxon": importlib.metadata.version("relaxon"),
+        "relaxon": version("relaxon"),
         "Python": f"{platform.python_version()} ({sys.executable})",
         "platform": platform.platform(),
         "compiler": _probe.compiler,

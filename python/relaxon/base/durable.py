@@ -11,7 +11,6 @@ import errno
 import functools
 import os
 import re
-import secrets
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -339,7 +338,7 @@ def remove_parts(folder: str | os.PathLike[str], *names: str) -> None:
 def _open_part(target: Path) -> tuple[Path, int]:
     """A new file beside another, and a descriptor whose lock says that its writer lives."""
     while True:
-        part = target.with_name(f".{target.name}.{secrets.token_hex(4)}.part")
+        part = target.with_name(f".{target.name}.{os.urandom(4).hex()}.part")
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | _flag("O_BINARY")
         descriptor = os.open(part, flags, 0o666)
         try:

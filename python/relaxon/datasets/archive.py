@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import math
 import os
-import zipfile
-from typing import IO, Any, NoReturn
+from typing import IO, TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..base.validate import check_file, refuse
+
+if TYPE_CHECKING:
+    from zipfile import ZipFile
 
 __all__ = ["Archive"]
 
@@ -41,7 +43,7 @@ class Archive:
         self._path = os.fspath(path)
         check_file("DATA", self._path)
         try:
-            with zipfile.ZipFile(self._path) as archive:
+            with _open(self._path) as archive:
                 members = archive.namelist()
         except MemoryError:
             raise
@@ -84,7 +86,7 @@ class Archive:
             One line.
         """
         try:
-            with zipfile.ZipFile(self._path) as archive:
+            with _open(self._path) as archive:
                 shape, dtype = _read_header(archive, self._members[name])
         except MemoryError:
             raise
@@ -114,7 +116,7 @@ class Archive:
             If there is no room for what it holds.
         """
         try:
-            with zipfile.ZipFile(self._path) as archive:
+            with _open(self._path) as archive:
                 _read_header(archive, self._members[name])
                 with archive.open(self._members[name]) as member:
                     array: NDArray[Any] = np.lib.format.read_array(member, allow_pickle=False)
@@ -135,8 +137,17 @@ class Archive:
         refuse("DATA", "an archive of arrays of numbers, as numpy.savez writes", where + text)
 
 
-def _read_header(archive: zipfile.ZipFile, name: str) -> tuple[tuple[int, ...], np.dtype[Any]]:
+def _open(path: str) -> ZipFile:
+    # Slow to load, with a module for every way of compressing.
+    from zipfile import ZipFile
+
+    return ZipFile(path)
+
+
+def _read_header(archive: ZipFile, name: str) -> tuple[tuple[int, ...], np.dtype[Any]]:
     """Shape and type of an array, for which the member that holds it has to be large enough."""
+    from zipfile import ZIP_DEFLATED, ZIP_STORED
+
     info, path = archive.getinfo(name), str(archive.filename)
     with archive.open(info) as member:
         shape, dtype, n_header_bytes = _parse(member)
@@ -145,9 +156,9 @@ def _read_header(archive: zipfile.ZipFile, name: str) -> tuple[tuple[int, ...], 
     n_bytes = math.prod(shape) * dtype.itemsize
     # What an archive says of its members may be as wrong as their headers.
     n_there, n_packed = info.file_size, min(info.compress_size, os.path.getsize(path))
-    if info.compress_type == zipfile.ZIP_STORED:
+    if info.compress_type == ZIP_STORED:
         n_there = min(n_there, n_packed)
-    elif info.compress_type == zipfile.ZIP_DEFLATED:
+    elif info.compress_type == ZIP_DEFLATED:
         n_there = min(n_there, MOST_DEFLATED * n_packed)
     if n_header_bytes + n_bytes > n_there:
         raise ValueError(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from importlib import resources
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -137,9 +136,13 @@ def sst() -> SeaSurfaceTemperature:
     >>> [round(h / 1000, 1) for h in data.spacing]
     [61.8, 92.7]
     """
+    # Slow to load.
+    from importlib import resources
+
     folder = resources.files("relaxon") / "data"
     with (folder / "ostia_sst_monthly.npz").open("rb") as file, np.load(file) as packed:
-        steps = packed["sst"]
+        changes = packed["high"] * np.int16(256) + packed["low"]
+        steps = changes.cumsum(axis=0, dtype=np.int16).transpose(2, 0, 1).copy()
         temperature = packed["offset"] + packed["step"] * steps
         is_land = steps == packed["land"]
         time = packed["hours_since_1970"].astype("datetime64[h]")
