@@ -1,6 +1,7 @@
 #include "relaxon/sweeps/implicit/line_newton.hpp"
 
 #include <algorithm>
+#include <limits>
 
 #include "relaxon/solvers/line_elimination.hpp"
 
@@ -32,22 +33,24 @@ bool are_equal(const T* values, std::int64_t n) {
 }  // namespace
 
 template <class T>
-void LineNewton<T>::carve(Arena& arena) {
+void LineNewton<T>::carve(Arena& arena, bool has_rate) {
     matrix_.carve(arena, cut_.length());
     shift_ = arena.take<T>(cut_.length());
-    rate_ = arena.take<T>(cut_.length());
+    if (has_rate) rate_ = arena.take<T>(cut_.length());
     is_uniform_ = arena.take<bool>(cut_.n_stretches());
 }
 
 template <class T>
 typename LineNewton<T>::Work LineNewton<T>::carve_work(Arena& arena, bool has_source,
-                                                       bool is_damped) const {
+                                                       bool is_damped, bool has_right) const {
     Work work{};
-    if (is_damped) work.previous = arena.take<T>(cut_.length());
     if (has_source) work.shift = arena.take<T>(cut_.length());
-    for (T** array : {&work.z, &work.right, &work.value, &work.fill, &work.ratio, &work.slope}) {
+    for (T** array : {&work.z, &work.value, &work.fill, &work.ratio, &work.slope}) {
         *array = arena.take<T>(cut_.length());
     }
+    // Solves with the transpose need no state before, and a right side gives its place to a value.
+    if (is_damped) work.previous = work.slope;
+    work.right = has_right ? arena.take<T>(cut_.length()) : work.value;
     work.joints.carve(arena, cut_);
     work.measures = arena.take<LineMeasures>(cut_.n_stretches());
     return work;
@@ -68,7 +71,7 @@ void LineNewton<T>::set(const LineSystem<T>& system, Team* team) {
         take(system.matrix.diagonal, matrix_.diagonal);
         take(system.matrix.upper, matrix_.upper);
         take(system.shift, shift_);
-        take(system.rate, rate_);
+        if (rate_) take(system.rate, rate_);
         is_uniform_[stretch.piece / LineCut<T>::kLanes] = is_uniform;
     });
 }
@@ -91,10 +94,16 @@ void LineNewton<T>::take_source(const T* source, Work& work, Team* team) const {
 template <class T>
 void LineNewton<T>::take(const T* z, const T* right, Work& work, Team* team) const {
     constexpr std::int64_t lanes = LineCut<T>::kLanes;
+    work.has_right = right != nullptr;
     for_each_stretch(cut_, team, [&](const Stretch& stretch) {
         T* packed = work.z + stretch.first;
         T* packed_right = work.right + stretch.first;
-        pack(stretch, z, packed);
+        if (z) {
+            pack(stretch, z, packed);
+        } else {
+            std::fill(packed, packed + stretch.rows * lanes, T(0));
+        }
+        if (!right) return;
         if (right == z) {
             std::copy(packed, packed + stretch.rows * lanes, packed_right);
         } else {
@@ -128,7 +137,10 @@ void LineNewton<T>::eliminate(const Stretch& stretch, Work& work, bool keeps_f) 
     const Joints<T>& joints = work.joints;
     const std::int64_t first = stretch.first, end = stretch.rows * lanes;
     const T* z = work.z + first;
-    T* right = work.right + first;
+    alignas(64) T zeros[lanes], ones[lanes];
+    store(zeros, Pack<T>{});
+    store(ones, broadcast(T(1)));
+    T* right = work.has_right ? work.right + first : zeros;
     T* value = work.value + first;
     T* fill = work.fill + first;
     T* ratio = work.ratio + first;
@@ -136,10 +148,12 @@ void LineNewton<T>::eliminate(const Stretch& stretch, Work& work, bool keeps_f) 
     const T* diagonal = matrix_.diagonal + first;
     const T* upper = matrix_.upper + first;
     const T* shift = (work.shift ? work.shift : shift_) + first;
-    const T* rate = rate_ + first;
+    const T* rate = rate_ ? rate_ + first : ones;
     // Where the coefficients of all rows are those of the first, only these are read.
     const std::int64_t own_rows = is_uniform_[stretch.piece / lanes] ? 0 : -1;
     const std::int64_t shift_rows = work.shift ? -1 : own_rows;
+    const std::int64_t rate_rows = rate_ ? own_rows : 0;
+    const std::int64_t right_rows = work.has_right ? -1 : 0;
     const Pack<T> before_first = load(joints.last_z + stretch.piece - 1);
     const Pack<T> after_last = load(joints.z + stretch.piece + 1);
     const auto at = [&](std::int64_t i) __attribute__((always_inline)) {
@@ -162,14 +176,14 @@ void LineNewton<T>::eliminate(const Stretch& stretch, Work& work, bool keeps_f) 
         activate_with_derivative(activation_, pre, f, slope,
                                  static_cast<std::size_t>(stop - begin));
         for (std::int64_t i = begin; i < stop; i += lanes) {
-            const Pack<T> e = load(rate + (i & own_rows));
+            const Pack<T> e = load(rate + (i & rate_rows));
             const Pack<T> own = T(1) + own_weight_ * e;
             const Pack<T> factor = e * load(slope + (i - begin));
             const Pack<T> l = load(lower + (i & own_rows)), u = load(upper + (i & own_rows));
             const Pack<T> d = load(diagonal + (i & own_rows));
             const Pack<T> below = -(factor * l), centre = own - factor * d, above = -(factor * u);
             fails |= ~(abs(centre) >= abs(below) + abs(above));
-            Pack<T> b = load(right + i);
+            Pack<T> b = load(right + (i & right_rows));
             if constexpr (is_newton) {
                 const Pack<T> here = load(z + i);
                 const Pack<T> left = b - here;
@@ -253,6 +267,36 @@ void LineNewton<T>::halve(Work& work, Team* team) const {
     pass(Step::none, work, team);
 }
 
+// False: J at the root wants row exchanges, or has no inverse.
+template <class T>
+bool LineNewton<T>::polish(const LineTest& test, const Look& look, Work& work, Team* team) const {
+    if (!look.goes_on || !work.joints.solve()) return false;
+    move_joints(work);
+    pass(Step::full, work, team);
+    if (!(look_at(test, work).residual <= look.residual)) {
+        std::copy(work.previous, work.previous + cut_.length(), work.z);
+    }
+    return true;
+}
+
+template <class T>
+double LineNewton<T>::residual(const T* z, Work& work, Team* team) const {
+    take(z, nullptr, work, team);
+    pass(Step::none, work, team);
+    const bool is_finite = std::all_of(work.measures, work.measures + cut_.n_stretches(),
+                                       [](const LineMeasures& at) { return at.is_finite; });
+    return is_finite ? look_at({}, work).residual : std::numeric_limits<double>::quiet_NaN();
+}
+
+template <class T>
+void LineNewton<T>::find_slopes(const T* z, T* slopes, Work& work, Team* team) const {
+    take(z, nullptr, work, team);
+    for_each_stretch(cut_, team, [&](const Stretch& stretch) {
+        eliminate<Mode::transposed>(stretch, work, false);
+        unpack(stretch, work.slope + stretch.first, slopes);
+    });
+}
+
 template <class T>
 void LineNewton<T>::move_joints(Work& work) const {
     Joints<T>& joints = work.joints;
@@ -277,7 +321,8 @@ typename LineNewton<T>::Look LineNewton<T>::look_at(const LineTest& test, const 
     }
     const bool is_small = most.residual <= test.tolerance * std::max(1.0, most.size) ||
                           most.residual <= test.rounding * most.terms;
-    return {most.residual, most.is_finite && is_small, most.is_finite && most.is_dominant};
+    return {most.residual, most.size, most.is_finite && is_small,
+            most.is_finite && most.is_dominant};
 }
 
 template <class T>
@@ -335,8 +380,8 @@ bool LineNewton<T>::solve_transposed(const T* z, const T* b, T* m, T* s, T* f, W
             store(value + i, after);
             store(source + i, load(source + i) * after);
         }
-        unpack(stretch, value, m);
-        unpack(stretch, source, s);
+        if (m) unpack(stretch, value, m);
+        if (s) unpack(stretch, source, s);
         if (f) unpack(stretch, work.right + stretch.first, f);
     });
     return true;
