@@ -73,7 +73,8 @@ void AttractorLayers<T>::carve(Arena& arena, std::int64_t n_snapshots) {
     searchers_.clear();
     searchers_.resize(static_cast<std::size_t>(n_searchers()));
     if (line_) {
-        line_->carve(arena, config_.grid->has_mask());
+        const bool is_uniform = matrix_->is_uniform() && config_.bias != BiasKind::local;
+        line_->carve(arena, config_.grid->has_mask(), is_uniform);
         for (AttractorSearcher<T>& searcher : searchers_) {
             searcher.carve(arena, *line_, attractor_.drive);
         }

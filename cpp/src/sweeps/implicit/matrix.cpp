@@ -66,6 +66,9 @@ public:
     }
 
     bool is_line() const override { return line_.is_line(); }
+    bool is_uniform() const override {
+        return !model_.shape.weights_are_local && !model_.config.grid->has_mask();
+    }
 
     void assemble_line(std::int64_t layer, const ThreePoint<T>& matrix, T* shift,
                        Team* team) override {

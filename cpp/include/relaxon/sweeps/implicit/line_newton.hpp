@@ -30,7 +30,8 @@ struct LineSystem {
 struct LineTest {
     double tolerance, rounding;
     std::int64_t max_iterations;
-    bool is_polished = false;  // one more step follows, where it does not make the residual larger
+    // Above rounding one more step follows, where it does not make the residual larger.
+    bool is_polished = false;
 };
 
 struct LineMeasures;
@@ -60,7 +61,8 @@ public:
     explicit LineNewton(std::int64_t n) : cut_(n) {}
 
     const LineCut<T>& cut() const { return cut_; }
-    void carve(Arena& arena, bool has_rate = true);
+    // is_uniform: but for the ends of the line, all rows have the same coefficients.
+    void carve(Arena& arena, bool has_rate = true, bool is_uniform = false);
     Work carve_work(Arena& arena, bool has_source = false, bool is_damped = false,
                     bool has_right = true) const;
 
@@ -123,12 +125,32 @@ private:
     enum class Mode { newton, solve, transposed };
     struct Look {
         double residual, size;
-        bool is_solved, goes_on;
+        bool is_solved, goes_on, is_rounded;
+    };
+    // In the packed order.
+    struct Coefficients {
+        ThreePoint<T> matrix;
+        T *shift, *rate;
+
+        void carve(Arena& arena, std::int64_t length, bool has_rate) {
+            matrix.carve(arena, length);
+            shift = arena.take<T>(length);
+            rate = has_rate ? arena.take<T>(length) : nullptr;
+        }
+    };
+    // Those of a stretch, from its first row on; all of them where `rows` is -1, where it is 0 that
+    // row alone.
+    struct View {
+        const T *lower, *diagonal, *upper, *shift, *rate;
+        std::int64_t rows;
     };
 
+    std::int64_t place_of(const Stretch& stretch) const;
+    View view_of(const Stretch& stretch) const;
     void take(const T* z, const T* right, Work& work, Team* team) const;
     void take_joints(Work& work) const;
     void pass(Step step, Work& work, Team* team) const;
+    void swap_states(Work& work) const;
     void halve(Work& work, Team* team) const;
     bool polish(const LineTest& test, const Look& look, Work& work, Team* team) const;
     Look look_at(const LineTest& test, const Work& work) const;
@@ -139,9 +161,10 @@ private:
     void step(const Stretch& stretch, Work& work) const;
 
     LineCut<T> cut_;
-    ThreePoint<T> matrix_;  // in the packed order, as all below
-    T *shift_ = nullptr, *rate_ = nullptr;
-    bool* is_uniform_ = nullptr;  // of the stretches: all rows have the same coefficients
+    bool is_uniform_ = false;
+    // Of stretches with the same coefficients in all rows, a row of each; of the others, all rows.
+    Coefficients shared_{}, own_{};
+    std::int64_t* places_ = nullptr;  // of the stretches among the latter; -1: shared
     T own_weight_ = T(1);
     Activation activation_ = Activation::tanh;
 };

@@ -42,6 +42,8 @@ public:
     // had without entries, from and to the arrays of three points; a stencil makes no pattern for
     // it.
     virtual bool is_line() const { return is_three_point(pattern()); }
+    // But for the ends of the line, rows are the same.
+    virtual bool is_uniform() const { return false; }
     virtual void assemble_line(std::int64_t layer, const ThreePoint<T>& matrix, T* shift,
                                Team* team);
     virtual void add_line(std::int64_t layer, const ThreePoint<T>& matrix_bar, const T* shift_bar,
