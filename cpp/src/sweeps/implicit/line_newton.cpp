@@ -28,6 +28,11 @@ double largest(Pack<T> values) {
 }
 
 template <class T>
+Pack<T> half_way(const T* z, const T* before) {
+    return T(0.5) * (load(z) + load(before));
+}
+
+template <class T>
 bool are_equal(const T* values, std::int64_t n) {
     return std::all_of(values + 1, values + n, [&](T value) { return value == *values; });
 }
@@ -146,17 +151,21 @@ void LineNewton<T>::take(const T* z, const T* right, Work& work, Team* team) con
             pack(stretch, right, packed_right);
         }
     });
-    take_joints(work);
+    take_joints(work, false);
 }
 
-// The state there, and in the last row of each piece.
+// The state there, and in the last row of each piece, or that half way from the state before.
 template <class T>
-void LineNewton<T>::take_joints(Work& work) const {
+void LineNewton<T>::take_joints(Work& work, bool is_halved) const {
     constexpr std::int64_t lanes = LineCut<T>::kLanes;
     for_each_stretch(cut_, nullptr, [&](const Stretch& stretch) {
-        const T* packed = work.z + stretch.first;
-        store(work.joints.z + stretch.piece, load(packed));
-        store(work.joints.last_z + stretch.piece, load(packed + (stretch.rows - 1) * lanes));
+        const auto state = [&](std::int64_t place) {
+            return is_halved ? half_way(work.z + place, work.previous + place)
+                             : load(work.z + place);
+        };
+        store(work.joints.z + stretch.piece, state(stretch.first));
+        store(work.joints.last_z + stretch.piece,
+              state(stretch.first + (stretch.rows - 1) * lanes));
     });
     work.joints.close(work.joints.z);
     work.joints.close(work.joints.last_z);
@@ -281,9 +290,16 @@ void LineNewton<T>::step(const Stretch& stretch, Work& work) const {
 
 template <class T>
 void LineNewton<T>::pass(Step kind, Work& work, Team* team) const {
+    constexpr std::int64_t lanes = LineCut<T>::kLanes;
     if (kind == Step::full && work.previous) swap_states(work);
     for_each_stretch(cut_, team, [&](const Stretch& stretch) {
         if (kind == Step::full) step(stretch, work);
+        if (kind == Step::half) {
+            for (std::int64_t i = 0; i < stretch.rows * lanes; i += lanes) {
+                T* z = work.z + stretch.first + i;
+                store(z, half_way(z, work.previous + stretch.first + i));
+            }
+        }
         eliminate<Mode::newton>(stretch, work, false);
     });
     work.joints.close_factors();
@@ -299,16 +315,8 @@ void LineNewton<T>::swap_states(Work& work) const {
 // Half of the step that led to the state.
 template <class T>
 void LineNewton<T>::halve(Work& work, Team* team) const {
-    constexpr std::int64_t lanes = LineCut<T>::kLanes;
-    for_each_stretch(cut_, team, [&](const Stretch& stretch) {
-        T* z = work.z + stretch.first;
-        const T* previous = work.previous + stretch.first;
-        for (std::int64_t i = 0; i < stretch.rows * lanes; i += lanes) {
-            store(z + i, T(0.5) * (load(z + i) + load(previous + i)));
-        }
-    });
-    take_joints(work);
-    pass(Step::none, work, team);
+    take_joints(work, true);
+    pass(Step::half, work, team);
 }
 
 // False: J at the root wants row exchanges, or has no inverse.

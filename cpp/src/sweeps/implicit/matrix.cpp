@@ -61,7 +61,7 @@ public:
         const Entries& own = entries();
         const LayerGradient<T> sums = gradient_->layer(layer, 0);
         own.assembly.pull_back(values_bar, shift_bar, [&](std::int64_t cell, int arm, T bar) {
-            add_to(sums, own.places[static_cast<std::size_t>(cell)], arm, bar);
+            add_to(sums, own.places[static_cast<std::size_t>(cell)], 1, arm, &bar);
         });
     }
 
@@ -84,9 +84,10 @@ public:
                   Team* team) override {
         for_each_tile(team, [&](std::int64_t begin, std::int64_t end, std::int64_t tile) {
             const LayerGradient<T> sums = gradient_->layer(layer, tile);
-            line_.pull_back(
-                matrix_bar, shift_bar, begin, end,
-                [&](std::int64_t cell, int arm, T bar) { add_to(sums, place_of(cell), arm, bar); });
+            line_.pull_back(matrix_bar, shift_bar, begin, end,
+                            [&](std::int64_t cell, std::int64_t n, int arm, const T* bars) {
+                                add_to(sums, place_of(cell), n, arm, bars);
+                            });
         });
     }
 
@@ -139,12 +140,24 @@ private:
         for (std::int64_t tile = 0; tile < kRowTasks; ++tile) take(tile, 0);
     }
 
-    static void add_to(const LayerGradient<T>& sums, std::int64_t place, int arm, T bar) {
+    // Of n cells that follow each other.
+    static void add_to(const LayerGradient<T>& sums, std::int64_t place, std::int64_t n, int arm,
+                       const T* bars) {
         if (sums.weights_field) {
-            sums.weights_field[arm][place] += bar;
-        } else {
-            sums.weights_sum[arm].add(static_cast<double>(bar));
+            T* field = sums.weights_field[arm] + place;
+            for (std::int64_t i = 0; i < n; ++i) field[i] += bars[i];
+            return;
         }
+        constexpr std::int64_t kLanes = 8;
+        double lanes[kLanes] = {};
+        std::int64_t i = 0;
+        for (; i + kLanes <= n; i += kLanes) {
+            for (std::int64_t lane = 0; lane < kLanes; ++lane) lanes[lane] += bars[i + lane];
+        }
+        if (i > 0) {
+            for (const double sum : lanes) sums.weights_sum[arm].add(sum);
+        }
+        for (; i < n; ++i) sums.weights_sum[arm].add(static_cast<double>(bars[i]));
     }
 
     // The operator's arrays and omega.

@@ -29,14 +29,18 @@ public:
     void assemble(const Weight& weight, std::int64_t begin, std::int64_t end,
                   const ThreePoint<T>& matrix, T* shift) const {
         T* const sides[] = {matrix.lower, matrix.diagonal, matrix.upper};
-        for (T* side : sides) std::fill(side + begin, side + end, T(0));
         std::fill(shift + begin, shift + end, T(0));
+        const auto clear = [&](std::int64_t first, std::int64_t last) {
+            for (T* side : sides) std::fill(side + first, side + last, T(0));
+        };
+        if (arms_.size() < 3) clear(begin, end);
         for_each_row(
             begin, end,
             [&](std::int64_t first, std::int64_t last, int arm) {
                 T* side = sides[1 + arm_of(arm)[0]];
                 for (std::int64_t cell = first; cell < last; ++cell) side[cell] = weight(cell, arm);
             },
+            [&](std::int64_t cell) { clear(cell, cell + 1); },
             [&](std::int64_t cell, int arm, const GhostSource& target) {
                 const T w = weight(cell, arm);
                 if (target.reads_cell()) {
@@ -47,8 +51,8 @@ public:
             });
     }
 
-    // The transpose: f(cell, arm, bar) with what cotangents of the rows and of the shift say of
-    // every weight, in fixed order.
+    // The transpose: f(cell, n, arm, bars) with what cotangents of the rows and of the shift say of
+    // the weights of n cells from `cell` on, in fixed order.
     template <class T, class F>
     void pull_back(const ThreePoint<T>& matrix_bar, const T* shift_bar, std::int64_t begin,
                    std::int64_t end, const F& f) const {
@@ -56,16 +60,16 @@ public:
         for_each_row(
             begin, end,
             [&](std::int64_t first, std::int64_t last, int arm) {
-                const T* side = sides[1 + arm_of(arm)[0]];
-                for (std::int64_t cell = first; cell < last; ++cell) f(cell, arm, side[cell]);
+                f(first, last - first, arm, sides[1 + arm_of(arm)[0]] + first);
             },
+            [](std::int64_t) {},
             [&](std::int64_t cell, int arm, const GhostSource& target) {
                 T bar = shift_bar[cell] * static_cast<T>(target.value);
                 if (target.reads_cell()) {
                     bar += sides[1 + side_of(target.cell - cell)][cell] *
                            static_cast<T>(target.factor);
                 }
-                f(cell, arm, bar);
+                f(cell, std::int64_t{1}, arm, &bar);
             });
     }
 
@@ -81,10 +85,10 @@ private:
                (grid_->exists(cell - 1) && grid_->exists(cell) && grid_->exists(cell + 1));
     }
 
-    // runs(first, last, arm) for cells whose arms end at cells, others(cell, arm, target) for the
-    // arms of all others that exist.
-    template <class Runs, class Others>
-    void for_each_row(std::int64_t begin, std::int64_t end, const Runs& runs,
+    // runs(first, last, arm) for cells whose arms end at cells; other(cell) for all others, and
+    // others(cell, arm, target) for the arms of those that exist.
+    template <class Runs, class Other, class Others>
+    void for_each_row(std::int64_t begin, std::int64_t end, const Runs& runs, const Other& other,
                       const Others& others) const {
         // A stretch of every arm before the next one, while its rows are in the cache.
         constexpr std::int64_t kStretch = 512;
@@ -95,6 +99,7 @@ private:
             while (cell < most && is_inside(cell)) ++cell;
             for (int arm = 0; arm < n_arms && cell > first; ++arm) runs(first, cell, arm);
             if (cell > first) continue;
+            other(cell);
             for (int arm = 0; arm < n_arms && grid_->exists(cell); ++arm) {
                 others(cell, arm, arm_target(*grid_, cell, arm_of(arm)));
             }

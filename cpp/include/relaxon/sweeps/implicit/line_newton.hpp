@@ -121,7 +121,7 @@ public:
     void find_slopes(const T* z, T* slopes, Work& work, Team* team) const;
 
 private:
-    enum class Step { none, full };
+    enum class Step { none, full, half };
     enum class Mode { newton, solve, transposed };
     struct Look {
         double residual, size;
@@ -148,7 +148,7 @@ private:
     std::int64_t place_of(const Stretch& stretch) const;
     View view_of(const Stretch& stretch) const;
     void take(const T* z, const T* right, Work& work, Team* team) const;
-    void take_joints(Work& work) const;
+    void take_joints(Work& work, bool is_halved) const;
     void pass(Step step, Work& work, Team* team) const;
     void swap_states(Work& work) const;
     void halve(Work& work, Team* team) const;
