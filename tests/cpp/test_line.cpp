@@ -202,5 +202,69 @@ TYPED_TEST(LineTest, NewtonFindsTheStateThatIsKnown) {
     }
 }
 
+// The same for z = f(A z + c + x) with coefficients of which a row is kept and rates of 1: from 0,
+// by any number of threads; lanes without a cell say nothing, though f(0) is not 0.
+TYPED_TEST(LineTest, NewtonFindsAttractorsOfUniformLines) {
+    using T = TypeParam;
+    const double rounding = std::numeric_limits<T>::epsilon();
+    for (const std::int64_t n : kCells) {
+        const auto length = static_cast<std::size_t>(n);
+        std::vector<T> lower(length, T(3)), diagonal(length, T(-5.5)), upper(length, T(3));
+        std::vector<T> shift(length, T(0.2));
+        // A line between walls.
+        lower.front() = upper.back() = T(0);
+        shift.front() = T(1.5);
+        const ThreePoint<const T> matrix{n, lower.data(), diagonal.data(), upper.data()};
+        const std::vector<T> source = random_values<T>(n, 5), g = random_values<T>(n, 8);
+        std::vector<T> first, first_s;
+        for (const int n_threads : {0, 1, 3}) {
+            Team team(std::max(n_threads, 1), {});
+            Team* const shared = n_threads > 0 ? &team : nullptr;
+            LineNewton<T> newton(n);
+            const auto carve = [&](Arena& arena) {
+                newton.carve(arena, false, true);
+                return newton.carve_work(arena, true, true, false);
+            };
+            Arena measure;
+            carve(measure);
+            Block block(measure.used_bytes());
+            Arena arena(block);
+            auto work = carve(arena);
+            newton.set({matrix, shift.data(), nullptr, T(0), Activation::logistic}, shared);
+            newton.take_source(source.data(), work, shared);
+            std::vector<T> found(length), slopes(length), s(length);
+            ASSERT_TRUE(newton.find_root(nullptr, nullptr, {rounding, 4 * rounding, 30, true},
+                                         found.data(), work, shared, [](double) {}))
+                << n;
+            EXPECT_LE(newton.residual(found.data(), work, shared), 100 * rounding) << n;
+            newton.find_slopes(found.data(), slopes.data(), work, shared);
+            ASSERT_TRUE(newton.solve_transposed(found.data(), g.data(), nullptr, s.data(), nullptr,
+                                                work, shared));
+            for (std::size_t i = 0; i < length; ++i) {
+                const std::size_t before = (i + length - 1) % length, after = (i + 1) % length;
+                const double pre = static_cast<double>(lower[i]) * found[before] +
+                                   static_cast<double>(diagonal[i]) * found[i] +
+                                   static_cast<double>(upper[i]) * found[after] + shift[i] +
+                                   source[i];
+                const double value = 1.0 / (1.0 + std::exp(-pre));
+                ASSERT_NEAR(found[i], value, 100 * rounding) << n << ", cell " << i;
+                EXPECT_NEAR(slopes[i], value * (1 - value), 100 * rounding);
+                // s / f' - A^T s = g.
+                const double rest = s[i] / (value * (1 - value)) -
+                                    static_cast<double>(upper[before]) * s[before] -
+                                    static_cast<double>(diagonal[i]) * s[i] -
+                                    static_cast<double>(lower[after]) * s[after];
+                EXPECT_NEAR(rest, g[i], 1000 * rounding) << n << ", cell " << i;
+            }
+            if (n_threads == 0) {
+                first = found;
+                first_s = s;
+            }
+            EXPECT_EQ(found, first) << n << " cells, " << n_threads;
+            EXPECT_EQ(s, first_s) << n << " cells, " << n_threads;
+        }
+    }
+}
+
 }  // namespace
 }  // namespace relaxon

@@ -160,6 +160,14 @@ def test_methods_agree_within_the_bound(activation: str, shape: tuple[int, ...])
     assert found["newton"].iterations.max() < found["relaxation"].iterations.max()
 
 
+@pytest.mark.parametrize("drive", [False, True])
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_a_line_takes_few_arrays(dtype: str, drive: bool) -> None:
+    n = 100_000
+    model = rx.Relaxation(rx.ADR(rx.Grid((n,))), depth="attractor", drive=drive, dtype=dtype)
+    assert rx.plan(model).total_bytes <= 9 * n * np.dtype(dtype).itemsize
+
+
 @pytest.mark.parametrize("diffusion", [1.0, 10.0, 100.0])
 def test_newton_takes_few_steps_whatever_the_diffusion(diffusion: float) -> None:
     op = rx.ADR(rx.Grid((1000,)))

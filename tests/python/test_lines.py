@@ -104,6 +104,65 @@ def test_long_lines_are_solved_as_everything_else(kind: str) -> None:
     assert_same_as_general(grid_of(kind, CELLS[-1]), 1, activation="softplus")
 
 
+@pytest.mark.parametrize("dtype", TOLERANCES)
+@pytest.mark.parametrize("space", ["local", "homogeneous"])
+@pytest.mark.parametrize("kind", GRIDS)
+def test_attractors_on_lines_are_those_of_the_general_way(
+    kind: str, space: str, dtype: str
+) -> None:
+    tolerance = TOLERANCES[dtype]
+    for n, activation, drive in (
+        (5, "logistic", True),
+        (37, "tanh", False),
+        (1030, "softplus", True),
+        (5003, "tanh", True),
+    ):
+        line, general = (
+            model_of(
+                grid_of(kind, n),
+                radius,
+                depth="attractor",
+                theta=0.0,
+                omega=0.5,
+                centre=-1.6,
+                space=space,
+                bias=space,
+                activation=activation,
+                drive=drive,
+                dtype=dtype,
+                attractor={"tol": 1e-13 if dtype == "float64" else 1e-6},
+            )
+            for radius in (1, 2)
+        )
+        x, y = samples_of(line, 3)
+        assert relative_error(line(x), general(x)) <= tolerance
+        loss, grads = line.value_and_grad(x, y, input_grad=True)
+        expected, expected_grads = general.value_and_grad(x, y, input_grad=True)
+        assert loss == pytest.approx(expected, rel=tolerance)
+        assert_all_close(middle(grads), middle(expected_grads), tolerance)
+        found = rx.attractor(line, x)
+        assert found.success
+        np.testing.assert_array_equal(found.z, line(x))
+
+
+@pytest.mark.parametrize("drive", [False, True])
+@pytest.mark.parametrize("space", ["local", "homogeneous"])
+def test_attractors_that_want_row_exchanges_stand_beside_others(space: str, drive: bool) -> None:
+    options: dict[str, Any] = {"depth": "attractor", "theta": 0.0, "omega": 0.5, "drift": 4.0}
+    options |= {"centre": -1.6, "space": space, "bias": space, "drive": drive}
+    line, general = (
+        model_of(grid_of("circle", 1030), radius, attractor={"tol": 1e-13}, **options)
+        for radius in (1, 2)
+    )
+    x, y = samples_of(line, 5)
+    x[1] *= 0.01
+    _, grads = line.value_and_grad(x, y, input_grad=True)
+    _, expected = general.value_and_grad(x, y, input_grad=True)
+    assert_all_close(middle(grads), middle(expected), 1e-13)
+    for threads in (2, 4):
+        assert bits(line.value_and_grad(x, y, input_grad=True, threads=threads)[1]) == bits(grads)
+
+
 def outweighs(model: rx.Relaxation, x: Array) -> Array:
     """Whether each row's diagonal entry outweighs the others in J at the start, per sample."""
     lower, diagonal, upper = model.params["weights"]

@@ -61,25 +61,42 @@ private:
 
 template <class T>
 AttractorMethod AttractorSearcher<T>::method_for(const AttractorSearch& search,
-                                                 const Pattern& pattern) {
+                                                 const LayerMatrix<T>& matrix) {
     if (search.method != AttractorMethod::automatic) return search.method;
-    const bool is_large = pattern.is_full() && pattern.n() > kMostDense;
+    if (matrix.is_line()) return AttractorMethod::newton;
+    const bool is_large = matrix.pattern().is_full() && matrix.pattern().n() > kMostDense;
     return is_large ? AttractorMethod::anderson : AttractorMethod::newton;
 }
 
 template <class T>
-void AttractorSearcher<T>::carve(Arena& arena, const Pattern& matrix, std::int64_t n_entries,
-                                 AttractorMethod method, const LineNewton<T>* line,
-                                 bool has_source) {
-    const std::int64_t n = matrix.n();
+void AttractorSearcher<T>::carve(Arena& arena, std::int64_t n, std::int64_t n_entries,
+                                 AttractorMethod method) {
     for (T** field : {&pre_, &f_, &slope_, &newton_.z, &newton_.residual, &newton_.step,
                       &newton_.trial, &newton_.trial_residual, &newton_.best}) {
         *field = arena.take<T>(n);
     }
     entries_ = arena.take<T>(n_entries);
     if (method == AttractorMethod::anderson) history_ = arena.take<T>(AndersonMixing<T>::size(n));
-    line_ = line;
-    if (line) line_work_ = line->carve_work(arena, has_source, true);
+}
+
+template <class T>
+void AttractorSearcher<T>::carve(Arena& arena, const LineNewton<T>& line, bool has_source) {
+    line_ = &line;
+    line_work_ = line.carve_work(arena, has_source, true, false);
+}
+
+// Before all that is not done by packs of a line.
+template <class T>
+void AttractorSearcher<T>::take_general() {
+    if (!line_) return;
+    equation_->assemble();
+    if (pre_) return;
+    const std::int64_t n_entries = equation_->jacobian().pattern().n_entries();
+    Arena measure;
+    carve(measure, equation_->n(), n_entries, AttractorMethod::newton);
+    general_ = Block(measure.used_bytes());
+    Arena arena(general_);
+    carve(arena, equation_->n(), n_entries, AttractorMethod::newton);
 }
 
 template <class T>
@@ -119,6 +136,7 @@ double AttractorSearcher<T>::evaluate(const T* source, const T* z, T* out) {
 
 template <class T>
 double AttractorSearcher<T>::residual(const T* source, const T* z) {
+    take_general();
     return evaluate(source, z, newton_.residual);
 }
 
@@ -208,21 +226,37 @@ bool AttractorSearcher<T>::solves_transposed(const T* b, const T* x, double rela
 }
 
 template <class T>
-bool AttractorSearcher<T>::pull_back(const T* source, const T* z, const T* b, T* v) {
-    residual(source, z);
-    if (line_ && !shared_) {
-        line_->take_source(source, line_work_, nullptr);
-        if (line_->solve_transposed(z, b, v, newton_.step, nullptr, line_work_, nullptr)) {
-            return true;
-        }
+void AttractorSearcher<T>::find_slopes(const T* source, const T* z, T* slopes, Team* team) {
+    if (line_) {
+        line_->take_source(source, line_work_, team);
+        line_->find_slopes(z, slopes, line_work_, team);
+        return;
     }
+    residual(source, z);
+    for (std::int64_t i = 0; i < equation_->n(); ++i) {
+        slopes[i] = equation_->grid->exists(i) ? slope_[i] : T(0);
+    }
+}
+
+template <class T>
+bool AttractorSearcher<T>::pull_back(const T* source, const T* z, const T* b, T* s, Team* team) {
+    if (line_) {
+        line_->take_source(source, line_work_, team);
+        if (line_->solve_transposed(z, b, nullptr, s, nullptr, line_work_, team)) return true;
+    }
+    residual(source, z);
     LinearSolver<T>& linear = solver();
     if (!shared_) {
         factorise(T(0));
         linear.set_tolerance(kDerivative);
     }
+    T* v = newton_.z;
     linear.solve_transposed(b, v, 1);
-    return solves_transposed(b, v, kRefused<T>);
+    const bool is_solved = solves_transposed(b, v, kRefused<T>);
+    for (std::int64_t i = 0; i < equation_->n(); ++i) {
+        s[i] = v[i] == T(0) || !equation_->grid->exists(i) ? T(0) : slope_[i] * v[i];
+    }
+    return is_solved;
 }
 
 template <class T>
@@ -231,33 +265,36 @@ void AttractorSearcher<T>::push_forward(T* x) {
     solve(x, kDerivative);
 }
 
-// By packs of cells, where a search needs nothing but full steps.
+// By packs of cells, where a search needs no row exchanges.
 template <class T>
-bool AttractorSearcher<T>::find_on_line(const AttractorSearch& search, std::int64_t max_iterations,
-                                        const T* source, T* z, const Poll& poll,
+bool AttractorSearcher<T>::find_on_line(const AttractorSearch& search, const T* source,
+                                        const T* start, T* z, bool is_polished, const Poll& poll,
                                         std::vector<double>* history, Team* team,
                                         AttractorResult& result) {
-    const std::int64_t n = equation_->n();
     line_->take_source(source, line_work_, team);
-    std::fill(newton_.residual, newton_.residual + n, T(0));
-    double largest_z = 1.0;
-    const LineTest test{search.tolerance, kRounding<T>, max_iterations};
-    const LineRoot root = line_->find_root(z, newton_.residual, test, newton_.trial, line_work_,
-                                           team, [&](double residual) {
-                                               if (history) history->push_back(residual);
-                                               poll();
-                                           });
+    // One attractor is found from anywhere.
+    const auto is_zero = [](T value) { return value == T(0); };
+    if (start && std::all_of(start, start + equation_->n(), is_zero)) start = nullptr;
+    if (start && equation_->contraction.is_certified()) {
+        const double from_zero = line_->residual(nullptr, line_work_, team);
+        if (!(line_->residual(start, line_work_, team) <= from_zero)) start = nullptr;
+    }
+    const LineTest test{search.tolerance, kRounding<T>,
+                        search.max_iterations > 0 ? search.max_iterations : kNewtonSteps,
+                        is_polished};
+    const LineRoot root =
+        line_->find_root(start, nullptr, test, z, line_work_, team, [&](double residual) {
+            if (history) history->push_back(residual);
+            poll();
+        });
     if (!root) {
         if (history) history->clear();
         return false;
     }
-    std::copy(newton_.trial, newton_.trial + n, z);
-    for (std::int64_t i = 0; i < n; ++i) {
-        largest_z = std::max(largest_z, std::abs(static_cast<double>(z[i])));
-    }
+    result.method = AttractorMethod::newton;
     result.n_iterations = root.n_iterations;
     result.residual = root.residual;
-    result.is_at_floor = root.residual > search.tolerance * largest_z;
+    result.is_at_floor = root.residual > search.tolerance * std::max(1.0, root.size);
     return true;
 }
 
@@ -306,21 +343,31 @@ AttractorResult AttractorSearcher<T>::iterate(const AttractorSearch& search,
 
 template <class T>
 AttractorResult AttractorSearcher<T>::find(const AttractorSearch& search, AttractorMethod method,
-                                           const T* source, const T* start, T* z, const Poll& poll,
-                                           std::vector<double>* history, Team* team) {
+                                           const T* source, const T* start, T* z, bool is_polished,
+                                           const Poll& poll, std::vector<double>* history,
+                                           Team* team) {
+    AttractorResult result;
+    const bool has_test = search.tolerance >= 0.0;
+    if (line_ && has_test &&
+        find_on_line(search, source, start, z, is_polished, poll, history, team, result)) {
+        return result;
+    }
+    take_general();
     const std::int64_t n = equation_->n();
     const Contraction& contraction = equation_->contraction;
     const double omega =
         contraction.omega_max > 0.0 ? std::min(omega_, contraction.omega_max) : omega_;
-    std::copy(start, start + n, newton_.z);
+    if (start) {
+        std::copy(start, start + n, newton_.z);
+    } else {
+        std::fill(newton_.z, newton_.z + n, T(0));
+    }
     // One attractor is found from anywhere.
-    const bool is_zero = std::all_of(start, start + n, [](T value) { return value == T(0); });
-    if (!is_zero && contraction.is_certified() && search.tolerance >= 0.0) {
+    if (start && contraction.is_certified() && has_test) {
         std::fill(newton_.trial, newton_.trial + n, T(0));
         const double from_zero = residual(source, newton_.trial);
         if (!(residual(source, newton_.z) <= from_zero)) std::swap(newton_.z, newton_.trial);
     }
-    AttractorResult result;
     const auto limit = [&](std::int64_t usual) {
         return search.max_iterations > 0 ? search.max_iterations : usual;
     };
@@ -344,11 +391,6 @@ AttractorResult AttractorSearcher<T>::find(const AttractorSearch& search, Attrac
             }
             break;
         }
-        if (line_ && search.tolerance >= 0.0 &&
-            find_on_line(search, limit(kNewtonSteps), source, newton_.z, poll, history, team,
-                         result)) {
-            break;
-        }
         Problem problem(*this, search, source, history, result);
         const NewtonResult found = newton(problem, n, newton_, limit(kNewtonSteps), poll);
         result.status = found.status;
@@ -370,6 +412,7 @@ AttractorResult AttractorSearcher<T>::find(const AttractorSearch& search, Attrac
     }
     result.method = method;
     std::copy(newton_.z, newton_.z + n, z);
+    if (is_polished && result.status == NewtonStatus::converged) polish(source, z);
     return result;
 }
 
@@ -378,13 +421,8 @@ void AttractorSearcher<T>::polish(const T* source, T* z) {
     const std::int64_t n = equation_->n();
     const double before = residual(source, z);
     std::copy(newton_.residual, newton_.residual + n, newton_.step);
-    bool is_solved = false;
-    if (line_ && !shared_) {
-        line_->take_source(source, line_work_, nullptr);
-        is_solved = line_->solve(z, newton_.step, newton_.step, line_work_, nullptr);
-    }
     try {
-        if (!is_solved) push_forward(newton_.step);
+        push_forward(newton_.step);
     } catch (const SingularError&) {
         return;
     }

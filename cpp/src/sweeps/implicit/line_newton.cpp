@@ -1,6 +1,9 @@
 #include "relaxon/sweeps/implicit/line_newton.hpp"
 
 #include <algorithm>
+#include <array>
+#include <limits>
+#include <utility>
 
 #include "relaxon/solvers/line_elimination.hpp"
 
@@ -25,6 +28,11 @@ double largest(Pack<T> values) {
 }
 
 template <class T>
+Pack<T> half_way(const T* z, const T* before) {
+    return T(0.5) * (load(z) + load(before));
+}
+
+template <class T>
 bool are_equal(const T* values, std::int64_t n) {
     return std::all_of(values + 1, values + n, [&](T value) { return value == *values; });
 }
@@ -32,22 +40,46 @@ bool are_equal(const T* values, std::int64_t n) {
 }  // namespace
 
 template <class T>
-void LineNewton<T>::carve(Arena& arena) {
-    matrix_.carve(arena, cut_.length());
-    shift_ = arena.take<T>(cut_.length());
-    rate_ = arena.take<T>(cut_.length());
-    is_uniform_ = arena.take<bool>(cut_.n_stretches());
+void LineNewton<T>::carve(Arena& arena, bool has_rate, bool is_uniform) {
+    constexpr std::int64_t lanes = LineCut<T>::kLanes;
+    is_uniform_ = is_uniform;
+    shared_.carve(arena, cut_.n_stretches() * lanes, has_rate);
+    const std::int64_t at_ends = 3 * cut_.stretch(0).rows * lanes;
+    own_.carve(arena, is_uniform ? at_ends : cut_.length(), has_rate);
+    places_ = arena.take<std::int64_t>(cut_.n_stretches());
+}
+
+// Of a stretch's own rows; -1: there is none.
+template <class T>
+std::int64_t LineNewton<T>::place_of(const Stretch& stretch) const {
+    constexpr std::int64_t lanes = LineCut<T>::kLanes;
+    if (!is_uniform_) return stretch.first;
+    const std::int64_t i = stretch.piece / lanes, after = cut_.n_stretches() - 1 - i;
+    if (i > 0 && after > 1) return -1;
+    return (i == 0 ? 0 : 1 + after) * cut_.stretch(0).rows * lanes;
+}
+
+template <class T>
+typename LineNewton<T>::View LineNewton<T>::view_of(const Stretch& stretch) const {
+    const std::int64_t place = places_[stretch.piece / LineCut<T>::kLanes];
+    const Coefficients& all = place < 0 ? shared_ : own_;
+    const std::int64_t first = place < 0 ? stretch.piece : place;
+    return {
+        all.matrix.lower + first, all.matrix.diagonal + first,           all.matrix.upper + first,
+        all.shift + first,        all.rate ? all.rate + first : nullptr, place < 0 ? 0 : -1};
 }
 
 template <class T>
 typename LineNewton<T>::Work LineNewton<T>::carve_work(Arena& arena, bool has_source,
-                                                       bool is_damped) const {
+                                                       bool is_damped, bool has_right) const {
     Work work{};
-    if (is_damped) work.previous = arena.take<T>(cut_.length());
     if (has_source) work.shift = arena.take<T>(cut_.length());
-    for (T** array : {&work.z, &work.right, &work.value, &work.fill, &work.ratio, &work.slope}) {
+    for (T** array : {&work.z, &work.value, &work.fill, &work.ratio, &work.slope}) {
         *array = arena.take<T>(cut_.length());
     }
+    // Solves with the transpose need no state before, and a right side gives its place to a value.
+    if (is_damped) work.previous = work.slope;
+    work.right = has_right ? arena.take<T>(cut_.length()) : work.value;
     work.joints.carve(arena, cut_);
     work.measures = arena.take<LineMeasures>(cut_.n_stretches());
     return work;
@@ -57,19 +89,31 @@ template <class T>
 void LineNewton<T>::set(const LineSystem<T>& system, Team* team) {
     own_weight_ = system.own_weight;
     activation_ = system.activation;
+    constexpr std::int64_t lanes = LineCut<T>::kLanes;
+    const ThreePoint<const T>& matrix = system.matrix;
+    const T* const cells[] = {matrix.lower, matrix.diagonal, matrix.upper, system.shift,
+                              system.rate};
+    const auto arrays_of = [](const Coefficients& all) {
+        return std::array<T*, 5>{all.matrix.lower, all.matrix.diagonal, all.matrix.upper, all.shift,
+                                 all.rate};
+    };
+    const std::array<T*, 5> shared = arrays_of(shared_), own = arrays_of(own_);
+    const std::size_t n_arrays = own_.rate ? 5 : 4;
     for_each_stretch(cut_, team, [&](const Stretch& stretch) {
-        bool is_uniform = true;
-        const auto take = [&](const T* cells, T* packed) {
-            pack(stretch, cells, packed + stretch.first);
-            is_uniform =
-                is_uniform && are_equal(cells + stretch.first, stretch.rows * stretch.n_pieces);
-        };
-        take(system.matrix.lower, matrix_.lower);
-        take(system.matrix.diagonal, matrix_.diagonal);
-        take(system.matrix.upper, matrix_.upper);
-        take(system.shift, shift_);
-        take(system.rate, rate_);
-        is_uniform_[stretch.piece / LineCut<T>::kLanes] = is_uniform;
+        // Lanes without a piece have coefficients of their own, which are zero.
+        const bool is_same =
+            stretch.n_pieces == lanes && std::all_of(cells, cells + n_arrays, [&](const T* array) {
+                return are_equal(array + stretch.first, stretch.rows * lanes);
+            });
+        const std::int64_t place = is_same ? -1 : place_of(stretch);
+        places_[stretch.piece / lanes] = place;
+        for (std::size_t k = 0; k < n_arrays; ++k) {
+            if (place < 0) {
+                store(shared[k] + stretch.piece, broadcast(cells[k][stretch.first]));
+            } else {
+                pack(stretch, cells[k], own[k] + place);
+            }
+        }
     });
 }
 
@@ -78,11 +122,11 @@ void LineNewton<T>::take_source(const T* source, Work& work, Team* team) const {
     if (!work.shift) return;
     constexpr std::int64_t lanes = LineCut<T>::kLanes;
     for_each_stretch(cut_, team, [&](const Stretch& stretch) {
-        const T* shared = shift_ + stretch.first;
+        const View shared = view_of(stretch);
         T* shift = work.shift + stretch.first;
         pack(stretch, source, shift);
         for (std::int64_t i = 0; i < stretch.rows * lanes; i += lanes) {
-            store(shift + i, load(shift + i) + load(shared + i));
+            store(shift + i, load(shift + i) + load(shared.shift + (i & shared.rows)));
         }
     });
 }
@@ -91,27 +135,37 @@ void LineNewton<T>::take_source(const T* source, Work& work, Team* team) const {
 template <class T>
 void LineNewton<T>::take(const T* z, const T* right, Work& work, Team* team) const {
     constexpr std::int64_t lanes = LineCut<T>::kLanes;
+    work.has_right = right != nullptr;
     for_each_stretch(cut_, team, [&](const Stretch& stretch) {
         T* packed = work.z + stretch.first;
         T* packed_right = work.right + stretch.first;
-        pack(stretch, z, packed);
+        if (z) {
+            pack(stretch, z, packed);
+        } else {
+            std::fill(packed, packed + stretch.rows * lanes, T(0));
+        }
+        if (!right) return;
         if (right == z) {
             std::copy(packed, packed + stretch.rows * lanes, packed_right);
         } else {
             pack(stretch, right, packed_right);
         }
     });
-    take_joints(work);
+    take_joints(work, false);
 }
 
-// The state there, and in the last row of each piece.
+// The state there, and in the last row of each piece, or that half way from the state before.
 template <class T>
-void LineNewton<T>::take_joints(Work& work) const {
+void LineNewton<T>::take_joints(Work& work, bool is_halved) const {
     constexpr std::int64_t lanes = LineCut<T>::kLanes;
     for_each_stretch(cut_, nullptr, [&](const Stretch& stretch) {
-        const T* packed = work.z + stretch.first;
-        store(work.joints.z + stretch.piece, load(packed));
-        store(work.joints.last_z + stretch.piece, load(packed + (stretch.rows - 1) * lanes));
+        const auto state = [&](std::int64_t place) {
+            return is_halved ? half_way(work.z + place, work.previous + place)
+                             : load(work.z + place);
+        };
+        store(work.joints.z + stretch.piece, state(stretch.first));
+        store(work.joints.last_z + stretch.piece,
+              state(stretch.first + (stretch.rows - 1) * lanes));
     });
     work.joints.close(work.joints.z);
     work.joints.close(work.joints.last_z);
@@ -128,18 +182,23 @@ void LineNewton<T>::eliminate(const Stretch& stretch, Work& work, bool keeps_f) 
     const Joints<T>& joints = work.joints;
     const std::int64_t first = stretch.first, end = stretch.rows * lanes;
     const T* z = work.z + first;
-    T* right = work.right + first;
+    alignas(64) T zeros[lanes], ones[lanes];
+    for (std::int64_t lane = 0; lane < lanes; ++lane) {
+        zeros[lane] = T(0);
+        ones[lane] = lane < stretch.n_pieces ? T(1) : T(0);
+    }
+    T* right = work.has_right ? work.right + first : zeros;
     T* value = work.value + first;
     T* fill = work.fill + first;
     T* ratio = work.ratio + first;
-    const T* lower = matrix_.lower + first;
-    const T* diagonal = matrix_.diagonal + first;
-    const T* upper = matrix_.upper + first;
-    const T* shift = (work.shift ? work.shift : shift_) + first;
-    const T* rate = rate_ + first;
-    // Where the coefficients of all rows are those of the first, only these are read.
-    const std::int64_t own_rows = is_uniform_[stretch.piece / lanes] ? 0 : -1;
+    const View view = view_of(stretch);
+    const T *lower = view.lower, *diagonal = view.diagonal, *upper = view.upper;
+    const T* shift = work.shift ? work.shift + first : view.shift;
+    const T* rate = view.rate ? view.rate : ones;
+    const std::int64_t own_rows = view.rows;
     const std::int64_t shift_rows = work.shift ? -1 : own_rows;
+    const std::int64_t rate_rows = view.rate ? own_rows : 0;
+    const std::int64_t right_rows = work.has_right ? -1 : 0;
     const Pack<T> before_first = load(joints.last_z + stretch.piece - 1);
     const Pack<T> after_last = load(joints.z + stretch.piece + 1);
     const auto at = [&](std::int64_t i) __attribute__((always_inline)) {
@@ -162,14 +221,14 @@ void LineNewton<T>::eliminate(const Stretch& stretch, Work& work, bool keeps_f) 
         activate_with_derivative(activation_, pre, f, slope,
                                  static_cast<std::size_t>(stop - begin));
         for (std::int64_t i = begin; i < stop; i += lanes) {
-            const Pack<T> e = load(rate + (i & own_rows));
+            const Pack<T> e = load(rate + (i & rate_rows));
             const Pack<T> own = T(1) + own_weight_ * e;
             const Pack<T> factor = e * load(slope + (i - begin));
             const Pack<T> l = load(lower + (i & own_rows)), u = load(upper + (i & own_rows));
             const Pack<T> d = load(diagonal + (i & own_rows));
             const Pack<T> below = -(factor * l), centre = own - factor * d, above = -(factor * u);
             fails |= ~(abs(centre) >= abs(below) + abs(above));
-            Pack<T> b = load(right + i);
+            Pack<T> b = load(right + (i & right_rows));
             if constexpr (is_newton) {
                 const Pack<T> here = load(z + i);
                 const Pack<T> left = b - here;
@@ -218,39 +277,75 @@ void LineNewton<T>::eliminate(const Stretch& stretch, Work& work, bool keeps_f) 
                                             horizontal_sum(poison) == T(0)};
 }
 
-// The state moved by the solution that is left in the joints.
+// The state moved by the solution that is left in the joints, from where there is room to keep it.
 template <class T>
 void LineNewton<T>::step(const Stretch& stretch, Work& work) const {
     T* z = work.z + stretch.first;
+    const T* from = (work.previous ? work.previous : work.z) + stretch.first;
     const std::int64_t end = stretch.rows * LineCut<T>::kLanes;
-    if (work.previous) std::copy(z, z + end, work.previous + stretch.first);
     substitute(stretch, work.joints, work.value + stretch.first, work.fill + stretch.first,
                work.ratio + stretch.first, end,
-               [&](std::int64_t i, Pack<T> x) { store(z + i, load(z + i) + x); });
+               [&](std::int64_t i, Pack<T> x) { store(z + i, load(from + i) + x); });
 }
 
 template <class T>
 void LineNewton<T>::pass(Step kind, Work& work, Team* team) const {
+    constexpr std::int64_t lanes = LineCut<T>::kLanes;
+    if (kind == Step::full && work.previous) swap_states(work);
     for_each_stretch(cut_, team, [&](const Stretch& stretch) {
         if (kind == Step::full) step(stretch, work);
+        if (kind == Step::half) {
+            for (std::int64_t i = 0; i < stretch.rows * lanes; i += lanes) {
+                T* z = work.z + stretch.first + i;
+                store(z, half_way(z, work.previous + stretch.first + i));
+            }
+        }
         eliminate<Mode::newton>(stretch, work, false);
     });
     work.joints.close_factors();
 }
 
+// Slopes have the place of the state before.
+template <class T>
+void LineNewton<T>::swap_states(Work& work) const {
+    std::swap(work.z, work.previous);
+    work.slope = work.previous;
+}
+
 // Half of the step that led to the state.
 template <class T>
 void LineNewton<T>::halve(Work& work, Team* team) const {
-    constexpr std::int64_t lanes = LineCut<T>::kLanes;
-    for_each_stretch(cut_, team, [&](const Stretch& stretch) {
-        T* z = work.z + stretch.first;
-        const T* previous = work.previous + stretch.first;
-        for (std::int64_t i = 0; i < stretch.rows * lanes; i += lanes) {
-            store(z + i, T(0.5) * (load(z + i) + load(previous + i)));
-        }
-    });
-    take_joints(work);
+    take_joints(work, true);
+    pass(Step::half, work, team);
+}
+
+// False: J at the root wants row exchanges, or has no inverse.
+template <class T>
+bool LineNewton<T>::polish(const LineTest& test, const Look& look, Work& work, Team* team) const {
+    if (look.is_rounded) return true;
+    if (!look.goes_on || !work.joints.solve()) return false;
+    move_joints(work);
+    pass(Step::full, work, team);
+    if (!(look_at(test, work).residual <= look.residual)) swap_states(work);
+    return true;
+}
+
+template <class T>
+double LineNewton<T>::residual(const T* z, Work& work, Team* team) const {
+    take(z, nullptr, work, team);
     pass(Step::none, work, team);
+    const bool is_finite = std::all_of(work.measures, work.measures + cut_.n_stretches(),
+                                       [](const LineMeasures& at) { return at.is_finite; });
+    return is_finite ? look_at({}, work).residual : std::numeric_limits<double>::quiet_NaN();
+}
+
+template <class T>
+void LineNewton<T>::find_slopes(const T* z, T* slopes, Work& work, Team* team) const {
+    take(z, nullptr, work, team);
+    for_each_stretch(cut_, team, [&](const Stretch& stretch) {
+        eliminate<Mode::transposed>(stretch, work, false);
+        unpack(stretch, work.slope + stretch.first, slopes);
+    });
 }
 
 template <class T>
@@ -275,9 +370,10 @@ typename LineNewton<T>::Look LineNewton<T>::look_at(const LineTest& test, const 
         most.is_dominant = most.is_dominant && at.is_dominant;
         most.is_finite = most.is_finite && at.is_finite;
     }
-    const bool is_small = most.residual <= test.tolerance * std::max(1.0, most.size) ||
-                          most.residual <= test.rounding * most.terms;
-    return {most.residual, most.is_finite && is_small, most.is_finite && most.is_dominant};
+    const bool is_rounded = most.residual <= test.rounding * most.terms;
+    const bool is_small = is_rounded || most.residual <= test.tolerance * std::max(1.0, most.size);
+    return {most.residual, most.size, most.is_finite && is_small,
+            most.is_finite && most.is_dominant, is_rounded};
 }
 
 template <class T>
@@ -335,8 +431,8 @@ bool LineNewton<T>::solve_transposed(const T* z, const T* b, T* m, T* s, T* f, W
             store(value + i, after);
             store(source + i, load(source + i) * after);
         }
-        unpack(stretch, value, m);
-        unpack(stretch, source, s);
+        if (m) unpack(stretch, value, m);
+        if (s) unpack(stretch, source, s);
         if (f) unpack(stretch, work.right + stretch.first, f);
     });
     return true;

@@ -1,11 +1,13 @@
 #include "relaxon/sweeps/implicit/matrix.hpp"
 
 #include <algorithm>
+#include <mutex>
 #include <optional>
 #include <vector>
 
 #include "relaxon/operators/field.hpp"
 #include "relaxon/operators/stencil/assembly.hpp"
+#include "relaxon/operators/stencil/line_assembly.hpp"
 #include "relaxon/sweeps/stencil/coefficients.hpp"
 #include "relaxon/sweeps/stencil/gradient.hpp"
 
@@ -24,25 +26,16 @@ template <class T>
 class StencilMatrix final : public LayerMatrix<T> {
 public:
     StencilMatrix(const NetworkConfig& config, bool wants_omega)
-        : model_(without_bias(config), 1, 1), assembly_(*config.grid, model_.op->arms()),
-          wants_omega_(wants_omega && model_.op->uses_omega()),
-          places_(static_cast<std::size_t>(config.grid->n_cells())) {
-        const Layout& layout = model_.geometry.layout();
-        layout.for_each_pencil(0, layout.n_rows(),
-                               [&](std::int64_t cell, std::int64_t flat, std::int64_t n) {
-                                   for (std::int64_t i = 0; i < n; ++i) {
-                                       places_[static_cast<std::size_t>(cell + i)] = flat + i;
-                                   }
-                               });
-    }
+        : model_(without_bias(config), 1, 1), line_(*model_.config.grid, model_.op->arms()),
+          wants_omega_(wants_omega && model_.op->uses_omega()) {}
 
-    const Pattern& pattern() const override { return assembly_.pattern(); }
+    const Pattern& pattern() const override { return entries().assembly.pattern(); }
     std::int64_t n_sets() const override { return model_.shape.n_weight_sets; }
 
     void carve(Arena& arena, int n_workers, bool has_gradient, bool has_tangent) override {
         coefficients_.emplace(model_, n_workers, arena);
         if (has_tangent) coefficients_dot_.emplace(model_, n_workers, arena);
-        if (has_gradient) gradient_.emplace(model_, 1, wants_omega_, arena);
+        if (has_gradient) gradient_.emplace(model_, n_tiles(), wants_omega_, arena);
     }
 
     void prepare(const Parameters<T>& parameters, Team& team) override {
@@ -65,13 +58,36 @@ public:
     void clear(const Gradients<T>&, Team& team) override { gradient_->clear(team); }
 
     void add(std::int64_t layer, const T* values_bar, const T* shift_bar) override {
+        const Entries& own = entries();
         const LayerGradient<T> sums = gradient_->layer(layer, 0);
-        assembly_.pull_back(values_bar, shift_bar, [&](std::int64_t cell, int arm, T bar) {
-            if (sums.weights_field) {
-                sums.weights_field[arm][places_[static_cast<std::size_t>(cell)]] += bar;
-            } else {
-                sums.weights_sum[arm].add(static_cast<double>(bar));
-            }
+        own.assembly.pull_back(values_bar, shift_bar, [&](std::int64_t cell, int arm, T bar) {
+            add_to(sums, own.places[static_cast<std::size_t>(cell)], 1, arm, &bar);
+        });
+    }
+
+    bool is_line() const override { return line_.is_line(); }
+    bool is_uniform() const override {
+        return !model_.shape.weights_are_local && !model_.config.grid->has_mask();
+    }
+
+    void assemble_line(std::int64_t layer, const ThreePoint<T>& matrix, T* shift,
+                       Team* team) override {
+        const StencilWeights<T> weights = coefficients_->layer(layer).weights;
+        for_each_tile(team, [&](std::int64_t begin, std::int64_t end, std::int64_t) {
+            line_.assemble(
+                [&](std::int64_t cell, int arm) { return weights.at(arm, place_of(cell)); }, begin,
+                end, matrix, shift);
+        });
+    }
+
+    void add_line(std::int64_t layer, const ThreePoint<T>& matrix_bar, const T* shift_bar,
+                  Team* team) override {
+        for_each_tile(team, [&](std::int64_t begin, std::int64_t end, std::int64_t tile) {
+            const LayerGradient<T> sums = gradient_->layer(layer, tile);
+            line_.pull_back(matrix_bar, shift_bar, begin, end,
+                            [&](std::int64_t cell, std::int64_t n, int arm, const T* bars) {
+                                add_to(sums, place_of(cell), n, arm, bars);
+                            });
         });
     }
 
@@ -86,6 +102,64 @@ public:
     }
 
 private:
+    // Made where they are first asked for.
+    struct Entries {
+        explicit Entries(const StencilModel<T>& model)
+            : assembly(*model.config.grid, model.op->arms()),
+              places(static_cast<std::size_t>(model.config.grid->n_cells())) {
+            const Layout& layout = model.geometry.layout();
+            layout.for_each_pencil(0, layout.n_rows(),
+                                   [&](std::int64_t cell, std::int64_t flat, std::int64_t n) {
+                                       for (std::int64_t i = 0; i < n; ++i) {
+                                           places[static_cast<std::size_t>(cell + i)] = flat + i;
+                                       }
+                                   });
+        }
+
+        StencilAssembly assembly;
+        std::vector<std::int64_t> places;  // of the cells in the padded layout
+    };
+
+    const Entries& entries() const {
+        const std::lock_guard<std::mutex> lock(making_);
+        if (!entries_) entries_.emplace(model_);
+        return *entries_;
+    }
+
+    // Of a line: where a cell stands in the padded layout, and the runs of cells that are summed
+    // apart.
+    std::int64_t place_of(std::int64_t cell) const { return model_.geometry.layout().begin(cell); }
+    std::int64_t n_tiles() const { return is_line() ? kRowTasks : 1; }
+    template <class F>
+    void for_each_tile(Team* team, const F& f) const {
+        const std::int64_t n = model_.config.grid->n_cells();
+        const auto take = [&](std::int64_t tile, int) {
+            f(n * tile / kRowTasks, n * (tile + 1) / kRowTasks, tile);
+        };
+        if (team) return team->parallel_for(kRowTasks, take);
+        for (std::int64_t tile = 0; tile < kRowTasks; ++tile) take(tile, 0);
+    }
+
+    // Of n cells that follow each other.
+    static void add_to(const LayerGradient<T>& sums, std::int64_t place, std::int64_t n, int arm,
+                       const T* bars) {
+        if (sums.weights_field) {
+            T* field = sums.weights_field[arm] + place;
+            for (std::int64_t i = 0; i < n; ++i) field[i] += bars[i];
+            return;
+        }
+        constexpr std::int64_t kLanes = 8;
+        double lanes[kLanes] = {};
+        std::int64_t i = 0;
+        for (; i + kLanes <= n; i += kLanes) {
+            for (std::int64_t lane = 0; lane < kLanes; ++lane) lanes[lane] += bars[i + lane];
+        }
+        if (i > 0) {
+            for (const double sum : lanes) sums.weights_sum[arm].add(sum);
+        }
+        for (; i < n; ++i) sums.weights_sum[arm].add(static_cast<double>(bars[i]));
+    }
+
     // The operator's arrays and omega.
     Parameters<T> bare(const Parameters<T>& parameters) const {
         const auto n_own = static_cast<std::ptrdiff_t>(model_.op->coefficients().size());
@@ -95,17 +169,19 @@ private:
     }
 
     void assemble(const StencilWeights<T>& weights, T* values, T* shift) const {
-        assembly_.assemble(
+        const Entries& own = entries();
+        own.assembly.assemble(
             [&](std::int64_t cell, int arm) {
-                return weights.at(arm, places_[static_cast<std::size_t>(cell)]);
+                return weights.at(arm, own.places[static_cast<std::size_t>(cell)]);
             },
             values, shift);
     }
 
     StencilModel<T> model_;
-    StencilAssembly assembly_;
+    LineAssembly line_;
     bool wants_omega_;
-    std::vector<std::int64_t> places_;  // of the cells in the padded layout
+    mutable std::mutex making_;
+    mutable std::optional<Entries> entries_;
     std::optional<StencilCoefficients<T>> coefficients_, coefficients_dot_;
     std::optional<StencilGradient<T>> gradient_;
 };
@@ -170,6 +246,22 @@ private:
 };
 
 }  // namespace
+
+template <class T>
+void LayerMatrix<T>::assemble_line(std::int64_t layer, const ThreePoint<T>& matrix, T* shift,
+                                   Team*) {
+    std::vector<T> values(static_cast<std::size_t>(pattern().n_entries()));
+    assemble(layer, values.data(), shift);
+    spread(pattern(), values.data(), matrix);
+}
+
+template <class T>
+void LayerMatrix<T>::add_line(std::int64_t layer, const ThreePoint<T>& matrix_bar,
+                              const T* shift_bar, Team*) {
+    std::vector<T> values_bar(static_cast<std::size_t>(pattern().n_entries()));
+    collect(pattern(), matrix_bar, values_bar.data());
+    add(layer, values_bar.data(), shift_bar);
+}
 
 template <class T>
 std::unique_ptr<LayerMatrix<T>> make_layer_matrix(const NetworkConfig& config, bool wants_omega) {

@@ -21,28 +21,64 @@
 
 namespace relaxon {
 
+// The largest of what rows say, in any order.
+struct RowBounds {
+    explicit RowBounds(Activation activation) : slopes(slope_range(activation)) {}
+
+    // others: the sum of |A_ij|, j != i.
+    void add(double diagonal, double others, double offset) {
+        row_norm = std::max(row_norm, std::abs(diagonal) + others);
+        offset_norm = std::max(offset_norm, std::abs(offset));
+        for (const double slope : {slopes.low, slopes.high}) {
+            mu = std::max(mu, slope * diagonal + std::abs(slope) * others);
+            least = std::min(least, slope * diagonal);
+        }
+    }
+    void add(const RowBounds& rows) {
+        row_norm = std::max(row_norm, rows.row_norm);
+        offset_norm = std::max(offset_norm, rows.offset_norm);
+        mu = std::max(mu, rows.mu);
+        least = std::min(least, rows.least);
+    }
+
+    SlopeRange slopes;
+    double row_norm = 0.0, offset_norm = 0.0;
+    double mu = -std::numeric_limits<double>::infinity(), least = 0.0;
+};
+
 // What all samples share. Entries in the order of the pattern; offset: what Dirichlet values add,
 // less the bias.
 template <class T>
 struct FixedPoint {
     const Grid* grid = nullptr;
     Activation activation = Activation::identity;
-    const Pattern* pattern = nullptr;
-    // That of 1 - F' A, made where it is first asked for.
+    // Entries and offset, and the pattern of 1 - F' A, made where they are first asked for.
+    std::function<void()> assemble;
     std::function<const ShiftedPattern&()> jacobian;
+    const Pattern* pattern = nullptr;
     const T* entries = nullptr;
     const T* offset = nullptr;
     double row_norm = 0.0, offset_norm = 0.0;
     Contraction contraction;
 
-    std::int64_t n() const { return pattern->n(); }
+    std::int64_t n() const { return grid->n_cells(); }
     bool is_linear() const { return activation == Activation::identity; }
 
-    // Norms and contraction, once entries and offset are there.
-    void measure() {
+    // Norms and contraction.
+    void take(const RowBounds& bounds) {
         const SlopeRange slopes = slope_range(activation);
-        row_norm = offset_norm = 0.0;
-        double mu = -std::numeric_limits<double>::infinity(), least = 0.0;
+        row_norm = bounds.row_norm;
+        offset_norm = bounds.offset_norm;
+        // Slopes without bound make infinities or, of rows of zeros, no numbers.
+        contraction = Contraction();
+        if (!std::isfinite(slopes.high) || !std::isfinite(bounds.mu)) return;
+        contraction.mu = bounds.mu;
+        contraction.omega_max = 1.0 / (1.0 - bounds.least);
+    }
+
+    // What the entries say of them.
+    void measure() {
+        RowBounds bounds(activation);
         for (std::int64_t row = 0; row < n(); ++row) {
             if (!grid->exists(row)) continue;
             double diagonal = 0.0, others = 0.0;
@@ -54,18 +90,9 @@ struct FixedPoint {
                     others += std::abs(entry);
                 }
             }
-            row_norm = std::max(row_norm, std::abs(diagonal) + others);
-            offset_norm = std::max(offset_norm, std::abs(static_cast<double>(offset[row])));
-            for (const double slope : {slopes.low, slopes.high}) {
-                mu = std::max(mu, slope * diagonal + std::abs(slope) * others);
-                least = std::min(least, slope * diagonal);
-            }
+            bounds.add(diagonal, others, offset[row]);
         }
-        // Slopes without bound make infinities or, of rows of zeros, no numbers.
-        contraction = Contraction();
-        if (!std::isfinite(slopes.high) || !std::isfinite(mu)) return;
-        contraction.mu = mu;
-        contraction.omega_max = 1.0 / (1.0 - least);
+        take(bounds);
     }
 
     // Z = W z - b + x, 0 on masked cells; source is x or null.

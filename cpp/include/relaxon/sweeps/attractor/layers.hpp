@@ -6,6 +6,10 @@
 //
 // and the sums over (s, z*) are those of explicit layers with omega = 1; omega itself acts through
 // schemes alone.
+//
+// Where W is one of three points on a line, searches, the way back and the sums go by packs
+// (line_newton.hpp), and W is there as arrays alone; its entries are made for samples that want row
+// exchanges or implicit steps, and for tangents.
 #pragma once
 
 #include <mutex>
@@ -15,7 +19,7 @@
 #include "relaxon/base/error.hpp"
 #include "relaxon/sweeps/attractor/search.hpp"
 #include "relaxon/sweeps/fields/layers.hpp"
-#include "relaxon/sweeps/implicit/line_newton.hpp"
+#include "relaxon/sweeps/implicit/line.hpp"
 #include "relaxon/sweeps/implicit/matrix.hpp"
 
 namespace relaxon {
@@ -29,6 +33,18 @@ public:
 
     Plan plan(std::int64_t own_bytes);
     void carve(Arena& arena, const Plan& plan) { carve(arena, plan.n_snapshots); }
+
+    // The first state may be null, which is 0, and the source is the caller's where every cell
+    // exists: it is read before the output is written.
+    void load(Bundle& bundle, const T* x);
+    void load_drive(Bundle& bundle, const T* x);
+    void unload(const Bundle& bundle, const T* z, T* cells, std::int64_t stride) const;
+    template <class F>
+    void visit(const Bundle& bundle, std::int64_t i, const T* z, const F& f) const {
+        static constexpr T kZero = T(0);
+        if (z) return FieldLayers<T>::visit(bundle, i, z, f);
+        f(&kZero, 0, 0, n_);
+    }
 
     void prepare(const Parameters<T>& parameters, Team& team);
     void prepare_tangent(const Parameters<T>& parameters, const Parameters<T>& parameters_dot,
@@ -61,24 +77,39 @@ private:
     using FieldLayers<T>::parameters_;
     using FieldLayers<T>::parameters_dot_;
     using FieldLayers<T>::gradients_;
-    using FieldLayers<T>::s_;
+    using FieldLayers<T>::bundles_;
+    using FieldLayers<T>::bias_sums_;
+    using FieldLayers<T>::omega_sums_;
+    using FieldLayers<T>::n_blocks_;
+    using FieldLayers<T>::n_own_arrays_;
     using FieldLayers<T>::state_length;
     using FieldLayers<T>::layer_of;
     using FieldLayers<T>::for_each_block;
-    using FieldLayers<T>::pull_elements;
 
     void carve(Arena& arena, std::int64_t n_snapshots);
+    void carve_bundle(Arena& arena, std::int64_t n_snapshots);
+    std::int64_t n_entries() const { return matrix_->pattern().n_entries(); }
     const ShiftedPattern& jacobian();
+    void assemble(T* entries, T* offset);
+    void assemble_once();
+    void prepare_line(Team& team);
+    void add_bias(const FieldBlock& block, const T* s);
+    void add_line_entries(const FieldBlock& block, const T* s, const T* z, const ThreePoint<T>& bar,
+                          T* shift_bar) const;
     // Workers share the cells of a sample, not the samples.
     bool shares_lines() const;
     int n_searchers() const { return shares_lines() ? 1 : request_.n_threads; }
     bool exists(std::int64_t i) const { return config_.grid->exists(i); }
-    const T* source_of(const Bundle& bundle, std::int64_t sample) const {
-        return bundle.drive ? bundle.drive + sample * n_ : nullptr;
+    const T* source_of(std::int64_t sample) const {
+        return sources_ ? sources_ + sample * n_ : nullptr;
+    }
+    // Where a sample starts; null: at 0.
+    const T* start_of(const Bundle& bundle, std::int64_t sample) const {
+        return bundle.states.current ? bundle.states.current + sample * n_ : nullptr;
     }
     bool is_linear() const { return equation_.is_linear(); }
-    AttractorResult find(std::int64_t sample, const T* source, const T* start, T* z, Team& team,
-                         int worker, std::vector<double>* history);
+    AttractorResult find(std::int64_t sample, const T* source, const T* start, T* z,
+                         bool is_polished, Team& team, int worker, std::vector<double>* history);
     template <class F>
     void for_each_sample(Team& team, const F& f);
     void note(std::int64_t sample, const AttractorResult& result);
@@ -98,16 +129,14 @@ private:
     std::optional<AttractorError> unsolved_;
     Gradients<T> without_omega_;
 
-    T one_ = T(1);          // omega of the sums
-    ThreePoint<T> points_;  // W on a line
-    T* weights_ = nullptr;  // 1, and 0 where no cell is
-    T* entries_ = nullptr;  // W
-    T* offset_ = nullptr;   // what Dirichlet values add, less the bias
+    const T* sources_ = nullptr;  // x of networks with drive, 0 where no cell is
+    Block line_entries_;          // of a line: entries_ and offset_, once they were asked for
+    T* entries_ = nullptr;        // W
+    T* offset_ = nullptr;         // what Dirichlet values add, less the bias
     T* entries_dot_ = nullptr;
     T* offset_dot_ = nullptr;
     T* entries_bar_ = nullptr;
     T* shift_bar_ = nullptr;
-    T* pre_ = nullptr;    // Z of all samples
     T* moved_ = nullptr;  // of every worker, n numbers
 };
 

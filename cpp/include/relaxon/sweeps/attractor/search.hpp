@@ -16,6 +16,7 @@
 #include "relaxon/solvers/newton.hpp"
 #include "relaxon/sweeps/attractor/fixed_point.hpp"
 #include "relaxon/sweeps/implicit/line_newton.hpp"
+#include "relaxon/sweeps/implicit/matrix.hpp"
 
 namespace relaxon {
 
@@ -26,48 +27,54 @@ using Poll = std::function<void()>;
 template <class T>
 class AttractorSearcher {
 public:
-    // The method that is taken for a pattern.
-    static AttractorMethod method_for(const AttractorSearch& search, const Pattern& pattern);
+    // The method that is taken for a matrix.
+    static AttractorMethod method_for(const AttractorSearch& search, const LayerMatrix<T>& matrix);
 
-    // line: of cells that see their neighbours alone, else null; has_source: of networks with
-    // drive.
-    void carve(Arena& arena, const Pattern& matrix, std::int64_t n_entries, AttractorMethod method,
-               const LineNewton<T>* line, bool has_source);
+    // Of n cells, with a Jacobian of n_entries.
+    void carve(Arena& arena, std::int64_t n, std::int64_t n_entries, AttractorMethod method);
+    // Of cells that see their neighbours alone; has_source: of networks with drive. What the
+    // general way needs is taken by the first sample that has to go it.
+    void carve(Arena& arena, const LineNewton<T>& line, bool has_source);
     // Before the first search. A linear equation is solved with the solver of all workers.
     void take(const FixedPoint<T>& equation, LinearSolver<T>* shared, double omega);
 
-    // From start to the attractor in z; source is x with drive, else null. Residuals of all
-    // iterates are added to a history where there is one. Cells of a line are shared by a team, if
-    // there is one.
+    // From start, null: 0, to the attractor in z; source is x with drive, else null. Where it is to
+    // be polished, one whole Newton step follows if it does not make the residual larger. Residuals
+    // of all iterates are added to a history where there is one. Cells of a line are shared by a
+    // team, if there is one.
     AttractorResult find(const AttractorSearch& search, AttractorMethod method, const T* source,
-                         const T* start, T* z, const Poll& poll, std::vector<double>* history,
-                         Team* team);
-    // max |F(z)|; NaN where a number is not finite. f and f' are left there.
+                         const T* start, T* z, bool is_polished, const Poll& poll,
+                         std::vector<double>* history, Team* team);
+    // max |F(z)|; NaN where a number is not finite. f' is left in slope().
     double residual(const T* source, const T* z);
-    const T* f() const { return f_; }
     const T* slope() const { return slope_; }
-    const T* pre() const { return pre_; }
-    // One whole Newton step from z where it does not make the residual larger.
-    void polish(const T* source, T* z);
-    // v = J^-T b at z, and whether it solves to enough digits; Z is left in pre(). Throws
+    // f' at z, 0 where no cell is.
+    void find_slopes(const T* source, const T* z, T* slopes, Team* team);
+    // s = f' J^-T b at z, and whether that solves to enough digits; s may be b. Throws
     // SingularError.
-    bool pull_back(const T* source, const T* z, const T* b, T* v);
+    bool pull_back(const T* source, const T* z, const T* b, T* s, Team* team);
     // x = J^-1 x at z; f' there is left in slope(). Throws SingularError.
     void push_forward(T* x);
 
     // The factorisation of a linear equation by one for all, with what is known of it.
     void factorise_for(std::vector<AttractorSearcher>& all);
 
+    // Of a line.
+    const typename LineNewton<T>::Work& line_work() const { return line_work_; }
+
 private:
     class Problem;
+
+    void take_general();
+    void polish(const T* source, T* z);
 
     // J = shift + 1 - F' A with the slopes that residual left. Throws SingularError.
     void factorise(T shift);
     void solve(T* x, double relative);
     // Whether max |b - J^T x| <= relative max |b|.
     bool solves_transposed(const T* b, const T* x, double relative);
-    bool find_on_line(const AttractorSearch& search, std::int64_t max_iterations, const T* source,
-                      T* z, const Poll& poll, std::vector<double>* history, Team* team,
+    bool find_on_line(const AttractorSearch& search, const T* source, const T* start, T* z,
+                      bool is_polished, const Poll& poll, std::vector<double>* history, Team* team,
                       AttractorResult& result);
 
     double evaluate(const T* source, const T* z, T* out);
@@ -89,6 +96,7 @@ private:
     NewtonWork<T> newton_{};
     const LineNewton<T>* line_ = nullptr;
     typename LineNewton<T>::Work line_work_{};
+    Block general_;  // of a line, once the general way was taken
 };
 
 }  // namespace relaxon

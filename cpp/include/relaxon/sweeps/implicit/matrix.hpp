@@ -8,7 +8,7 @@
 #include "relaxon/base/array.hpp"
 #include "relaxon/base/parallel.hpp"
 #include "relaxon/network/config.hpp"
-#include "relaxon/operators/pattern.hpp"
+#include "relaxon/operators/three_point.hpp"
 
 namespace relaxon {
 
@@ -37,6 +37,17 @@ public:
     // by it, and the last array, where it is not null, to what the scheme says of omega.
     virtual void clear(const Gradients<T>& gradients, Team& team) = 0;
     virtual void add(std::int64_t layer, const T* values_bar, const T* shift_bar) = 0;
+
+    // Whether cells see their neighbours on a line or round a circle alone. Then the same can be
+    // had without entries, from and to the arrays of three points; a stencil makes no pattern for
+    // it.
+    virtual bool is_line() const { return is_three_point(pattern()); }
+    // But for the ends of the line, rows are the same.
+    virtual bool is_uniform() const { return false; }
+    virtual void assemble_line(std::int64_t layer, const ThreePoint<T>& matrix, T* shift,
+                               Team* team);
+    virtual void add_line(std::int64_t layer, const ThreePoint<T>& matrix_bar, const T* shift_bar,
+                          Team* team);
     virtual void finish(const Parameters<T>& parameters, const Gradients<T>& gradients,
                         Team& team) = 0;
 };
