@@ -27,7 +27,6 @@ class LineLu {
 public:
     // Of one solve.
     struct Work {
-        T* x;
         Joints<T> joints;
     };
 

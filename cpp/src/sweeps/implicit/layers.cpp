@@ -34,8 +34,7 @@ ImplicitLayers<T>::ImplicitLayers(const NetworkConfig& config, const SweepReques
     : FieldLayers<T>(config, request), theta_(std::get<Theta>(config.dynamics).theta),
       wants_omega_(request.wants_omega),
       matrix_(make_layer_matrix<T>(config, request.wants_omega)) {
-    const bool is_plain = !config.drive() && !config.is_normalised();
-    if (is_plain && is_three_point(matrix_->pattern())) {
+    if (is_three_point(matrix_->pattern())) {
         line_.emplace(n_, request.batch, request.n_threads);
     } else {
         jacobian_.emplace(matrix_->pattern());
@@ -86,7 +85,8 @@ void ImplicitLayers<T>::carve(Arena& arena, std::int64_t n_snapshots) {
     shift_ = arena.take<T>(n_);
     works_.clear();
     if (line_) {
-        line_->carve(arena, is_linear(), theta_ < 1.0, is_gradient, is_gradient && wants_omega_);
+        line_->carve(arena, is_linear(), theta_ < 1.0, config_.drive(), is_gradient,
+                     is_gradient && wants_omega_);
     }
     for (int worker = 0; worker < n_works(); ++worker) {
         Work work{};
@@ -185,7 +185,7 @@ void ImplicitLayers<T>::find_norm() {
 template <class T>
 void ImplicitLayers<T>::evaluate(const Layer& view, const T* z, T* pre) const {
     if (line_) {
-        multiply<T>(line_->matrix, line_->shift, z, 0, n_, pre);
+        evaluate_line(view, z, 0, n_, pre);
         return;
     }
     multiply(matrix_->pattern(), entries_, z, pre);
@@ -252,8 +252,8 @@ void ImplicitLayers<T>::advance(Bundle& bundle, std::int64_t layer, std::int64_t
     if (line_) {
         const auto solve_sample = [&](std::int64_t sample, int worker, Team* inner) {
             const std::int64_t first = sample * n_;
-            solve_line(all, layer, sample, bundle.states.current + first, out + first, worker, team,
-                       inner);
+            solve_line(view_of(all, bundle.drive, sample), layer, sample,
+                       bundle.states.current + first, out + first, worker, team, inner);
         };
         if (line_->shares_lines) {
             for (std::int64_t i = 0; i < request_.batch; ++i) solve_sample(i, 0, &team);
@@ -263,14 +263,14 @@ void ImplicitLayers<T>::advance(Bundle& bundle, std::int64_t layer, std::int64_t
             });
         }
         throw_failure();
-        return;
+    } else {
+        for_each_sample(team, [&](std::int64_t sample, Work& work, int worker) {
+            const Layer view = view_of(all, bundle.drive, sample);
+            const T* z = bundle.states.current + sample * n_;
+            set_right(view, z, growth_[sample], work);
+            solve(view, layer, sample, z, out + sample * n_, work, team, worker);
+        });
     }
-    for_each_sample(team, [&](std::int64_t sample, Work& work, int worker) {
-        const Layer view = view_of(all, bundle.drive, sample);
-        const T* z = bundle.states.current + sample * n_;
-        set_right(view, z, growth_[sample], work);
-        solve(view, layer, sample, z, out + sample * n_, work, team, worker);
-    });
     if (config_.is_normalised()) normalise(layer, out, team);
 }
 

@@ -46,15 +46,24 @@ void ImplicitLayers<T>::take_line(const Layer& view, Team& team) {
     line.lu_serves = line.lu.factorise(line.jacobian, inner);
 }
 
+// Z of cells [begin, end).
+template <class T>
+void ImplicitLayers<T>::evaluate_line(const Layer& view, const T* z, std::int64_t begin,
+                                      std::int64_t end, T* pre) const {
+    multiply<T>(line_->matrix, line_->shift, z, begin, end, pre);
+    if (!view.drive) return;
+    for (std::int64_t i = begin; i < end; ++i) pre[i] += view.drive[i];
+}
+
 // r, and for f = identity all that does not depend on z'.
 template <class T>
-void ImplicitLayers<T>::set_line_right(const T* z, T growth, T* right, Work& work,
-                                       Team* inner) const {
+void ImplicitLayers<T>::set_line_right(const Layer& view, const T* z, T growth, T* right,
+                                       Work& work, Team* inner) const {
     const ImplicitLine<T>& line = *line_;
     for_each_run(n_, inner, [&](std::int64_t begin, std::int64_t end) {
         for (std::int64_t i = begin; i < end; ++i) right[i] = z[i] - growth * z[i];
         if (theta_ < 1.0) {
-            multiply<T>(line.matrix, line.shift, z, begin, end, work.pre);
+            evaluate_line(view, z, begin, end, work.pre);
             activate(config_.activation, work.pre + begin, work.f + begin,
                      static_cast<std::size_t>(end - begin));
             for (std::int64_t i = begin; i < end; ++i) {
@@ -63,6 +72,8 @@ void ImplicitLayers<T>::set_line_right(const T* z, T growth, T* right, Work& wor
         }
         if (!is_linear()) return;
         for (std::int64_t i = begin; i < end; ++i) right[i] += line.rate[i] * line.shift[i];
+        if (!view.drive) return;
+        for (std::int64_t i = begin; i < end; ++i) right[i] += line.rate[i] * view.drive[i];
     });
 }
 
@@ -74,8 +85,9 @@ void ImplicitLayers<T>::solve_line(const Layer& view, std::int64_t layer, std::i
     Work& work = works_[static_cast<std::size_t>(worker)];
     // r is z where nothing else is in it.
     const T* right = z;
-    if ((is_linear() && line.has_shift) || theta_ < 1.0 || config_.beta() != 0.0) {
-        set_line_right(z, growth_[sample], work.right, work, inner);
+    const bool has_source = line.has_shift || view.drive;
+    if ((is_linear() && has_source) || theta_ < 1.0 || config_.beta() != 0.0) {
+        set_line_right(view, z, growth_[sample], work.right, work, inner);
         right = work.right;
     }
     if (is_linear()) {
@@ -86,6 +98,7 @@ void ImplicitLayers<T>::solve_line(const Layer& view, std::int64_t layer, std::i
         }
         return;
     }
+    line.newton.take_source(view.drive, line_work.newton, inner);
     const auto poll = [&](double) { team.poll(worker == 0); };
     if (line.newton.find_root(z, right, test_of_layers<T>(), out, line_work.newton, inner, poll)) {
         return;
@@ -96,6 +109,8 @@ void ImplicitLayers<T>::solve_line(const Layer& view, std::int64_t layer, std::i
 
 #define RELAXON_INSTANTIATE(T)                                                                     \
     template void ImplicitLayers<T>::take_line(const Layer&, Team&);                               \
+    template void ImplicitLayers<T>::evaluate_line(const Layer&, const T*, std::int64_t,           \
+                                                   std::int64_t, T*) const;                        \
     template void ImplicitLayers<T>::solve_line(const Layer&, std::int64_t, std::int64_t,          \
                                                 const T*, T*, int, Team&, Team*);
 RELAXON_INSTANTIATE(float)

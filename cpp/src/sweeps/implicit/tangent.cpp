@@ -82,6 +82,7 @@ void ImplicitLayers<T>::advance_tangent(Bundle& bundle, std::int64_t layer, cons
         }
         if (line_) {
             auto& line = line_->works[static_cast<std::size_t>(worker)];
+            line_->newton.take_source(view.drive, line.newton, nullptr);
             if (line_->newton.solve(later, right, to, line.newton, nullptr)) return;
         }
         LinearSolver<T>& solver = solver_of(work.solver);

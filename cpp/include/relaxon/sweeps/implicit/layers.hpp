@@ -129,13 +129,17 @@ private:
 
     // Of a line: take_layer, advance and reverse.
     void take_line(const Layer& view, Team& team);
-    void set_line_right(const T* z, T growth, T* right, Work& work, Team* inner) const;
+    void evaluate_line(const Layer& view, const T* z, std::int64_t begin, std::int64_t end,
+                       T* pre) const;
+    void set_line_right(const Layer& view, const T* z, T growth, T* right, Work& work,
+                        Team* inner) const;
     void solve_line(const Layer& view, std::int64_t layer, std::int64_t sample, const T* z, T* out,
                     int worker, Team& team, Team* inner);
     bool pull_line(const Layer& view, std::int64_t layer, std::int64_t sample, const T* later,
                    const T* lambda, T* m, int worker, Team* inner);
     void add_line_sums(const LineSums& sums, const T* rate, const T* s, const T* z, const T* m,
                        const T* f, double weight, Team* inner) const;
+    void add_line_drive(const T* rate, const T* s, T* x_bar, Team* inner) const;
     void reverse_line(const Layer& view, std::int64_t layer, std::int64_t sample,
                       std::int64_t chunk, Bundle& bundle, int worker, Team* inner);
     void reverse_lines(Bundle& bundle, std::int64_t layer);

@@ -36,7 +36,8 @@ struct ImplicitLine {
         n_chunks = std::max<std::int64_t>(1, std::min(n_chunks, most));
     }
 
-    void carve(Arena& arena, bool is_linear, bool is_mixed, bool has_gradient, bool has_omega) {
+    void carve(Arena& arena, bool is_linear, bool is_mixed, bool has_drive, bool has_gradient,
+               bool has_omega) {
         const std::int64_t n = newton.cut().n();
         matrix.carve(arena, n);
         shift = arena.take<T>(n);
@@ -54,7 +55,7 @@ struct ImplicitLine {
             if (is_linear) {
                 work.lu = lu.carve_work(arena);
             } else {
-                work.newton = newton.carve_work(arena);
+                work.newton = newton.carve_work(arena, has_drive);
             }
             if (has_gradient) work.s = arena.take<T>(n);
             works.push_back(work);
