@@ -228,3 +228,30 @@ def test_sums_over_many_samples_are_as_sharp_in_float32() -> None:
     wide = model.with_params({k: v.astype(np.float64) for k, v in single.params.items()})
     _, expected = wide.value_and_grad(x.astype(np.float64), y.astype(np.float64))
     assert_all_close(grads, expected, 2e-6)
+
+
+@pytest.mark.parametrize("shape", [(1, 37), (37, 1)])
+def test_a_plane_of_one_row_is_a_line(shape: tuple[int, ...]) -> None:
+    """What stands aside is mirrored, and W one of three points, which its entries alone tell."""
+    grids = rx.Grid((37,), boundary="neumann"), rx.Grid(shape, boundary="neumann")
+    along = {"U": shape.index(37), "D": 2 * shape.index(37)}
+    line, plane = (
+        rx.Relaxation(rx.ADR(grid, space="local"), 3, theta=0.75, omega=1.5, bias="local")
+        for grid in grids
+    )
+    rng = np.random.default_rng(6)
+    noise = {n: p + 0.1 * rng.standard_normal(p.shape) for n, p in line.params.items()}
+    line = line.with_params(noise)
+    params = {name: np.zeros(value.shape) for name, value in plane.params.items()}
+    for name, value in noise.items():
+        place = params[name][along[name]] if name in along else params[name]
+        place[...] = value.reshape(place.shape)
+    plane = plane.with_params(params)
+    x, y = rng.standard_normal((2, 3, 37))
+    states = plane.trajectory(x.reshape(-1, *shape))
+    assert relative_error(states.reshape(3, -1, 37), line.trajectory(x)) <= 1e-12
+    _, grads = plane.value_and_grad(x.reshape(-1, *shape), y.reshape(-1, *shape), input_grad=True)
+    _, expected = line.value_and_grad(x, y, input_grad=True)
+    for name, value in expected.items():
+        found = grads[name][along[name]] if name in along else grads[name]
+        assert relative_error(found.ravel(), value.ravel()) <= 1e-10, name

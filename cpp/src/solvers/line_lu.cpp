@@ -24,16 +24,18 @@ typename LineLu<T>::Work LineLu<T>::carve_work(Arena& arena) const {
 }
 
 template <class T>
-bool LineLu<T>::factorise(const ThreePoint<const T>& matrix, Team* team) {
+bool LineLu<T>::factorise(Team* team) {
     constexpr std::int64_t lanes = LineCut<T>::kLanes;
     std::atomic<bool> is_dominant{true};
     for_each_stretch(cut_, team, [&](const Stretch& stretch) {
         T* lower = packed_.lower + stretch.first;
         T* diagonal = packed_.diagonal + stretch.first;
         T* upper = packed_.upper + stretch.first;
-        pack(stretch, matrix.lower, lower);
-        pack(stretch, matrix.diagonal, diagonal);
-        pack(stretch, matrix.upper, upper);
+        alignas(64) T packed[LineCut<T>::kStretch];
+        for (T* array : {packed_.lower, packed_.diagonal, packed_.upper}) {
+            pack(stretch, array, packed);
+            std::copy(packed, packed + stretch.rows * lanes, array + stretch.first);
+        }
         for (std::int64_t lane = stretch.n_pieces; lane < lanes; ++lane) diagonal[lane] = T(1);
         Mask<T> fails = {};
         const auto look = [&](std::int64_t i) {

@@ -50,7 +50,9 @@ class Plan:
     state_bytes, fixed_bytes, block_bytes : int
         One snapshot; coefficients, gradient sums and returned arrays; one block in flight.
     total_bytes, minimum_bytes : int
-        What the call allocates; the least budget that would do.
+        What the call allocates; the least budget that would do. Of implicit layers, without what
+        is made where a solver gives up: on lines the general one (for rows that want exchanges
+        and steps that are shortened), elsewhere a sparse LU after 300 iterations.
     optimizer_bytes : dict of str to int
         What :func:`fit` keeps beside, by class of optimizer, with all parameters trained and no
         bounds; part neither of the total nor of the budget. Unknown inputs count like parameters,

@@ -14,6 +14,12 @@ namespace {
 // Factorisations of one sample's layer.
 constexpr std::int64_t kMostIterations = 100;
 
+std::int64_t pattern_bytes(const Pattern& pattern) {
+    if (pattern.is_full()) return 0;
+    return (pattern.n() + 1 + pattern.n_entries()) *
+           static_cast<std::int64_t>(sizeof(std::int64_t));
+}
+
 const char* reason_of(NewtonStatus status) {
     switch (status) {
     case NewtonStatus::max_iterations:
@@ -34,7 +40,7 @@ ImplicitLayers<T>::ImplicitLayers(const NetworkConfig& config, const SweepReques
     : FieldLayers<T>(config, request), theta_(std::get<Theta>(config.dynamics).theta),
       wants_omega_(request.wants_omega),
       matrix_(make_layer_matrix<T>(config, request.wants_omega)) {
-    if (is_three_point(matrix_->pattern())) {
+    if (matrix_->is_line() || is_three_point(matrix_->pattern())) {
         line_.emplace(n_, request.batch, request.n_threads);
     } else {
         jacobian_.emplace(matrix_->pattern());
@@ -65,10 +71,16 @@ Plan ImplicitLayers<T>::plan(std::int64_t own_bytes) {
     Arena block;
     carve(block, 0);
     input.block_bytes = block.used_bytes() + own_bytes + 2 * kAlignment;
-    const std::int64_t n_solvers = is_linear() ? 1 : n_works();
-    // The diagonal, which the Jacobian has in any case, makes no band wider.
-    const Pattern& pattern = line_ ? matrix_->pattern() : jacobian_->pattern();
-    input.fixed_bytes += n_solvers * linear_solver_bytes<T>(pattern, use());
+    // What lines need for the general way, and planes for a sparse LU after iterations in vain, is
+    // not counted.
+    if (!matrix_->is_line()) input.fixed_bytes += pattern_bytes(matrix_->pattern());
+    if (!line_) {
+        const std::int64_t n_solvers = is_linear() ? 1 : n_works();
+        const Pattern& pattern = jacobian_->pattern();
+        // Beside the Jacobian's a copy of W's, and where the entries of W go.
+        input.fixed_bytes += 3 * pattern_bytes(pattern);
+        input.fixed_bytes += n_solvers * linear_solver_bytes<T>(pattern, use());
+    }
     return make_plan(input);
 }
 
@@ -76,7 +88,7 @@ template <class T>
 void ImplicitLayers<T>::carve(Arena& arena, std::int64_t n_snapshots) {
     const bool is_gradient = request_.kind == SweepKind::gradient;
     const bool is_tangent = request_.kind == SweepKind::tangent;
-    const std::int64_t n_entries = matrix_->pattern().n_entries();
+    const std::int64_t n_entries = line_ ? 3 * n_ : matrix_->pattern().n_entries();
     const std::int64_t n_omega = arrays_.back().size();
     matrix_->carve(arena, request_.n_threads, is_gradient, is_tangent);
     this->carve_shared(arena, n_snapshots);
@@ -85,8 +97,9 @@ void ImplicitLayers<T>::carve(Arena& arena, std::int64_t n_snapshots) {
     shift_ = arena.take<T>(n_);
     works_.clear();
     if (line_) {
-        line_->carve(arena, is_linear(), theta_ < 1.0, config_.drive(), is_gradient,
-                     is_gradient && wants_omega_);
+        const bool wants_shift = !matrix_->is_line() || matrix_->has_shift();
+        line_->carve(arena, {is_linear(), theta_ < 1.0, config_.drive(), is_gradient,
+                             wants_shift || config_.bias != BiasKind::none, wants_omega_});
     }
     for (int worker = 0; worker < n_works(); ++worker) {
         Work work{};
@@ -100,8 +113,10 @@ void ImplicitLayers<T>::carve(Arena& arena, std::int64_t n_snapshots) {
     }
     if (is_gradient) {
         scheme_omega_bar_ = arena.take<T>(n_omega);
-        entries_bar_ = arena.take<T>(n_entries);
-        shift_bar_ = arena.take<T>(n_);
+        if (!matrix_->is_line()) {
+            entries_bar_ = arena.take<T>(n_entries);
+            shift_bar_ = arena.take<T>(n_);
+        }
         if (!line_) {
             pre_ = arena.take<T>(state_length());
             scaled_ = arena.take<T>(state_length());
@@ -130,7 +145,7 @@ void ImplicitLayers<T>::prepare(const Parameters<T>& parameters, Team& team) {
     scheme_parameters_ = parameters;
     scheme_parameters_.back() = scheme_omega_;
     matrix_->prepare(scheme_parameters_, team);
-    set_ = -1;
+    set_ = entries_set_ = -1;
 }
 
 // The entries of a layer and, where f = identity, their factorisation.
@@ -140,36 +155,39 @@ void ImplicitLayers<T>::take_layer(std::int64_t layer, Team& team) {
     const bool follows_omega = (is_linear() || line_) && config_.omega() == OmegaKind::layer;
     const std::int64_t set = follows_omega ? layer : matrix_->set_of(layer);
     if (set == set_) return;
-    matrix_->assemble(layer, entries_, shift_);
     const Layer view = layer_of(*parameters_, layer);
-    if (line_) take_line(view, team);
-    find_norm();
+    set_ = set;
+    if (line_) {
+        take_line(view, layer, team);
+    } else {
+        take_entries(layer);
+    }
     if (is_linear() && !(line_ && line_->lu_serves)) {
+        take_entries(layer);
         try {
             factorise(view, T(0), works_[0], solver_of(shared_));
         } catch (const SingularError&) {
+            set_ = -1;
             throw LayerError(layer, 0, std::numeric_limits<double>::quiet_NaN(),
                              reason_of(NewtonStatus::singular));
         }
     }
-    set_ = set;
+}
+
+// The entries of the layer that is taken; of a line, by the first sample that goes the general way.
+template <class T>
+void ImplicitLayers<T>::take_entries(std::int64_t layer) {
+    const std::lock_guard<std::mutex> lock(making_);
+    if (entries_set_ == set_) return;
+    matrix_->assemble(layer, entries_, shift_);
+    find_norm();
+    entries_set_ = set_;
 }
 
 // What is_solved of the problem asks first.
 template <class T>
 void ImplicitLayers<T>::find_norm() {
     row_norm_ = 0.0;
-    if (line_) {
-        const ThreePoint<T>& a = line_->matrix;
-        T most = T(0);
-        for (std::int64_t row = 0; row < n_; ++row) {
-            const T sum =
-                std::abs(a.lower[row]) + std::abs(a.diagonal[row]) + std::abs(a.upper[row]);
-            most = std::max(most, sum);
-        }
-        row_norm_ = static_cast<double>(most);
-        return;
-    }
     const Pattern& pattern = matrix_->pattern();
     for (std::int64_t row = 0; row < n_; ++row) {
         if (!exists(row)) continue;
@@ -285,6 +303,7 @@ void ImplicitLayers<T>::restore_size(std::int64_t layer, std::int64_t sample, co
 template <class T>
 void ImplicitLayers<T>::apply(Bundle& bundle, std::int64_t layer, T* out) {
     take_layer(layer, *bundle.team);
+    take_entries(layer);
     for_each_sample(*bundle.team, [&](std::int64_t sample, Work&, int) {
         T* to = out + sample * n_;
         multiply(matrix_->pattern(), entries_, bundle.states.current + sample * n_, to);

@@ -18,32 +18,41 @@ LineTest test_of_layers() {
 
 }  // namespace
 
-// From the entries of a layer to the arrays and, where f = identity, their factorisation.
+// The arrays of a layer and, where f = identity, their factorisation.
 template <class T>
-void ImplicitLayers<T>::take_line(const Layer& view, Team& team) {
+void ImplicitLayers<T>::take_line(const Layer& view, std::int64_t layer, Team& team) {
     ImplicitLine<T>& line = *line_;
     Team* inner = line.shares_lines ? &team : nullptr;
-    spread(matrix_->pattern(), entries_, line.matrix);
+    if (matrix_->is_line()) {
+        matrix_->assemble_line(layer, line.matrix, line.shift);
+    } else {
+        take_entries(layer);
+        spread(matrix_->pattern(), entries_, line.matrix);
+        std::copy(shift_, shift_ + n_, line.shift);
+    }
     const auto theta = static_cast<T>(theta_), rest = static_cast<T>(1.0 - theta_);
     for (std::int64_t i = 0; i < n_; ++i) {
         const T omega = exists(i) ? view.omega[i * view.omega_step] : T(0);
-        line.shift[i] = exists(i) ? shift_[i] - bias(view, i) : T(0);
+        line.shift[i] = exists(i) ? line.shift[i] - bias(view, i) : T(0);
         line.rate[i] = theta * omega;
         if (line.explicit_rate) line.explicit_rate[i] = rest * omega;
     }
+    line.has_one_rate =
+        std::all_of(line.rate, line.rate + n_, [&](T rate) { return rate == line.rate[0]; });
     line.has_shift =
         std::any_of(line.shift, line.shift + n_, [](T shift) { return shift != T(0); });
     if (!is_linear()) {
         line.newton.set({line.matrix, line.shift, line.rate, T(1), config_.activation}, inner);
         return;
     }
+    const ThreePoint<T> jacobian = line.lu.matrix();
     for (std::int64_t i = 0; i < n_; ++i) {
         const T rate = line.rate[i];
-        line.jacobian.lower[i] = -rate * line.matrix.lower[i];
-        line.jacobian.diagonal[i] = T(1) + rate - rate * line.matrix.diagonal[i];
-        line.jacobian.upper[i] = -rate * line.matrix.upper[i];
+        jacobian.lower[i] = -rate * line.matrix.lower[i];
+        jacobian.diagonal[i] = T(1) + rate - rate * line.matrix.diagonal[i];
+        jacobian.upper[i] = -rate * line.matrix.upper[i];
     }
-    line.lu_serves = line.lu.factorise(line.jacobian, inner);
+    line.lu_serves = line.lu.factorise(inner);
 }
 
 // Z of cells [begin, end).
@@ -103,12 +112,13 @@ void ImplicitLayers<T>::solve_line(const Layer& view, std::int64_t layer, std::i
     if (line.newton.find_root(z, right, test_of_layers<T>(), out, line_work.newton, inner, poll)) {
         return;
     }
+    take_entries(layer);
     set_right(view, z, growth_[sample], work);
     solve(view, layer, sample, z, out, work, team, worker);
 }
 
 #define RELAXON_INSTANTIATE(T)                                                                     \
-    template void ImplicitLayers<T>::take_line(const Layer&, Team&);                               \
+    template void ImplicitLayers<T>::take_line(const Layer&, std::int64_t, Team&);                 \
     template void ImplicitLayers<T>::evaluate_line(const Layer&, const T*, std::int64_t,           \
                                                    std::int64_t, T*) const;                        \
     template void ImplicitLayers<T>::solve_line(const Layer&, std::int64_t, std::int64_t,          \

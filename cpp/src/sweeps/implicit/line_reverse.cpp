@@ -26,6 +26,7 @@ bool ImplicitLayers<T>::pull_line(const Layer& view, std::int64_t layer, std::in
     if (is_linear() && line.lu_serves) {
         line.lu.solve_transposed(lambda, m, line_work.lu, inner);
     } else {
+        take_entries(layer);
         try {
             solve_transposed(view, later, lambda, m, work);
         } catch (const SingularError&) {
@@ -50,7 +51,10 @@ template <class T>
 void ImplicitLayers<T>::add_line_sums(const LineSums& sums, const T* rate, const T* s, const T* z,
                                       const T* m, const T* f, double weight, Team* inner) const {
     for_each_run(n_, inner, [&](std::int64_t begin, std::int64_t end) {
-        if (rate) {
+        if (rate && line_->has_one_rate) {
+            add_outer([&, e = *rate](std::int64_t i) { return e * s[i]; }, z, begin, end,
+                      sums.matrix, sums.shift);
+        } else if (rate) {
             add_outer([&](std::int64_t i) { return rate[i] * s[i]; }, z, begin, end, sums.matrix,
                       sums.shift);
         } else {
@@ -144,7 +148,7 @@ void ImplicitLayers<T>::reverse_lines(Bundle& bundle, std::int64_t layer) {
     std::swap(bundle.lambda[0], bundle.lambda[1]);
     if (keeps_line_sums()) return;
     flush_line_sums(layer);
-    if (matrix_->n_sets() == 1) return;
+    if (matrix_->is_line() || matrix_->n_sets() == 1) return;
     matrix_->add(layer, entries_bar_, shift_bar_);
     std::fill(entries_bar_, entries_bar_ + matrix_->pattern().n_entries(), T(0));
     std::fill(shift_bar_, shift_bar_ + n_, T(0));
@@ -164,8 +168,12 @@ void ImplicitLayers<T>::flush_line_sums(std::int64_t layer) {
         const double* part = line_->sums[chunk].matrix.lower;
         for (std::int64_t i = 0; i < total.length; ++i) total.matrix.lower[i] += part[i];
     }
-    collect(matrix_->pattern(), total.matrix, entries_bar_);
-    for (std::int64_t i = 0; i < n_; ++i) shift_bar_[i] += static_cast<T>(total.shift[i]);
+    if (matrix_->is_line()) {
+        matrix_->add_line(layer, total.matrix, total.shift);
+    } else {
+        collect(matrix_->pattern(), total.matrix, entries_bar_);
+        for (std::int64_t i = 0; i < n_; ++i) shift_bar_[i] += static_cast<T>(total.shift[i]);
+    }
     const auto sum = [&](const double* values) {
         OrderedSum all;
         for (std::int64_t i = 0; i < n_; ++i) all.add(values[i]);

@@ -1,11 +1,13 @@
 #include "relaxon/sweeps/implicit/matrix.hpp"
 
 #include <algorithm>
+#include <mutex>
 #include <optional>
 #include <vector>
 
 #include "relaxon/operators/field.hpp"
 #include "relaxon/operators/stencil/assembly.hpp"
+#include "relaxon/operators/stencil/line_assembly.hpp"
 #include "relaxon/sweeps/stencil/coefficients.hpp"
 #include "relaxon/sweeps/stencil/gradient.hpp"
 
@@ -24,19 +26,14 @@ template <class T>
 class StencilMatrix final : public LayerMatrix<T> {
 public:
     StencilMatrix(const NetworkConfig& config, bool wants_omega)
-        : model_(without_bias(config), 1, 1), assembly_(*config.grid, model_.op->arms()),
-          wants_omega_(wants_omega && model_.op->uses_omega()),
-          places_(static_cast<std::size_t>(config.grid->n_cells())) {
-        const Layout& layout = model_.geometry.layout();
-        layout.for_each_pencil(0, layout.n_rows(),
-                               [&](std::int64_t cell, std::int64_t flat, std::int64_t n) {
-                                   for (std::int64_t i = 0; i < n; ++i) {
-                                       places_[static_cast<std::size_t>(cell + i)] = flat + i;
-                                   }
-                               });
+        : model_(without_bias(config), 1, 1), grid_(config.grid),
+          wants_omega_(wants_omega && model_.op->uses_omega()) {
+        if (LineAssembly::fits(*grid_, model_.op->arms())) line_.emplace(*grid_, model_.op->arms());
     }
 
-    const Pattern& pattern() const override { return assembly_.pattern(); }
+    const Pattern& pattern() const override { return assembly().pattern(); }
+    bool is_line() const override { return line_.has_value(); }
+    bool has_shift() const override { return !line_ || line_->has_shift(); }
     std::int64_t n_sets() const override { return model_.shape.n_weight_sets; }
 
     void carve(Arena& arena, int n_workers, bool has_gradient, bool has_tangent) override {
@@ -58,6 +55,13 @@ public:
         assemble(coefficients_->layer(layer).weights, values, shift);
     }
 
+    void assemble_line(std::int64_t layer, const ThreePoint<T>& matrix, T* shift) override {
+        const StencilWeights<T>& weights = coefficients_->layer(layer).weights;
+        const std::int64_t first = model_.geometry.layout().begin(0);
+        line_->assemble([&](std::int64_t cell, int arm) { return weights.at(arm, first + cell); },
+                        matrix, shift);
+    }
+
     void assemble_tangent(std::int64_t layer, T* values, T* shift) override {
         assemble(coefficients_dot_->layer(layer).weights, values, shift);
     }
@@ -66,13 +70,30 @@ public:
 
     void add(std::int64_t layer, const T* values_bar, const T* shift_bar) override {
         const LayerGradient<T> sums = gradient_->layer(layer, 0);
-        assembly_.pull_back(values_bar, shift_bar, [&](std::int64_t cell, int arm, T bar) {
+        assembly().pull_back(values_bar, shift_bar, [&](std::int64_t cell, int arm, T bar) {
             if (sums.weights_field) {
                 sums.weights_field[arm][places_[static_cast<std::size_t>(cell)]] += bar;
             } else {
                 sums.weights_sum[arm].add(static_cast<double>(bar));
             }
         });
+    }
+
+    void add_line(std::int64_t layer, const ThreePoint<double>& matrix_bar,
+                  const double* shift_bar) override {
+        const LayerGradient<T> sums = gradient_->layer(layer, 0);
+        const std::int64_t place = model_.geometry.layout().begin(0);
+        line_->pull_back(matrix_bar, shift_bar,
+                         [&](std::int64_t begin, std::int64_t end, int arm, const double* bars) {
+                             if (sums.weights_field) {
+                                 T* field = sums.weights_field[arm] + place + begin;
+                                 for (std::int64_t i = 0; i < end - begin; ++i)
+                                     field[i] += static_cast<T>(bars[i]);
+                             } else {
+                                 for (std::int64_t i = 0; i < end - begin; ++i)
+                                     sums.weights_sum[arm].add(bars[i]);
+                             }
+                         });
     }
 
     void finish(const Parameters<T>& parameters, const Gradients<T>& gradients,
@@ -86,6 +107,21 @@ public:
     }
 
 private:
+    const StencilAssembly& assembly() const {
+        std::call_once(has_entries_, [&] {
+            assembly_.emplace(*grid_, model_.op->arms());
+            places_.resize(static_cast<std::size_t>(grid_->n_cells()));
+            const Layout& layout = model_.geometry.layout();
+            layout.for_each_pencil(0, layout.n_rows(),
+                                   [&](std::int64_t cell, std::int64_t flat, std::int64_t n) {
+                                       for (std::int64_t i = 0; i < n; ++i) {
+                                           places_[static_cast<std::size_t>(cell + i)] = flat + i;
+                                       }
+                                   });
+        });
+        return *assembly_;
+    }
+
     // The operator's arrays and omega.
     Parameters<T> bare(const Parameters<T>& parameters) const {
         const auto n_own = static_cast<std::ptrdiff_t>(model_.op->coefficients().size());
@@ -95,7 +131,7 @@ private:
     }
 
     void assemble(const StencilWeights<T>& weights, T* values, T* shift) const {
-        assembly_.assemble(
+        assembly().assemble(
             [&](std::int64_t cell, int arm) {
                 return weights.at(arm, places_[static_cast<std::size_t>(cell)]);
             },
@@ -103,9 +139,13 @@ private:
     }
 
     StencilModel<T> model_;
-    StencilAssembly assembly_;
+    std::shared_ptr<const Grid> grid_;
     bool wants_omega_;
-    std::vector<std::int64_t> places_;  // of the cells in the padded layout
+    std::optional<LineAssembly> line_;
+    // Lines seldom need them.
+    mutable std::once_flag has_entries_;
+    mutable std::optional<StencilAssembly> assembly_;
+    mutable std::vector<std::int64_t> places_;  // of the cells in the padded layout
     std::optional<StencilCoefficients<T>> coefficients_, coefficients_dot_;
     std::optional<StencilGradient<T>> gradient_;
 };

@@ -11,8 +11,10 @@ void ImplicitLayers<T>::clear(const Gradients<T>& gradients, Team& team) {
     own.arrays.back() = wants_omega_ ? scheme_omega_bar_ : nullptr;
     std::fill(scheme_omega_bar_, scheme_omega_bar_ + arrays_.back().size(), T(0));
     matrix_->clear(own, team);
-    std::fill(entries_bar_, entries_bar_ + matrix_->pattern().n_entries(), T(0));
-    std::fill(shift_bar_, shift_bar_ + n_, T(0));
+    if (!matrix_->is_line()) {
+        std::fill(entries_bar_, entries_bar_ + matrix_->pattern().n_entries(), T(0));
+        std::fill(shift_bar_, shift_bar_ + n_, T(0));
+    }
     if (line_) {
         for (const LineSums& sums : line_->sums) sums.clear();
     }
@@ -22,7 +24,9 @@ void ImplicitLayers<T>::clear(const Gradients<T>& gradients, Team& team) {
 template <class T>
 void ImplicitLayers<T>::finish(const Parameters<T>&, const Gradients<T>& gradients, Team& team) {
     if (line_ && keeps_line_sums()) flush_line_sums(segments_.first());
-    if (matrix_->n_sets() == 1) matrix_->add(segments_.first(), entries_bar_, shift_bar_);
+    if (!matrix_->is_line() && matrix_->n_sets() == 1) {
+        matrix_->add(segments_.first(), entries_bar_, shift_bar_);
+    }
     Gradients<T> own = gradients;
     own.arrays.back() = wants_omega_ ? scheme_omega_bar_ : nullptr;
     matrix_->finish(scheme_parameters_, own, team);

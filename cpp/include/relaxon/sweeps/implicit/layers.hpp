@@ -10,8 +10,9 @@
 //     s' = e f'(Z') m,   s = omega (1 - theta) f'(Z) m,   z_bar = (1 - omega (1 - theta)) m + W^T s
 //
 // and the sums over (s', z') and (s, z) are those of explicit layers. W is there as entries; one of
-// three points on a line also as arrays, for which solves and sums go by packs (line.hpp), and only
-// samples whose Jacobian wants row exchanges, or whose steps are shortened, take the general way.
+// three points on a line as arrays, for which solves and sums go by packs (line.hpp), and only
+// samples whose Jacobian wants row exchanges, or whose steps are shortened, take the general way:
+// the first of them has the entries assembled.
 #pragma once
 
 #include <atomic>
@@ -116,6 +117,7 @@ private:
     const ShiftedPattern& jacobian();
     LinearSolver<T>& solver_of(std::unique_ptr<LinearSolver<T>>& place);
     void take_layer(std::int64_t layer, Team& team);
+    void take_entries(std::int64_t layer);
     void find_norm();
     template <class F>
     void for_each_sample(Team& team, const F& f);
@@ -128,7 +130,7 @@ private:
     void solve_transposed(const Layer& view, const T* later, const T* lambda, T* m, Work& work);
 
     // Of a line: take_layer, advance and reverse.
-    void take_line(const Layer& view, Team& team);
+    void take_line(const Layer& view, std::int64_t layer, Team& team);
     void evaluate_line(const Layer& view, const T* z, std::int64_t begin, std::int64_t end,
                        T* pre) const;
     void set_line_right(const Layer& view, const T* z, T growth, T* right, Work& work,
@@ -156,7 +158,8 @@ private:
     std::optional<ImplicitLine<T>> line_;
     std::vector<Work> works_;
     std::unique_ptr<LinearSolver<T>> shared_;  // of f = identity
-    std::int64_t set_ = -1;                    // whose entries are assembled
+    std::int64_t set_ = -1;                    // whose coefficients are taken
+    std::int64_t entries_set_ = -1;            // whose entries are assembled
     double row_norm_ = 0.0;
     std::mutex failing_, making_;
     std::optional<LayerError> failure_;

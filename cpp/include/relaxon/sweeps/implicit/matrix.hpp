@@ -9,6 +9,7 @@
 #include "relaxon/base/parallel.hpp"
 #include "relaxon/network/config.hpp"
 #include "relaxon/operators/pattern.hpp"
+#include "relaxon/operators/three_point.hpp"
 
 namespace relaxon {
 
@@ -17,7 +18,13 @@ class LayerMatrix {
 public:
     virtual ~LayerMatrix() = default;
 
+    // Made when it is first asked for.
     virtual const Pattern& pattern() const = 0;
+    // Whether it is known without the pattern to be one of three points on a line: then
+    // assemble_line and add_line do what assemble and add do.
+    virtual bool is_line() const { return false; }
+    // Of such a line: whether there is a shift. add_line takes null for its cotangent where not.
+    virtual bool has_shift() const { return true; }
     // Sets of entries that differ, and that of a layer.
     virtual std::int64_t n_sets() const = 0;
     std::int64_t set_of(std::int64_t layer) const { return n_sets() > 1 ? layer : 0; }
@@ -30,6 +37,7 @@ public:
     virtual void prepare_tangent(const Parameters<T>& parameters,
                                  const Parameters<T>& parameters_dot, Team& team) = 0;
     virtual void assemble(std::int64_t layer, T* values, T* shift) = 0;
+    virtual void assemble_line(std::int64_t, const ThreePoint<T>&, T*) {}
     // Of the tangent of W.
     virtual void assemble_tangent(std::int64_t layer, T* values, T* shift) = 0;
 
@@ -37,6 +45,7 @@ public:
     // by it, and the last array, where it is not null, to what the scheme says of omega.
     virtual void clear(const Gradients<T>& gradients, Team& team) = 0;
     virtual void add(std::int64_t layer, const T* values_bar, const T* shift_bar) = 0;
+    virtual void add_line(std::int64_t, const ThreePoint<double>&, const double*) {}
     virtual void finish(const Parameters<T>& parameters, const Gradients<T>& gradients,
                         Team& team) = 0;
 };
