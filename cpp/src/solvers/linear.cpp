@@ -46,9 +46,10 @@ std::int64_t linear_solver_bytes(const Pattern& pattern, Use use) {
     const auto number = static_cast<std::int64_t>(sizeof(T));
     if (pattern.is_full()) return 2 * n * n * number;
     const std::int64_t width = band_width(pattern);
-    if (width <= kNarrow) return n * ((3 * width + 1) * number + 2 * 8);
+    const std::int64_t copy = (pattern.n_entries() + n) * 8;  // of the pattern
+    if (width <= kNarrow) return copy + n * ((3 * width + 1) * number + 2 * 8);
     if (is_iterated(pattern, use))
-        return pattern.n_entries() * (2 * number + 4) + kVectors * n * number;
+        return copy + pattern.n_entries() * (2 * number + 4) + kVectors * n * number;
     const double log_n = std::log2(static_cast<double>(n));
     const auto n_filled = static_cast<std::int64_t>(kFill * static_cast<double>(n) * log_n);
     constexpr std::int64_t kEntryBytes = 12;  // in double precision, with an index
