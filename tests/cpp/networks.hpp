@@ -203,6 +203,9 @@ inline std::vector<Named> driven_networks() {
     segments.config.grid = make_grid({300, 60}, {{kPeriodic, kPeriodic}, {kNeumann, kFixed}});
     Named implicit{"implicit", local_plane({5, 6}), 3, {4, 11}};
     implicit.config.dynamics = Theta{11, OmegaKind::scalar, 0.0, 0.5, true, hard};
+    Named line = implicit;
+    line.name += ", line";
+    line.config.grid = make_grid({23}, {{kNeumann, kFixed}}, MaskKind::neumann);
     Named ended = with(bundles, true, none);
     ended.name += ", ends";
     ended.config.lift = {5, Activation::tanh};
@@ -216,6 +219,7 @@ inline std::vector<Named> driven_networks() {
             with(dense, true, none),
             with(dense, false, hard),
             implicit,
+            line,
             ended};
 }
 

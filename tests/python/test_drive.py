@@ -158,7 +158,7 @@ def test_a_sample_does_not_see_the_others(
 @pytest.mark.parametrize(
     "options", [{"drive": True}, {"normalization": "hard"}], ids=["drive", "hard"]
 )
-@pytest.mark.parametrize("name", ["plane", "dense"])
+@pytest.mark.parametrize("name", ["bundles", "plane", "dense"])
 def test_taylor_remainders_fall_with_the_square(
     name: str, options: dict[str, Any], theta: float
 ) -> None:

@@ -44,7 +44,7 @@ def model_of(
     """Local weights near those of diffusion and drift; the same numbers for every radius."""
     space = options.pop("space", "local")
     settings: dict[str, Any] = {"depth": 2, "theta": 1.0, "bias": "local", "omega": 1.5}
-    op = rx.Banded(grid, radius=radius, space=space)
+    op = rx.Banded(grid, radius=radius, space=space, time=options.pop("time", "constant"))
     model = rx.Relaxation(op, trainable_omega=True, **(settings | options))
     n = grid.shape[0]
     rng = np.random.default_rng(n)
@@ -52,8 +52,12 @@ def model_of(
     own = 0.9 - 2 * diffusion if centre is None else centre
     line = np.array([diffusion + drift / 2, own, diffusion - drift / 2])
     line = line.reshape(3, *(1,) * (len(shape) - 1)) + 0.1 * rng.standard_normal(shape)
-    weights = np.zeros((2 * radius + 1, *shape[1:]))
-    weights[radius - 1 : radius + 2] = line
+    weights = np.zeros(model.params["weights"].shape)
+    own_axis = weights.ndim - len(shape)
+    for arm, values in zip(range(radius - 1, radius + 2), line, strict=True):
+        np.moveaxis(weights, own_axis, 0)[arm] = values
+    if own_axis:  # layers differ
+        weights *= np.linspace(1.0, 0.8, len(weights)).reshape(-1, *(1,) * len(shape))
     bias = np.asarray(0.2 * rng.standard_normal(np.shape(model.params["bias"])))
     params = {"weights": weights, "bias": bias}
     return model.with_params({name: value.astype(model.dtype) for name, value in params.items()})
@@ -66,10 +70,10 @@ def samples_of(model: rx.Relaxation, batch: int) -> tuple[Array, Array]:
 
 
 def middle(grads: dict[str, Array]) -> dict[str, Array]:
-    """Gradients with those of three weights."""
+    """Gradients with those of three weights, which are local."""
     weights = grads["weights"]
-    r = len(weights) // 2
-    return {**grads, "weights": weights[r - 1 : r + 2]}
+    r = weights.shape[-2] // 2
+    return {**grads, "weights": weights[..., r - 1 : r + 2, :]}
 
 
 def assert_same_as_general(grid: rx.Grid, batch: int, **options: Any) -> None:
@@ -97,6 +101,27 @@ def test_lines_are_solved_as_everything_else(
         assert_same_as_general(
             grid_of(kind, n), 3, theta=theta, activation=activation, dtype=dtype, beta=0.1
         )
+
+
+MOVED: dict[str, dict[str, Any]] = {
+    "drive": {"drive": True, "beta": 0.1},
+    "hard": {"normalization": "hard"},
+    "both": {"drive": True, "normalization": "hard", "time": "layered"},
+}
+
+
+@pytest.mark.parametrize("theta", [0.5, 1.0])
+@pytest.mark.parametrize("activation", ["tanh", "identity"])
+@pytest.mark.parametrize("name", MOVED)
+@pytest.mark.parametrize("kind", GRIDS)
+def test_lines_with_drive_and_of_size_one(
+    kind: str, name: str, activation: str, theta: float
+) -> None:
+    options: dict[str, Any] = {"theta": theta, "activation": activation, **MOVED[name]}
+    assert_same_as_general(grid_of(kind, 37), 3, dtype="float32", **options)
+    for n in (5, 1030):
+        omega = np.linspace(0.5, 1.5, n) if name == "hard" else 1.5
+        assert_same_as_general(grid_of(kind, n), 3, omega=omega, **options)
 
 
 @pytest.mark.parametrize("kind", ["circle", "mask"])
@@ -166,20 +191,23 @@ def test_attractors_that_want_row_exchanges_stand_beside_others(space: str, driv
 def outweighs(model: rx.Relaxation, x: Array) -> Array:
     """Whether each row's diagonal entry outweighs the others in J at the start, per sample."""
     lower, diagonal, upper = model.params["weights"]
-    pre = lower * np.roll(x, 1, -1) + diagonal * x + upper * np.roll(x, -1, -1)
+    source = x if model.drive else np.zeros_like(x)
+    z = x - source
+    pre = lower * np.roll(z, 1, -1) + diagonal * z + upper * np.roll(z, -1, -1) + source
     rate = 1.5 * (1 - np.tanh(pre - model.params["bias"]) ** 2)
     size = np.abs(rate * lower) + np.abs(rate * upper)
     return np.asarray((np.abs(2.5 - rate * diagonal) >= size).all(axis=-1))
 
 
-def test_samples_that_want_row_exchanges_stand_beside_others() -> None:
+@pytest.mark.parametrize("options", [{}, {"drive": True}, {"normalization": "hard"}])
+def test_samples_that_want_row_exchanges_stand_beside_others(options: dict[str, Any]) -> None:
     """Drift beyond diffusion: cells in the saturated part of tanh have small slopes."""
-    model = model_of(grid_of("circle", 37), 1, diffusion=0.1, drift=3.0)
+    model = model_of(grid_of("circle", 37), 1, diffusion=0.1, drift=3.0, **options)
     x, y = samples_of(model, 7)
     x[::2] += 40.0 * np.sign(x[::2].mean())
     is_plain = outweighs(model, x)
     assert set(is_plain.tolist()) == {False, True}
-    general = model_of(grid_of("circle", 37), 2, diffusion=0.1, drift=3.0)
+    general = model_of(grid_of("circle", 37), 2, diffusion=0.1, drift=3.0, **options)
     assert relative_error(model(x), general(x)) <= 1e-11
     _, grads = model.value_and_grad(x, y, input_grad=True)
     _, expected = general.value_and_grad(x, y, input_grad=True)
@@ -221,13 +249,23 @@ def test_samples_whose_steps_are_shortened_stand_beside_others() -> None:
 
 
 @pytest.mark.parametrize(
-    ("n", "batch", "activation"),
-    [(37, 7, "tanh"), (2053, 19, "tanh"), (17000, 5, "identity"), (33100, 2, "tanh")],
+    ("n", "batch", "activation", "more"),
+    [
+        (37, 7, "tanh", {}),
+        (2053, 19, "tanh", {}),
+        (17000, 5, "identity", {}),
+        (33100, 2, "tanh", {}),
+        (37, 7, "tanh", MOVED["both"]),
+        (17000, 5, "identity", {"drive": True}),
+        (33100, 2, "tanh", {"drive": True, "normalization": "hard"}),
+    ],
 )
-def test_bits_follow_from_the_sample_alone(n: int, batch: int, activation: str) -> None:
+def test_bits_follow_from_the_sample_alone(
+    n: int, batch: int, activation: str, more: dict[str, Any]
+) -> None:
     """Long lines are shared by threads, samples of short ones are."""
     options: dict[str, Any] = {"activation": activation, "theta": 0.5, "space": "homogeneous"}
-    model = model_of(grid_of("circle", n), 1, bias="homogeneous", depth=3, **options)
+    model = model_of(grid_of("circle", n), 1, bias="homogeneous", depth=3, **options, **more)
     x, y = samples_of(model, batch)
     together = model(x, threads=2)
     for sample, alone in zip(x[:7], together[:7], strict=True):
@@ -249,3 +287,30 @@ def test_sums_over_many_samples_are_as_sharp_in_float32() -> None:
     wide = model.with_params({k: v.astype(np.float64) for k, v in single.params.items()})
     _, expected = wide.value_and_grad(x.astype(np.float64), y.astype(np.float64))
     assert_all_close(grads, expected, 2e-6)
+
+
+@pytest.mark.parametrize("shape", [(1, 37), (37, 1)])
+def test_a_plane_of_one_row_is_a_line(shape: tuple[int, ...]) -> None:
+    """What stands aside is mirrored, and W one of three points, which its entries alone tell."""
+    grids = rx.Grid((37,), boundary="neumann"), rx.Grid(shape, boundary="neumann")
+    along = {"U": shape.index(37), "D": 2 * shape.index(37)}
+    line, plane = (
+        rx.Relaxation(rx.ADR(grid, space="local"), 3, theta=0.75, omega=1.5, bias="local")
+        for grid in grids
+    )
+    rng = np.random.default_rng(6)
+    noise = {n: p + 0.1 * rng.standard_normal(p.shape) for n, p in line.params.items()}
+    line = line.with_params(noise)
+    params = {name: np.zeros(value.shape) for name, value in plane.params.items()}
+    for name, value in noise.items():
+        place = params[name][along[name]] if name in along else params[name]
+        place[...] = value.reshape(place.shape)
+    plane = plane.with_params(params)
+    x, y = rng.standard_normal((2, 3, 37))
+    states = plane.trajectory(x.reshape(-1, *shape))
+    assert relative_error(states.reshape(3, -1, 37), line.trajectory(x)) <= 1e-12
+    _, grads = plane.value_and_grad(x.reshape(-1, *shape), y.reshape(-1, *shape), input_grad=True)
+    _, expected = line.value_and_grad(x, y, input_grad=True)
+    for name, value in expected.items():
+        found = grads[name][along[name]] if name in along else grads[name]
+        assert relative_error(found.ravel(), value.ravel()) <= 1e-10, name

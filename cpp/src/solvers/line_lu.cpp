@@ -19,22 +19,23 @@ void LineLu<T>::carve(Arena& arena) {
 template <class T>
 typename LineLu<T>::Work LineLu<T>::carve_work(Arena& arena) const {
     Work work{};
-    work.x = arena.take<T>(cut_.length());
     work.joints.carve(arena, cut_);
     return work;
 }
 
 template <class T>
-bool LineLu<T>::factorise(const ThreePoint<const T>& matrix, Team* team) {
+bool LineLu<T>::factorise(Team* team) {
     constexpr std::int64_t lanes = LineCut<T>::kLanes;
     std::atomic<bool> is_dominant{true};
     for_each_stretch(cut_, team, [&](const Stretch& stretch) {
         T* lower = packed_.lower + stretch.first;
         T* diagonal = packed_.diagonal + stretch.first;
         T* upper = packed_.upper + stretch.first;
-        pack(stretch, matrix.lower, lower);
-        pack(stretch, matrix.diagonal, diagonal);
-        pack(stretch, matrix.upper, upper);
+        alignas(64) T packed[LineCut<T>::kStretch];
+        for (T* array : {packed_.lower, packed_.diagonal, packed_.upper}) {
+            pack(stretch, array, packed);
+            std::copy(packed, packed + stretch.rows * lanes, array + stretch.first);
+        }
         for (std::int64_t lane = stretch.n_pieces; lane < lanes; ++lane) diagonal[lane] = T(1);
         Mask<T> fails = {};
         const auto look = [&](std::int64_t i) {
@@ -97,16 +98,17 @@ void LineLu<T>::solve(const T* b, T* x, Work& work, Team* team) const {
     constexpr std::int64_t lanes = LineCut<T>::kLanes;
     Joints<T> joints = with_own_right(joints_, work.joints);
     for_each_stretch(cut_, team, [&](const Stretch& stretch) {
-        T* value = work.x + stretch.first;
+        alignas(64) T packed[LineCut<T>::kStretch];
+        T* value = x + stretch.first;
         const T* lower = packed_.lower + stretch.first;
         const T* inverse = inverse_ + stretch.first;
         const T* bottom = bottom_ + stretch.first;
-        pack(stretch, b, value);
+        pack(stretch, b, packed);
         const std::int64_t settled = settled_[stretch.piece / lanes];
-        Pack<T> right = load(value), before = {};
+        Pack<T> right = load(packed), before = {};
         for (std::int64_t i = lanes; i < stretch.rows * lanes; i += lanes) {
             const std::int64_t at = std::min(i, settled);
-            before = (load(value + i) - load(lower + at) * before) * load(inverse + at);
+            before = (load(packed + i) - load(lower + at) * before) * load(inverse + at);
             right -= load(bottom + at) * before;
             store(value + i, before);
         }
@@ -115,11 +117,11 @@ void LineLu<T>::solve(const T* b, T* x, Work& work, Team* team) const {
     });
     joints.solve();
     for_each_stretch(cut_, team, [&](const Stretch& stretch) {
-        T* value = work.x + stretch.first;
-        substitute(stretch, joints, value, fill_ + stretch.first, ratio_ + stretch.first,
-                   settled_[stretch.piece / lanes],
-                   [&](std::int64_t i, Pack<T> at) { store(value + i, at); });
-        unpack(stretch, value, x);
+        alignas(64) T packed[LineCut<T>::kStretch];
+        substitute(stretch, joints, x + stretch.first, fill_ + stretch.first,
+                   ratio_ + stretch.first, settled_[stretch.piece / lanes],
+                   [&](std::int64_t i, Pack<T> at) { store(packed + i, at); });
+        unpack(stretch, packed, x);
     });
 }
 
@@ -128,15 +130,16 @@ void LineLu<T>::solve_transposed(const T* b, T* x, Work& work, Team* team) const
     constexpr std::int64_t lanes = LineCut<T>::kLanes;
     Joints<T> joints = with_own_right(joints_, work.joints);
     for_each_stretch(cut_, team, [&](const Stretch& stretch) {
-        T* value = work.x + stretch.first;
+        alignas(64) T packed[LineCut<T>::kStretch];
+        T* value = x + stretch.first;
         const T* ratio = ratio_ + stretch.first;
         const T* fill = fill_ + stretch.first;
-        pack(stretch, b, value);
+        pack(stretch, b, packed);
         const std::int64_t settled = settled_[stretch.piece / lanes];
-        Pack<T> right = load(value), before = {}, before_ratio = {};
+        Pack<T> right = load(packed), before = {}, before_ratio = {};
         for (std::int64_t i = lanes; i < stretch.rows * lanes; i += lanes) {
             const std::int64_t at = std::min(i, settled);
-            before = load(value + i) - before_ratio * before;
+            before = load(packed + i) - before_ratio * before;
             before_ratio = load(ratio + at);
             right -= load(fill + at) * before;
             store(value + i, before);
@@ -146,21 +149,24 @@ void LineLu<T>::solve_transposed(const T* b, T* x, Work& work, Team* team) const
     });
     joints.solve_transposed();
     for_each_stretch(cut_, team, [&](const Stretch& stretch) {
-        T* value = work.x + stretch.first;
+        alignas(64) T packed[LineCut<T>::kStretch];
+        const T* value = x + stretch.first;
         const T* lower = packed_.lower + stretch.first;
         const T* inverse = inverse_ + stretch.first;
         const T* bottom = bottom_ + stretch.first;
+        const std::int64_t settled = settled_[stretch.piece / lanes];
         const Pack<T> joint = load_up_to(joints.x + stretch.piece, stretch.n_pieces);
         Pack<T> after = load(joints.x + stretch.piece + 1);
         Pack<T> below = load(joints.lower + stretch.piece + 1);
         for (std::int64_t i = (stretch.rows - 1) * lanes; i > 0; i -= lanes) {
-            after =
-                ((load(value + i) - load(bottom + i) * joint) - below * after) * load(inverse + i);
-            below = load(lower + i);
-            store(value + i, after);
+            const std::int64_t at = std::min(i, settled);
+            after = ((load(value + i) - load(bottom + at) * joint) - below * after) *
+                    load(inverse + at);
+            below = load(lower + at);
+            store(packed + i, after);
         }
-        store(value, joint);
-        unpack(stretch, value, x);
+        store(packed, joint);
+        unpack(stretch, packed, x);
     });
 }
 

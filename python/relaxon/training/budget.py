@@ -50,9 +50,10 @@ class Plan:
     state_bytes, fixed_bytes, block_bytes : int
         One snapshot; coefficients, gradient sums and returned arrays; one block in flight.
     total_bytes, minimum_bytes : int
-        What the call allocates; the least budget that would do.
-        At attractors on a line, samples whose Jacobian wants row exchanges, or whose search
-        wants implicit steps, take more when they come.
+        What the call allocates; the least budget that would do. Of implicit layers and
+        attractors, without what is made where the quick way fails: on lines the general solver (for
+        rows that want exchanges and steps that are shortened), elsewhere a sparse LU after 300
+        iterations.
     optimizer_bytes : dict of str to int
         What :func:`fit` keeps beside, by class of optimizer, with all parameters trained and no
         bounds; part neither of the total nor of the budget. Unknown inputs count like parameters,

@@ -114,8 +114,8 @@ void add_transposed(const ThreePoint<const T>& matrix, const T* s, std::int64_t 
     if (end == n) column(n - 1, n - 2, 0);
 }
 
-// bar += s z^T where such a matrix has entries, and bar_shift += s; begin <= i < end. source(i)
-// gives s[i].
+// bar += s z^T where such a matrix has entries, and, unless it is null, bar_shift += s;
+// begin <= i < end. source(i) gives s[i].
 template <class T, class Source>
 void add_outer(const Source& source_of, const T* z, std::int64_t begin, std::int64_t end,
                const ThreePoint<double>& bar, double* bar_shift) {
@@ -125,12 +125,13 @@ void add_outer(const Source& source_of, const T* z, std::int64_t begin, std::int
         bar.lower[i] += source * before;
         bar.diagonal[i] += source * z[i];
         bar.upper[i] += source * after;
-        bar_shift[i] += source;
     };
     const std::int64_t first = std::max<std::int64_t>(begin, 1), last = std::min(end, n - 1);
     if (begin == 0) row(0, z[n - 1], z[1]);
     for (std::int64_t i = first; i < last; ++i) row(i, z[i - 1], z[i + 1]);
     if (end == n) row(n - 1, z[n - 2], z[0]);
+    if (!bar_shift) return;
+    for (std::int64_t i = begin; i < end; ++i) bar_shift[i] += source_of(i);
 }
 
 }  // namespace relaxon

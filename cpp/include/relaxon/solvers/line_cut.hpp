@@ -29,6 +29,8 @@ public:
     static constexpr std::int64_t kLanes = static_cast<std::int64_t>(kPackWidth<T>);
     // Rows of a stretch, about: a dozen arrays of them stay in the second-level cache.
     static constexpr std::int64_t kRows = 256;
+    // Places of one at most.
+    static constexpr std::int64_t kStretch = kRows * kLanes;
 
     explicit LineCut(std::int64_t n)
         : n_(n), n_rows_(n / kLanes), n_whole_(std::min(n_rows_, (n_rows_ + kRows - 1) / kRows)) {}

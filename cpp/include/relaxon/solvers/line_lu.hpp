@@ -27,7 +27,6 @@ class LineLu {
 public:
     // Of one solve.
     struct Work {
-        T* x;
         Joints<T> joints;
     };
 
@@ -37,8 +36,12 @@ public:
     void carve(Arena& arena);
     Work carve_work(Arena& arena) const;
 
+    // Where the matrix is put, in the order of cells; factorise overwrites it.
+    ThreePoint<T> matrix() const {
+        return {cut_.n(), packed_.lower, packed_.diagonal, packed_.upper};
+    }
     // Whether it can be done without row exchanges: every diagonal entry outweighs its row.
-    bool factorise(const ThreePoint<const T>& matrix, Team* team);
+    bool factorise(Team* team);
     // x = A^-1 b, or with the transpose; x may be b.
     void solve(const T* b, T* x, Work& work, Team* team) const;
     void solve_transposed(const T* b, T* x, Work& work, Team* team) const;

@@ -140,21 +140,24 @@ double AttractorSearcher<T>::residual(const T* source, const T* z) {
     return evaluate(source, z, newton_.residual);
 }
 
-// Rounding is asked for its cheap bound first.
+// For the iterate that was evaluated last. Rounding is asked for its cheap bound first.
 template <class T>
 bool AttractorSearcher<T>::is_solved(const AttractorSearch& search, const T* source, const T* z,
                                      double residual, AttractorResult& result) const {
     if (search.tolerance < 0.0) return false;
-    double size = 0.0, source_size = 0.0;
+    double size = 0.0, image = 0.0, slope = 0.0, source_size = 0.0;
     for (std::int64_t i = 0; i < equation_->n(); ++i) {
         size = std::max(size, std::abs(static_cast<double>(z[i])));
+        image = std::max(image, std::abs(static_cast<double>(f_[i])));
+        slope = std::max(slope, std::abs(static_cast<double>(slope_[i])));
         if (!source) continue;
         source_size = std::max(source_size, std::abs(static_cast<double>(source[i])));
     }
     if (residual <= search.tolerance * std::max(1.0, size)) return true;
-    const double bound = equation_->row_norm * size + equation_->offset_norm + source_size;
+    const double sum = equation_->row_norm * size + equation_->offset_norm + source_size;
+    const double bound = size + image + slope * sum;
     if (residual > kRounding<T> * bound) return false;
-    result.is_at_floor = residual <= kRounding<T> * equation_->terms(z, source);
+    result.is_at_floor = residual <= kRounding<T> * equation_->terms(z, source, f_, slope_);
     return result.is_at_floor;
 }
 

@@ -14,6 +14,12 @@ namespace {
 // Factorisations of one sample's layer.
 constexpr std::int64_t kMostIterations = 100;
 
+std::int64_t pattern_bytes(const Pattern& pattern) {
+    if (pattern.is_full()) return 0;
+    return (pattern.n() + 1 + pattern.n_entries()) *
+           static_cast<std::int64_t>(sizeof(std::int64_t));
+}
+
 const char* reason_of(NewtonStatus status) {
     switch (status) {
     case NewtonStatus::max_iterations:
@@ -34,8 +40,7 @@ ImplicitLayers<T>::ImplicitLayers(const NetworkConfig& config, const SweepReques
     : FieldLayers<T>(config, request), theta_(std::get<Theta>(config.dynamics).theta),
       wants_omega_(request.wants_omega),
       matrix_(make_layer_matrix<T>(config, request.wants_omega)) {
-    const bool is_plain = !config.drive() && !config.is_normalised();
-    if (is_plain && is_three_point(matrix_->pattern())) {
+    if (matrix_->is_line()) {
         line_.emplace(n_, request.batch, request.n_threads);
     } else {
         jacobian_.emplace(matrix_->pattern());
@@ -70,19 +75,23 @@ Plan ImplicitLayers<T>::plan(std::int64_t own_bytes) {
     return make_plan(input);
 }
 
+// What lines need for the general way, and planes for a sparse LU after iterations in vain, is not
+// counted.
 template <class T>
 std::int64_t ImplicitLayers<T>::solver_bytes() const {
+    if (line_) return config_.op->is_stencil() ? 0 : pattern_bytes(matrix_->pattern());
     const std::int64_t n_solvers = is_linear() ? 1 : n_works();
-    // The diagonal, which the Jacobian has in any case, makes no band wider.
-    const Pattern& pattern = line_ ? matrix_->pattern() : jacobian_->pattern();
-    return n_solvers * linear_solver_bytes<T>(pattern, use());
+    const Pattern& pattern = jacobian_->pattern();
+    // W's, beside the Jacobian's a copy of it, and where the entries of W go.
+    return pattern_bytes(matrix_->pattern()) + 3 * pattern_bytes(pattern) +
+           n_solvers * linear_solver_bytes<T>(pattern, use());
 }
 
 template <class T>
 void ImplicitLayers<T>::carve(Arena& arena, std::int64_t n_snapshots) {
     const bool is_gradient = request_.kind == SweepKind::gradient;
     const bool is_tangent = request_.kind == SweepKind::tangent;
-    const std::int64_t n_entries = matrix_->pattern().n_entries();
+    const std::int64_t n_entries = line_ ? 3 * n_ : matrix_->pattern().n_entries();
     const std::int64_t n_omega = arrays_.back().size();
     matrix_->carve(arena, request_.n_threads, is_gradient, is_tangent);
     this->carve_shared(arena, n_snapshots);
@@ -91,7 +100,8 @@ void ImplicitLayers<T>::carve(Arena& arena, std::int64_t n_snapshots) {
     shift_ = arena.take<T>(n_);
     works_.clear();
     if (line_) {
-        line_->carve(arena, is_linear(), theta_ < 1.0, is_gradient, is_gradient && wants_omega_);
+        line_->carve(arena, {is_linear(), theta_ < 1.0, config_.drive(), is_gradient,
+                             matrix_->has_shift() || config_.bias != BiasKind::none, wants_omega_});
     }
     for (int worker = 0; worker < n_works(); ++worker) {
         Work work{};
@@ -105,9 +115,9 @@ void ImplicitLayers<T>::carve(Arena& arena, std::int64_t n_snapshots) {
     }
     if (is_gradient) {
         scheme_omega_bar_ = arena.take<T>(n_omega);
-        entries_bar_ = arena.take<T>(n_entries);
-        shift_bar_ = arena.take<T>(n_);
         if (!line_) {
+            entries_bar_ = arena.take<T>(n_entries);
+            shift_bar_ = arena.take<T>(n_);
             pre_ = arena.take<T>(state_length());
             scaled_ = arena.take<T>(state_length());
         }
@@ -135,7 +145,7 @@ void ImplicitLayers<T>::prepare(const Parameters<T>& parameters, Team& team) {
     scheme_parameters_ = parameters;
     scheme_parameters_.back() = scheme_omega_;
     matrix_->prepare(scheme_parameters_, team);
-    set_ = -1;
+    set_ = entries_set_ = -1;
 }
 
 // The entries of a layer and, where f = identity, their factorisation.
@@ -145,36 +155,39 @@ void ImplicitLayers<T>::take_layer(std::int64_t layer, Team& team) {
     const bool follows_omega = (is_linear() || line_) && config_.omega() == OmegaKind::layer;
     const std::int64_t set = follows_omega ? layer : matrix_->set_of(layer);
     if (set == set_) return;
-    matrix_->assemble(layer, entries_, shift_);
     const Layer view = layer_of(*parameters_, layer);
-    if (line_) take_line(view, team);
-    find_norm();
+    set_ = set;
+    if (line_) {
+        take_line(view, layer, team);
+    } else {
+        take_entries(layer);
+    }
     if (is_linear() && !(line_ && line_->lu_serves)) {
+        take_entries(layer);
         try {
             factorise(view, T(0), works_[0], solver_of(shared_));
         } catch (const SingularError&) {
+            set_ = -1;
             throw LayerError(layer, 0, std::numeric_limits<double>::quiet_NaN(),
                              reason_of(NewtonStatus::singular));
         }
     }
-    set_ = set;
+}
+
+// The entries of the layer that is taken; of a line, by the first sample that goes the general way.
+template <class T>
+void ImplicitLayers<T>::take_entries(std::int64_t layer) {
+    const std::lock_guard<std::mutex> lock(making_);
+    if (entries_set_ == set_) return;
+    matrix_->assemble(layer, entries_, shift_);
+    find_norm();
+    entries_set_ = set_;
 }
 
 // What is_solved of the problem asks first.
 template <class T>
 void ImplicitLayers<T>::find_norm() {
     row_norm_ = 0.0;
-    if (line_) {
-        const ThreePoint<T>& a = line_->matrix;
-        T most = T(0);
-        for (std::int64_t row = 0; row < n_; ++row) {
-            const T sum =
-                std::abs(a.lower[row]) + std::abs(a.diagonal[row]) + std::abs(a.upper[row]);
-            most = std::max(most, sum);
-        }
-        row_norm_ = static_cast<double>(most);
-        return;
-    }
     const Pattern& pattern = matrix_->pattern();
     for (std::int64_t row = 0; row < n_; ++row) {
         if (!exists(row)) continue;
@@ -190,7 +203,7 @@ void ImplicitLayers<T>::find_norm() {
 template <class T>
 void ImplicitLayers<T>::evaluate(const Layer& view, const T* z, T* pre) const {
     if (line_) {
-        multiply<T>(line_->matrix, line_->shift, z, 0, n_, pre);
+        evaluate_line(view, z, 0, n_, pre);
         return;
     }
     multiply(matrix_->pattern(), entries_, z, pre);
@@ -257,17 +270,17 @@ void ImplicitLayers<T>::advance(Bundle& bundle, std::int64_t layer, std::int64_t
     if (line_) {
         for_each_line(team, [&](std::int64_t sample, int worker, Team* inner) {
             const std::int64_t first = sample * n_;
-            solve_line(all, layer, sample, bundle.states.current + first, out + first, worker, team,
-                       inner);
+            solve_line(view_of(all, bundle.drive, sample), layer, sample,
+                       bundle.states.current + first, out + first, worker, team, inner);
         });
-        return;
+    } else {
+        for_each_sample(team, [&](std::int64_t sample, Work& work, int worker) {
+            const Layer view = view_of(all, bundle.drive, sample);
+            const T* z = bundle.states.current + sample * n_;
+            set_right(view, z, growth_[sample], work);
+            solve(view, layer, sample, z, out + sample * n_, work, team, worker);
+        });
     }
-    for_each_sample(team, [&](std::int64_t sample, Work& work, int worker) {
-        const Layer view = view_of(all, bundle.drive, sample);
-        const T* z = bundle.states.current + sample * n_;
-        set_right(view, z, growth_[sample], work);
-        solve(view, layer, sample, z, out + sample * n_, work, team, worker);
-    });
     if (config_.is_normalised()) normalise(layer, out, team);
 }
 
@@ -282,6 +295,7 @@ void ImplicitLayers<T>::restore_size(std::int64_t layer, std::int64_t sample, co
 template <class T>
 void ImplicitLayers<T>::apply(Bundle& bundle, std::int64_t layer, T* out) {
     take_layer(layer, *bundle.team);
+    take_entries(layer);
     for_each_sample(*bundle.team, [&](std::int64_t sample, Work&, int) {
         T* to = out + sample * n_;
         multiply(matrix_->pattern(), entries_, bundle.states.current + sample * n_, to);

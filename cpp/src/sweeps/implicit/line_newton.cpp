@@ -9,7 +9,7 @@
 
 namespace relaxon {
 
-// Of a stretch, the largest: |F|, |z|, and sum of the sizes of a row's terms.
+// Of a stretch, the largest: |F|, |z|, and sum of the sizes of a row's terms, those of Z times f'.
 struct LineMeasures {
     double residual, size, terms;
     bool is_dominant, is_finite;
@@ -235,7 +235,8 @@ void LineNewton<T>::eliminate(const Stretch& stretch, Work& work, bool keeps_f) 
                 const Pack<T> pull = own_weight_ * here - load(f + (i - begin));
                 const Pack<T> sum = abs(l * at(i - lanes)) + abs(d * here) +
                                     abs(u * at(i + lanes)) + abs(load(shift + (i & shift_rows)));
-                terms = max(terms, abs(b) + own * abs(here) + e * sum);
+                const Pack<T> image = e * abs(load(f + (i - begin))) + abs(factor) * sum;
+                terms = max(terms, abs(b) + own * abs(here) + image);
                 b = left - e * pull;
                 residual = max(residual, abs(b));
                 size = max(size, abs(here));

@@ -17,13 +17,16 @@ bool ImplicitLayers<T>::pull_line(const Layer& view, std::int64_t layer, std::in
     Work& work = works_[static_cast<std::size_t>(worker)];
     T* s = line_work.s;
     T* f = wants_omega_ ? work.f : nullptr;
-    if (!is_linear() &&
-        line.newton.solve_transposed(later, lambda, m, s, f, line_work.newton, inner)) {
-        return true;
+    if (!is_linear()) {
+        line.newton.take_source(view.drive, line_work.newton, inner);
+        if (line.newton.solve_transposed(later, lambda, m, s, f, line_work.newton, inner)) {
+            return true;
+        }
     }
     if (is_linear() && line.lu_serves) {
         line.lu.solve_transposed(lambda, m, line_work.lu, inner);
     } else {
+        take_entries(layer);
         try {
             solve_transposed(view, later, lambda, m, work);
         } catch (const SingularError&) {
@@ -37,7 +40,7 @@ bool ImplicitLayers<T>::pull_line(const Layer& view, std::int64_t layer, std::in
         if (!is_linear()) {
             for (std::int64_t i = begin; i < end; ++i) s[i] = line.rate[i] * work.slope[i] * m[i];
         } else if (f) {
-            multiply<T>(line.matrix, line.shift, later, begin, end, f);
+            evaluate_line(view, later, begin, end, f);
         }
     });
     return true;
@@ -48,7 +51,10 @@ template <class T>
 void ImplicitLayers<T>::add_line_sums(const LineSums& sums, const T* rate, const T* s, const T* z,
                                       const T* m, const T* f, double weight, Team* inner) const {
     for_each_run(n_, inner, [&](std::int64_t begin, std::int64_t end) {
-        if (rate) {
+        if (rate && line_->has_one_rate) {
+            add_outer([&, e = *rate](std::int64_t i) { return e * s[i]; }, z, begin, end,
+                      sums.matrix, sums.shift);
+        } else if (rate) {
             add_outer([&](std::int64_t i) { return rate[i] * s[i]; }, z, begin, end, sums.matrix,
                       sums.shift);
         } else {
@@ -58,6 +64,14 @@ void ImplicitLayers<T>::add_line_sums(const LineSums& sums, const T* rate, const
         for (std::int64_t i = begin; i < end; ++i) {
             sums.change[i] += weight * (static_cast<double>(f[i]) - z[i]) * m[i];
         }
+    });
+}
+
+// x_bar += s, or with rates e s.
+template <class T>
+void ImplicitLayers<T>::add_line_drive(const T* rate, const T* s, T* x_bar, Team* inner) const {
+    for_each_run(n_, inner, [&](std::int64_t begin, std::int64_t end) {
+        for (std::int64_t i = begin; i < end; ++i) x_bar[i] += rate ? rate[i] * s[i] : s[i];
     });
 }
 
@@ -71,13 +85,17 @@ void ImplicitLayers<T>::reverse_line(const Layer& view, std::int64_t layer, std:
     const std::int64_t first = sample * n_;
     const T* z = bundle.states.current + first;
     const T* later = bundle.states.later + first;
-    T* m = bundle.lambda[1] + first;
-    if (!pull_line(view, layer, sample, later, bundle.lambda[0] + first, m, worker, inner)) return;
-    if (is_linear()) {
-        add_line_sums(sums, line.rate, m, later, m, work.f, theta_, inner);
-    } else {
-        add_line_sums(sums, nullptr, s, later, m, work.f, theta_, inner);
+    if (config_.is_normalised()) {
+        restore_size(layer, sample, bundle.states.later, solution_);
+        later = solution_ + first;
     }
+    T* m = bundle.lambda[1] + first;
+    T* x_bar = bundle.drive_bar ? bundle.drive_bar + first : nullptr;
+    if (!pull_line(view, layer, sample, later, bundle.lambda[0] + first, m, worker, inner)) return;
+    const T* rate = is_linear() ? line.rate : nullptr;
+    const T* source = is_linear() ? m : s;
+    add_line_sums(sums, rate, source, later, m, work.f, theta_, inner);
+    if (x_bar) add_line_drive(rate, source, x_bar, inner);
     const bool has_growth = config_.beta() != 0.0;
     if (has_growth) find_growth(sample, bundle.states.current, bundle.lambda[1]);
     const T growth = has_growth ? growth_[sample] : T(0), pull = has_growth ? pull_[sample] : T(0);
@@ -89,7 +107,7 @@ void ImplicitLayers<T>::reverse_line(const Layer& view, std::int64_t layer, std:
         return;
     }
     for_each_run(n_, inner, [&](std::int64_t begin, std::int64_t end) {
-        multiply<T>(line.matrix, line.shift, z, begin, end, work.pre);
+        evaluate_line(view, z, begin, end, work.pre);
         activate_with_derivative(config_.activation, work.pre + begin, work.f + begin,
                                  work.slope + begin, static_cast<std::size_t>(end - begin));
         for (std::int64_t i = begin; i < end; ++i) {
@@ -97,6 +115,7 @@ void ImplicitLayers<T>::reverse_line(const Layer& view, std::int64_t layer, std:
         }
     });
     add_line_sums(sums, nullptr, s, z, m, work.f, 1.0 - theta_, inner);
+    if (x_bar) add_line_drive(nullptr, s, x_bar, inner);
     // In place of m.
     for_each_run(n_, inner, [&](std::int64_t begin, std::int64_t end) {
         for (std::int64_t i = begin; i < end; ++i) {
@@ -111,11 +130,12 @@ void ImplicitLayers<T>::reverse_lines(Bundle& bundle, std::int64_t layer) {
     Team& team = *bundle.team;
     const ImplicitLine<T>& line = *line_;
     const Layer view = layer_of(*parameters_, layer);
+    if (config_.is_normalised()) project(layer, bundle.states.later, bundle.lambda[0], team);
     const auto reverse_chunk = [&](std::int64_t chunk, int worker, Team* inner) {
         const std::int64_t end = line.chunk_begin(chunk + 1, request_.batch);
         for (std::int64_t i = line.chunk_begin(chunk, request_.batch); i < end; ++i) {
             team.poll(worker == 0);
-            reverse_line(view, layer, i, chunk, bundle, worker, inner);
+            reverse_line(view_of(view, bundle.drive, i), layer, i, chunk, bundle, worker, inner);
         }
     };
     if (line.shares_lines) {
@@ -126,12 +146,7 @@ void ImplicitLayers<T>::reverse_lines(Bundle& bundle, std::int64_t layer) {
     }
     throw_failure();
     std::swap(bundle.lambda[0], bundle.lambda[1]);
-    if (keeps_line_sums()) return;
-    flush_line_sums(layer);
-    if (matrix_->n_sets() == 1) return;
-    matrix_->add(layer, entries_bar_, shift_bar_);
-    std::fill(entries_bar_, entries_bar_ + matrix_->pattern().n_entries(), T(0));
-    std::fill(shift_bar_, shift_bar_ + n_, T(0));
+    if (!keeps_line_sums()) flush_line_sums(layer, line.shares_lines ? &team : nullptr);
 }
 
 // Whether all layers share their coefficients, so that their sums are one.
@@ -142,14 +157,13 @@ bool ImplicitLayers<T>::keeps_line_sums() const {
 
 // From the sums over samples to the gradients of a layer's coefficients; the sums start anew.
 template <class T>
-void ImplicitLayers<T>::flush_line_sums(std::int64_t layer) {
+void ImplicitLayers<T>::flush_line_sums(std::int64_t layer, Team* inner) {
     const LineSums& total = line_->sums.front();
     for (std::size_t chunk = 1; chunk < line_->sums.size(); ++chunk) {
         const double* part = line_->sums[chunk].matrix.lower;
         for (std::int64_t i = 0; i < total.length; ++i) total.matrix.lower[i] += part[i];
     }
-    collect(matrix_->pattern(), total.matrix, entries_bar_);
-    for (std::int64_t i = 0; i < n_; ++i) shift_bar_[i] += static_cast<T>(total.shift[i]);
+    matrix_->add_line_sums(layer, total.matrix, total.shift, inner);
     const auto sum = [&](const double* values) {
         OrderedSum all;
         for (std::int64_t i = 0; i < n_; ++i) all.add(values[i]);
@@ -175,7 +189,7 @@ void ImplicitLayers<T>::flush_line_sums(std::int64_t layer) {
 #define RELAXON_INSTANTIATE(T)                                                                     \
     template void ImplicitLayers<T>::reverse_lines(Bundle&, std::int64_t);                         \
     template bool ImplicitLayers<T>::keeps_line_sums() const;                                      \
-    template void ImplicitLayers<T>::flush_line_sums(std::int64_t);
+    template void ImplicitLayers<T>::flush_line_sums(std::int64_t, Team*);
 RELAXON_INSTANTIATE(float)
 RELAXON_INSTANTIATE(double)
 #undef RELAXON_INSTANTIATE

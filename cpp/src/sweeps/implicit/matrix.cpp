@@ -82,14 +82,15 @@ public:
 
     void add_line(std::int64_t layer, const ThreePoint<T>& matrix_bar, const T* shift_bar,
                   Team* team) override {
-        for_each_tile(team, [&](std::int64_t begin, std::int64_t end, std::int64_t tile) {
-            const LayerGradient<T> sums = gradient_->layer(layer, tile);
-            line_.pull_back(matrix_bar, shift_bar, begin, end,
-                            [&](std::int64_t cell, std::int64_t n, int arm, const T* bars) {
-                                add_to(sums, place_of(cell), n, arm, bars);
-                            });
-        });
+        pull_line(layer, matrix_bar, shift_bar, team);
     }
+
+    void add_line_sums(std::int64_t layer, const ThreePoint<double>& matrix_bar,
+                       const double* shift_bar, Team* team) override {
+        pull_line(layer, matrix_bar, shift_bar, team);
+    }
+
+    bool has_shift() const override { return !is_line() || line_.has_shift(); }
 
     void finish(const Parameters<T>& parameters, const Gradients<T>& gradients,
                 Team& team) override {
@@ -140,12 +141,25 @@ private:
         for (std::int64_t tile = 0; tile < kRowTasks; ++tile) take(tile, 0);
     }
 
+    template <class Bar>
+    void pull_line(std::int64_t layer, const ThreePoint<Bar>& matrix_bar, const Bar* shift_bar,
+                   Team* team) {
+        for_each_tile(team, [&](std::int64_t begin, std::int64_t end, std::int64_t tile) {
+            const LayerGradient<T> sums = gradient_->layer(layer, tile);
+            line_.pull_back(matrix_bar, shift_bar, begin, end,
+                            [&](std::int64_t cell, std::int64_t n, int arm, const Bar* bars) {
+                                add_to(sums, place_of(cell), n, arm, bars);
+                            });
+        });
+    }
+
     // Of n cells that follow each other.
+    template <class Bar>
     static void add_to(const LayerGradient<T>& sums, std::int64_t place, std::int64_t n, int arm,
-                       const T* bars) {
+                       const Bar* bars) {
         if (sums.weights_field) {
             T* field = sums.weights_field[arm] + place;
-            for (std::int64_t i = 0; i < n; ++i) field[i] += bars[i];
+            for (std::int64_t i = 0; i < n; ++i) field[i] += static_cast<T>(bars[i]);
             return;
         }
         constexpr std::int64_t kLanes = 8;
@@ -261,6 +275,15 @@ void LayerMatrix<T>::add_line(std::int64_t layer, const ThreePoint<T>& matrix_ba
     std::vector<T> values_bar(static_cast<std::size_t>(pattern().n_entries()));
     collect(pattern(), matrix_bar, values_bar.data());
     add(layer, values_bar.data(), shift_bar);
+}
+
+template <class T>
+void LayerMatrix<T>::add_line_sums(std::int64_t layer, const ThreePoint<double>& matrix_bar,
+                                   const double* shift_bar, Team*) {
+    std::vector<T> values_bar(static_cast<std::size_t>(pattern().n_entries()));
+    collect(pattern(), matrix_bar, values_bar.data());
+    const std::vector<T> shift(shift_bar, shift_bar + pattern().n());
+    add(layer, values_bar.data(), shift.data());
 }
 
 template <class T>

@@ -11,18 +11,23 @@ void ImplicitLayers<T>::clear(const Gradients<T>& gradients, Team& team) {
     own.arrays.back() = wants_omega_ ? scheme_omega_bar_ : nullptr;
     std::fill(scheme_omega_bar_, scheme_omega_bar_ + arrays_.back().size(), T(0));
     matrix_->clear(own, team);
-    std::fill(entries_bar_, entries_bar_ + matrix_->pattern().n_entries(), T(0));
-    std::fill(shift_bar_, shift_bar_ + n_, T(0));
     if (line_) {
         for (const LineSums& sums : line_->sums) sums.clear();
+    } else {
+        std::fill(entries_bar_, entries_bar_ + matrix_->pattern().n_entries(), T(0));
+        std::fill(shift_bar_, shift_bar_ + n_, T(0));
     }
     this->clear_shared(gradients);
 }
 
 template <class T>
 void ImplicitLayers<T>::finish(const Parameters<T>&, const Gradients<T>& gradients, Team& team) {
-    if (line_ && keeps_line_sums()) flush_line_sums(segments_.first());
-    if (matrix_->n_sets() == 1) matrix_->add(segments_.first(), entries_bar_, shift_bar_);
+    if (line_) {
+        Team* inner = line_->shares_lines ? &team : nullptr;
+        if (keeps_line_sums()) flush_line_sums(segments_.first(), inner);
+    } else if (matrix_->n_sets() == 1) {
+        matrix_->add(segments_.first(), entries_bar_, shift_bar_);
+    }
     Gradients<T> own = gradients;
     own.arrays.back() = wants_omega_ ? scheme_omega_bar_ : nullptr;
     matrix_->finish(scheme_parameters_, own, team);

@@ -26,6 +26,7 @@ void ImplicitLayers<T>::advance_tangent(Bundle& bundle, std::int64_t layer, cons
     Team& team = *bundle.team;
     const T* z = bundle.states.current;
     advance(bundle, layer, layer + 1, out, false);
+    take_entries(layer);
     matrix_->assemble_tangent(layer, entries_dot_, shift_dot_);
     find_growth(z, z_dot, team);
     const Layer all = layer_of(*parameters_, layer);
@@ -71,7 +72,7 @@ void ImplicitLayers<T>::advance_tangent(Bundle& bundle, std::int64_t layer, cons
             if (!exists(i)) right[i] = T(0);
         }
         std::copy(right, right + n_, out_dot + first);
-        Response(*this, view, later, worker, nullptr).solve(out_dot + first);
+        Response(*this, view, layer, later, worker, nullptr).solve(out_dot + first);
     });
     if (config_.is_normalised()) project(layer, out, out_dot, team);
 }

@@ -24,6 +24,17 @@ public:
                            [](const Arm& arm) { return std::abs(arm[0]) <= 1; });
     }
 
+    // Whether weights enter the shift anywhere.
+    bool has_shift() const {
+        bool is_found = false;
+        const auto nothing = [](auto...) {};
+        for_each_row(0, grid_->n_cells(), nothing, nothing,
+                     [&](std::int64_t, int, const GhostSource& target) {
+                         is_found = is_found || target.value != 0.0;
+                     });
+        return is_found;
+    }
+
     // weight(cell, arm) to the rows and the shift of cells [begin, end).
     template <class T, class Weight>
     void assemble(const Weight& weight, std::int64_t begin, std::int64_t end,
@@ -52,7 +63,7 @@ public:
     }
 
     // The transpose: f(cell, n, arm, bars) with what cotangents of the rows and of the shift say of
-    // the weights of n cells from `cell` on, in fixed order.
+    // the weights of n cells from `cell` on, in fixed order. shift_bar may be null without shift.
     template <class T, class F>
     void pull_back(const ThreePoint<T>& matrix_bar, const T* shift_bar, std::int64_t begin,
                    std::int64_t end, const F& f) const {
@@ -64,7 +75,7 @@ public:
             },
             [](std::int64_t) {},
             [&](std::int64_t cell, int arm, const GhostSource& target) {
-                T bar = shift_bar[cell] * static_cast<T>(target.value);
+                T bar = shift_bar ? shift_bar[cell] * static_cast<T>(target.value) : T(0);
                 if (target.reads_cell()) {
                     bar += sides[1 + side_of(target.cell - cell)][cell] *
                            static_cast<T>(target.factor);

@@ -104,9 +104,9 @@ struct FixedPoint {
         }
     }
 
-    // The largest sum of the sizes of what a row of Z is made of: rounding of F is some of its last
-    // digits.
-    double terms(const T* z, const T* source) const {
+    // The largest sum of the sizes of what a row of F is made of, what Z is made of times |f'|:
+    // rounding of F is some of its last digits.
+    double terms(const T* z, const T* source, const T* f, const T* slope) const {
         double largest = 0.0;
         for (std::int64_t row = 0; row < n(); ++row) {
             if (!grid->exists(row)) continue;
@@ -115,7 +115,9 @@ struct FixedPoint {
             for (std::int64_t i = pattern->begin(row); i < pattern->begin(row + 1); ++i) {
                 sum += std::abs(static_cast<double>(entries[i]) * z[pattern->column(row, i)]);
             }
-            largest = std::max(largest, sum);
+            largest = std::max(largest, std::abs(static_cast<double>(z[row])) +
+                                            std::abs(static_cast<double>(f[row])) +
+                                            std::abs(static_cast<double>(slope[row])) * sum);
         }
         return largest;
     }

@@ -10,8 +10,9 @@
 //     s' = e f'(Z') m,   s = omega (1 - theta) f'(Z) m,   z_bar = (1 - omega (1 - theta)) m + W^T s
 //
 // and the sums over (s', z') and (s, z) are those of explicit layers. W is there as entries; one of
-// three points on a line also as arrays, for which solves and sums go by packs (line.hpp), and only
-// samples whose Jacobian wants row exchanges, or whose steps are shortened, take the general way.
+// three points on a line as arrays, for which solves and sums go by packs (line.hpp), and only
+// samples whose Jacobian wants row exchanges, or whose steps are shortened, take the general way:
+// the first of them has the entries assembled.
 #pragma once
 
 #include <atomic>
@@ -126,6 +127,7 @@ private:
     const ShiftedPattern& jacobian();
     LinearSolver<T>& solver_of(std::unique_ptr<LinearSolver<T>>& place);
     void take_layer(std::int64_t layer, Team& team);
+    void take_entries(std::int64_t layer);
     void find_norm();
     template <class F>
     void for_each_sample(Team& team, const F& f);
@@ -140,19 +142,23 @@ private:
     void solve_transposed(const Layer& view, const T* later, const T* lambda, T* m, Work& work);
 
     // Of a line: take_layer, advance and reverse.
-    void take_line(const Layer& view, Team& team);
-    void set_line_right(const T* z, T growth, T* right, Work& work, Team* inner) const;
+    void take_line(const Layer& view, std::int64_t layer, Team& team);
+    void evaluate_line(const Layer& view, const T* z, std::int64_t begin, std::int64_t end,
+                       T* pre) const;
+    void set_line_right(const Layer& view, const T* z, T growth, T* right, Work& work,
+                        Team* inner) const;
     void solve_line(const Layer& view, std::int64_t layer, std::int64_t sample, const T* z, T* out,
                     int worker, Team& team, Team* inner);
     bool pull_line(const Layer& view, std::int64_t layer, std::int64_t sample, const T* later,
                    const T* lambda, T* m, int worker, Team* inner);
     void add_line_sums(const LineSums& sums, const T* rate, const T* s, const T* z, const T* m,
                        const T* f, double weight, Team* inner) const;
+    void add_line_drive(const T* rate, const T* s, T* x_bar, Team* inner) const;
     void reverse_line(const Layer& view, std::int64_t layer, std::int64_t sample,
                       std::int64_t chunk, Bundle& bundle, int worker, Team* inner);
     void reverse_lines(Bundle& bundle, std::int64_t layer);
     bool keeps_line_sums() const;
-    void flush_line_sums(std::int64_t layer);
+    void flush_line_sums(std::int64_t layer, Team* inner);
 
     void fail(std::int64_t layer, std::int64_t sample, const NewtonResult& result);
     void throw_failure();
@@ -164,7 +170,8 @@ private:
     std::optional<ImplicitLine<T>> line_;
     std::vector<Work> works_;
     std::unique_ptr<LinearSolver<T>> shared_;  // of f = identity
-    std::int64_t set_ = -1;                    // whose entries are assembled
+    std::int64_t set_ = -1;                    // whose coefficients are taken
+    std::int64_t entries_set_ = -1;            // whose entries are assembled
     double row_norm_ = 0.0;
     std::mutex failing_, making_;
     std::optional<LayerError> failure_;

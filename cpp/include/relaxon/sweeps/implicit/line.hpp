@@ -13,7 +13,7 @@ namespace relaxon {
 // m (f(Z) - z).
 struct LineSums {
     ThreePoint<double> matrix;
-    double* shift = nullptr;
+    double* shift = nullptr;   // null: not wanted
     double* change = nullptr;  // null: not wanted
 
     void clear() const { std::fill(matrix.lower, matrix.lower + length, 0.0); }
@@ -36,14 +36,18 @@ struct ImplicitLine {
         n_chunks = std::max<std::int64_t>(1, std::min(n_chunks, most));
     }
 
-    void carve(Arena& arena, bool is_linear, bool is_mixed, bool has_gradient, bool has_omega) {
+    struct Needs {
+        bool is_linear, is_mixed, has_drive, has_gradient;
+        bool wants_shift, wants_omega;  // of the gradient
+    };
+
+    void carve(Arena& arena, const Needs& needs) {
         const std::int64_t n = newton.cut().n();
         matrix.carve(arena, n);
         shift = arena.take<T>(n);
         rate = arena.take<T>(n);
-        if (is_mixed) explicit_rate = arena.take<T>(n);
-        if (is_linear) {
-            jacobian.carve(arena, n);
+        if (needs.is_mixed) explicit_rate = arena.take<T>(n);
+        if (needs.is_linear) {
             lu.carve(arena);
         } else {
             newton.carve(arena);
@@ -51,23 +55,23 @@ struct ImplicitLine {
         works.clear();
         for (int i = 0; i < n_works; ++i) {
             Work work{};
-            if (is_linear) {
+            if (needs.is_linear) {
                 work.lu = lu.carve_work(arena);
             } else {
-                work.newton = newton.carve_work(arena);
+                work.newton = newton.carve_work(arena, needs.has_drive);
             }
-            if (has_gradient) work.s = arena.take<T>(n);
+            if (needs.has_gradient) work.s = arena.take<T>(n);
             works.push_back(work);
         }
         sums.clear();
-        for (std::int64_t i = 0; has_gradient && i < n_chunks; ++i) {
+        for (std::int64_t i = 0; needs.has_gradient && i < n_chunks; ++i) {
             LineSums sum;
-            sum.length = (has_omega ? 5 : 4) * n;
+            sum.length = (3 + (needs.wants_shift ? 1 : 0) + (needs.wants_omega ? 1 : 0)) * n;
             double* all = arena.take<double>(sum.length);
             if (!arena.is_measuring()) {
                 sum.matrix = {n, all, all + n, all + 2 * n};
-                sum.shift = all + 3 * n;
-                if (has_omega) sum.change = all + 4 * n;
+                if (needs.wants_shift) sum.shift = all + 3 * n;
+                if (needs.wants_omega) sum.change = all + sum.length - n;
             }
             sums.push_back(sum);
         }
@@ -84,10 +88,11 @@ struct ImplicitLine {
     std::int64_t n_chunks;
     bool shares_lines;  // workers share the cells of a sample, not the samples
     int n_works;
-    ThreePoint<T> matrix, jacobian;
+    ThreePoint<T> matrix;
     T* shift = nullptr;          // that of W less the bias
     bool has_shift = false;      // anywhere
     T* rate = nullptr;           // omega theta, 0 where no cell is
+    bool has_one_rate = false;   // everywhere
     T* explicit_rate = nullptr;  // omega (1 - theta)
     std::vector<Work> works;
     std::vector<LineSums> sums;

@@ -26,7 +26,7 @@ struct LineSystem {
 };
 
 // Solved where max|F| <= tolerance max(1, max|z|), or <= rounding times the largest sum of the
-// sizes of a row's terms.
+// sizes of a row's terms; those of Z weigh |e f'|, which is what F sees of their last digits.
 struct LineTest {
     double tolerance, rounding;
     std::int64_t max_iterations;

@@ -48,6 +48,10 @@ public:
                                Team* team);
     virtual void add_line(std::int64_t layer, const ThreePoint<T>& matrix_bar, const T* shift_bar,
                           Team* team);
+    // From sums in double precision. Without has_shift their shift may be null.
+    virtual void add_line_sums(std::int64_t layer, const ThreePoint<double>& matrix_bar,
+                               const double* shift_bar, Team* team);
+    virtual bool has_shift() const { return true; }
     virtual void finish(const Parameters<T>& parameters, const Gradients<T>& gradients,
                         Team& team) = 0;
 };

@@ -33,22 +33,25 @@ public:
         return last_;
     }
 
-    // The floor is what rounding leaves of F: its cheap bound is asked first.
+    // For the iterate that was evaluated last. The floor is what rounding leaves of F: its cheap
+    // bound is asked first.
     bool is_solved(const T* z, double residual) const {
         constexpr double kTolerance = std::is_same<T, float>::value ? 1e-6 : 1e-13;
         constexpr double kRounding = 4.0 * std::numeric_limits<T>::epsilon();
-        double size = 0.0, right = 0.0, rate = 0.0, shift = 0.0;
+        double size = 0.0, right = 0.0, rate = 0.0, shift = 0.0, image = 0.0, slope = 0.0;
         for (std::int64_t i = 0; i < layers_.n_; ++i) {
             if (!layers_.exists(i)) continue;
             size = std::max(size, std::abs(static_cast<double>(z[i])));
             right = std::max(right, std::abs(static_cast<double>(work_.right[i])));
             rate = std::max(rate, static_cast<double>(layers_.implicit_rate(view_, i)));
+            image = std::max(image, std::abs(static_cast<double>(work_.f[i])));
+            slope = std::max(slope, std::abs(static_cast<double>(work_.slope[i])));
             shift = std::max(
                 shift, std::abs(static_cast<double>(layers_.shift_[i] - layers_.bias(view_, i))));
         }
         if (residual <= kTolerance * std::max(1.0, size)) return true;
-        const double bound =
-            right + (1.0 + rate) * size + rate * (layers_.row_norm_ * size + shift);
+        const double bound = right + (1.0 + rate) * size +
+                             rate * (image + slope * (layers_.row_norm_ * size + shift));
         if (residual > kRounding * bound) return false;
         return residual <= kRounding * terms(z);
     }
@@ -63,7 +66,7 @@ public:
     }
 
 private:
-    // The largest sum of the sizes of a row's terms.
+    // The largest sum of the sizes of a row's terms, those of Z times |f'|.
     double terms(const T* z) const {
         const Pattern& pattern = layers_.matrix_->pattern();
         double largest = 0.0;
@@ -75,9 +78,11 @@ private:
                     std::abs(static_cast<double>(layers_.entries_[i]) * z[pattern.column(row, i)]);
             }
             const double rate = layers_.implicit_rate(view_, row);
+            const double image = std::abs(static_cast<double>(work_.f[row]));
+            const double slope = std::abs(static_cast<double>(work_.slope[row]));
             largest = std::max(largest, std::abs(static_cast<double>(work_.right[row])) +
                                             (1.0 + rate) * std::abs(static_cast<double>(z[row])) +
-                                            rate * sum);
+                                            rate * (image + slope * sum));
         }
         return largest;
     }

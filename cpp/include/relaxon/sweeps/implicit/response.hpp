@@ -8,9 +8,15 @@ namespace relaxon {
 template <class T>
 class ImplicitLayers<T>::Response {
 public:
-    Response(ImplicitLayers& layers, const Layer& view, const T* later, int worker, Team* inner)
-        : layers_(layers), view_(view), later_(later), worker_(static_cast<std::size_t>(worker)),
-          inner_(inner) {}
+    Response(ImplicitLayers& layers, const Layer& view, std::int64_t layer, const T* later,
+             int worker, Team* inner)
+        : layers_(layers), view_(view), layer_(layer), later_(later),
+          worker_(static_cast<std::size_t>(worker)), inner_(inner) {
+        if (layers_.line_ && !layers_.is_linear()) {
+            auto& line = *layers_.line_;
+            line.newton.take_source(view_.drive, line.works[worker_].newton, inner_);
+        }
+    }
 
     void solve(T* x) {
         if (!layers_.line_) {
@@ -43,6 +49,7 @@ private:
         if (layers_.is_linear()) return *layers_.shared_;
         LinearSolver<T>& own = layers_.solver_of(work().solver);
         if (is_factorised_) return own;
+        layers_.take_entries(layer_);
         layers_.evaluate(view_, later_, work().pre);
         activate_with_derivative(layers_.config_.activation, work().pre, work().f, work().slope,
                                  static_cast<std::size_t>(layers_.n_));
@@ -54,6 +61,7 @@ private:
 
     ImplicitLayers& layers_;
     const Layer& view_;
+    std::int64_t layer_;
     const T* later_;
     std::size_t worker_;
     Team* inner_;
@@ -70,7 +78,7 @@ void ImplicitLayers<T>::for_each_response(Bundle& bundle, std::int64_t layer, co
     const auto visit = [&](std::int64_t sample, int worker, Team* inner) {
         team.poll(worker == 0);
         const Layer view = view_of(all, bundle.drive, sample);
-        Response response(*this, view, later + sample * n_, worker, inner);
+        Response response(*this, view, layer, later + sample * n_, worker, inner);
         try {
             f(sample, worker, response);
         } catch (const SingularError&) {
