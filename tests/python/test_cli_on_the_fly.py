@@ -42,7 +42,7 @@ def fit(pairs: Path, out: Path, *words: str) -> int:
     return main(["fit", str(pairs), "--depth", str(DEPTH), *words, "--out", str(out)])
 
 
-@pytest.mark.parametrize("method", ["newton", "descent", "second-order"])
+@pytest.mark.parametrize("method", ["newton", "second-order"])
 def test_a_report_tells_what_every_layer_has_gained(
     method: str, pairs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

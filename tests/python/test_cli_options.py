@@ -126,7 +126,7 @@ def test_settings_without_effect_are_not_listed(given: dict[str, Any], absent: s
     # Pairs have no time and no name, these no mask and no gaps.
     absent = absent | {"variable", "select", "missing", "lead", "check_leads"}
     absent = absent | {"anomaly", "weights", "mask_boundary"}
-    absent = absent | {"input_error", "target_error", "gamma", "max_depth"}
+    absent = absent | {"input_error", "target_error", "gamma", "max_depth", "on_the_fly"}
     assert experiment.config.keys() == {"data"} | known - absent
     for name in DEFAULTS.keys() - absent:
         assert experiment.config[name] == given.get(name, DEFAULTS[name])

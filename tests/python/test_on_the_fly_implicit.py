@@ -89,7 +89,7 @@ def test_the_gradient_is_that_of_the_adjoint(
     )
     x, y = moved(shape)
     loss = rx.Huber(0.5, random.uniform(0.0, 1.0, shape))
-    fit = rx.fit_on_the_fly(model, x, y, loss=loss)
+    fit = rx.fit_on_the_fly(model, x, y, inner_steps=1, loss=loss)
     value, gradient = model.value_and_grad(x, y, loss=loss)
     norm = np.sqrt(sum(np.sum(g**2) for name, g in gradient.items() if name != "x"))
     assert np.isclose(fit.history.gradient_norm[0], norm, rtol=1e-10)
@@ -224,6 +224,12 @@ def test_one_layer_of_large_steps_is_learnt() -> None:
     assert fit.layers.loss[0] < 1e-6 * fit.layers.loss_before[0]
     for name, value in true.items():
         np.testing.assert_allclose(fit.model.params[name], value, atol=2e-3)
+
+
+def test_velocities_that_no_layer_checks_are_told_of() -> None:
+    x = smooth((100, 64), 0)
+    with pytest.raises(rx.DivergenceError, match="method='newton' or 'descent'"):
+        rx.fit_on_the_fly(implicit((64,), 20), x, np.roll(x, 4, axis=1), "second-order")
 
 
 def test_a_layer_without_end_is_told_with_those_before() -> None:

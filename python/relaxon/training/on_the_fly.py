@@ -309,6 +309,8 @@ def _diverge(
             "more friction or inner steps, or a smaller tau (second-order), a smaller rate "
             "(descent) or a larger ridge (newton) help"
         )
+    if model.theta and layers.kinetic_energy.any():
+        cure = "method='newton' or 'descent', whose steps implicit layers may halve, help"
     if layer > 0:
         best = _first_layers(model, params, int(np.argmin(value[:layer])) + 1)
         if layers.kinetic_energy.any():
