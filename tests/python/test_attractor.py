@@ -357,3 +357,43 @@ def test_what_makes_no_sense_is_refused() -> None:
         rx.attractor(model, np.full(8, np.nan))
     with pytest.raises(ValueError, match="drive"):
         rx.attractors(rx.Relaxation(rx.ADR(grid), "attractor", drive=True), x)
+
+
+def test_what_newton_finds_beside_the_layers_is_told_to_the_last_digit() -> None:
+    model = rx.Relaxation(rx.ADR(rx.Grid((16,))), depth=10, drive=True)
+    params = {"R": np.array(-0.3), "U": np.array([0.2]), "D": np.array([1.3])}
+    x = np.random.default_rng(0).standard_normal((5, 16))
+    with pytest.warns(RuntimeWarning, match="layers lead away"):
+        found = rx.attractor(model.with_params(params), x, tol=1e-14)
+    assert found.success
+    assert not found.is_stable.any()
+
+
+@pytest.mark.parametrize(("dtype", "tol"), [("float32", None), ("float64", 1e-3)])
+def test_one_attractor_is_not_counted_twice_where_the_tolerance_is_wide(
+    dtype: str, tol: float | None
+) -> None:
+    params = {"R": np.array(0.05), "U": np.zeros(1), "D": np.array([0.1])}
+    model = rx.Relaxation(rx.ADR(rx.Grid((8,))), 3, activation="tanh", dtype=dtype)
+    model = model.with_params({name: value.astype(dtype) for name, value in params.items()})
+    starts = np.random.default_rng(0).standard_normal((300, 8)).astype(dtype)
+    assert len(rx.attractors(model, starts, tol=tol).z) == 2
+
+
+def test_what_makes_no_sense_is_refused_by_the_name_of_the_argument() -> None:
+    op, x = rx.ADR(rx.Grid((8,))), np.ones((2, 8))
+    model = rx.Relaxation(op, depth=3)
+    with pytest.raises(ValueError, match="argument 'tol'"):
+        rx.attractor(model, x, tol=0.0)
+    with pytest.raises(ValueError, match=r"argument 'max_iterations': .* from 1 to 2147483647"):
+        rx.attractor(model, x, max_iterations=10**30)
+    with pytest.raises(TypeError, match="argument 'starts'"):
+        rx.attractors(model, x.astype(np.float32))
+    with pytest.raises(ValueError, match="argument 'model': expected one of explicit layers"):
+        rx.attractors(rx.Relaxation(op, depth=3, theta=1.0), x)
+
+
+def test_the_search_of_a_model_is_shown() -> None:
+    shown = repr(small_model("adr", (8,), attractor={"tol": 1e-6}))
+    assert "attractor={'tol': 1e-06}" in shown
+    assert "attractor=" not in repr(small_model("adr", (8,), attractor={}))

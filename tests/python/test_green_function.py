@@ -204,3 +204,16 @@ def test_what_makes_no_sense_is_refused(changes: dict[str, Any], words: str) -> 
     op, params = waves((12,), -0.1, 0.2)
     with pytest.raises((TypeError, ValueError), match=words):
         rx.green_function(**{"op": op, "params": params, **changes})
+
+
+@pytest.mark.parametrize("omega", [np.nan, -1.0, "fast", [0.5, 0.5]])
+def test_a_rate_that_is_none_is_refused_whatever_the_scheme(omega: Any) -> None:
+    op, params = waves((8,), -0.3, 1.0)
+    with pytest.raises((TypeError, ValueError), match="argument 'omega'"):
+        rx.green_function(op, params, omega=omega)
+
+
+def test_what_does_not_fit_into_memory_says_how_to_ask_for_less() -> None:
+    op, params = waves((2200, 2200), -0.3, 1.0)
+    with pytest.raises(MemoryError, match="ask for fewer with cells="):
+        rx.green_function(op, params)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from .. import _core
 from ..base.cached import cached_property
 from ..base.validate import check_finite, check_instance, check_shape, check_states, refuse
-from ..model.dynamics import METHODS, AtAttractor
+from ..model.dynamics import METHODS, AtAttractor, check_options
 from ..model.relaxation import Relaxation
 from .certificate import Certificate, certify
 from .spectrum import spectral_radii
@@ -24,9 +24,10 @@ __all__ = ["Attractor", "AttractorStatus", "attractor"]
 
 Array = NDArray[Any]
 
-# Layers after a Newton search that must not lead away, and by how much rounding may.
-WATCHED_LAYERS = 8
-NOISE = 4.0
+# Layers after a Newton search, from beside its end, that must not lead away, and by how much they
+# may: from the end itself there would be nothing but rounding that grows.
+WATCHED_LAYERS = 16
+TRANSIENT = 4.0
 
 
 class AttractorStatus(enum.IntEnum):
@@ -300,7 +301,7 @@ def _settings(
     if isinstance(own, AtAttractor):
         options = {name: getattr(own, name) for name in options}
     given = {"method": method, "tol": tol, "max_iterations": max_iterations}
-    options |= {name: value for name, value in given.items() if value is not None}
+    options |= check_options("", {name: v for name, v in given.items() if v is not None})
     search = AtAttractor.of_options(model.drive, options)
     if search.method == "relaxation" and model.theta:
         fix = "a model with theta=0 has the same attractors"
@@ -373,9 +374,9 @@ def _warn_of_unstable(result: Attractor, threads: int) -> None:
         return
     z = np.empty_like(result.z)
     search = _layers(model, WATCHED_LAYERS)
-    histories = _find(model, search, result._source, result.z, z, None, threads)[5]
-    floor = NOISE * np.finfo(result.z.dtype).eps * np.maximum(1.0, np.abs(result.z).max())
-    grown = np.array([h[-1] > NOISE * max(h[0], floor) for h in histories])
+    beside = _beside(result)
+    histories = _find(model, search, result._source, beside, z, None, threads)[5]
+    grown = np.array([h[-1] > TRANSIENT * h[0] for h in histories])
     is_left = grown.reshape(converged.shape) & converged
     if is_left.any():
         sample = int(np.flatnonzero(is_left)[0])
@@ -386,6 +387,16 @@ def _warn_of_unstable(result: Attractor, threads: int) -> None:
             RuntimeWarning,
             stacklevel=3,
         )
+
+
+def _beside(result: Attractor) -> Array:
+    """The states that were found, moved by half of their digits, each cell up or down."""
+    shape = result.model.grid.shape
+    z = result.z.reshape(-1, *shape)
+    sizes = np.maximum(1.0, np.abs(z).reshape(len(z), -1).max(axis=1))
+    moves = math.sqrt(np.finfo(z.dtype).eps) * np.random.default_rng(0).choice([-1.0, 1.0], shape)
+    moved = z + np.multiply.outer(sizes, moves)
+    return np.asarray(moved.reshape(result.z.shape).astype(z.dtype, copy=False))
 
 
 def _others(count: int) -> str:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ..base.validate import check_instance, refuse
 from ..model.relaxation import Relaxation
-from .attractor import AttractorStatus, attractor
+from .attractor import AttractorStatus, _check_states, _settings, attractor
 
 __all__ = ["Attractors", "attractors"]
 
@@ -22,8 +22,9 @@ NEAR = 1e-3
 # Where Newton's end is unstable, or far away, they go on to this.
 NEARER = 1e-9
 STRAYING = 0.1
-# Relative distance of states that are the same attractor.
+# Relative distance of states that are the same attractor; in tolerances, where that is more.
 SAME = 1e-6
+SAME_TOLERANCES = 100.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,7 +86,8 @@ def attractors(
     Returns
     -------
     Attractors
-        Distinct ones, further apart than 1e-6 max(1, max |z|).
+        Distinct ones, further apart than 1e-6 max(1, max |z|), or 100 tol in the place of 1e-6
+        where that is more, as it is in float32.
 
     Raises
     ------
@@ -115,8 +117,14 @@ def attractors(
     check_instance("model", model, Relaxation)
     if model.drive:
         refuse("model", "one without drive, whose attractor the input chooses", "drive=True")
+    if model.theta:
+        fix = "a model with theta=0 has the same attractors"
+        refuse("model", "one of explicit layers", f"theta={model.theta:g}", fix=fix)
+    starts = _check_states("starts", starts, model)
     if np.ndim(starts) != model.grid.ndim + 1:
-        refuse("starts", f"states of shape (batch, *{model.grid.shape})", np.shape(starts))
+        rule = f"a batch of states, (batch, {', '.join(map(str, model.grid.shape))})"
+        refuse("starts", rule, np.shape(starts))
+    same = max(SAME, SAME_TOLERANCES * _settings(model, None, tol, None).tolerance(model.dtype))
     index = np.full(len(starts), -1, np.int64)
     states, pending = starts, np.arange(len(starts))
     found: list[Array] = []
@@ -136,7 +144,7 @@ def attractors(
         )
         for sample in np.flatnonzero(is_end):
             z = end.z[sample]
-            place = _place_of(z, found, float(sizes[sample]))
+            place = _place_of(z, found, same * float(sizes[sample]))
             if place == len(found):
                 found.append(z)
                 stable.append(bool(_is_stable(model, z)))
@@ -155,10 +163,10 @@ def _largest(states: Array) -> NDArray[np.float64]:
     return sizes
 
 
-def _place_of(z: Array, found: list[Array], size: float) -> int:
+def _place_of(z: Array, found: list[Array], distance: float) -> int:
     """Number of the attractor that z is; one behind the last where it is a new one."""
     for place, known in enumerate(found):
-        if np.abs(z - known).max() <= SAME * size:
+        if np.abs(z - known).max() <= distance:
             return place
     return len(found)
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..base.validate import check_finite, check_instance, refuse
+from ..base.validate import check_finite, check_instance, read_array, refuse
 from ..domain.grid import Grid
 from ..operators import Operator
 
@@ -106,6 +106,9 @@ def green_function(
     exists = np.ones(op.grid.shape, bool) if op.grid.mask is None else op.grid.mask
     exists = exists.ravel()
     columns = np.arange(exists.size) if cells is None else _read_cells(cells, op.grid)
+    found = _make_room(exists.size, columns.size)
+    if omega is not None:
+        omega = _read_rate(omega, op.grid)
     matrix, size = _less_identity(op, own, omega, exists)
     solve = _factorise(matrix)
     if solve is None or 1.0 / _inverse_norm(matrix, solve) <= FLOOR * size:
@@ -113,7 +116,6 @@ def green_function(
     # Of a masked cell the column stays zero.
     numbers = np.cumsum(exists) - 1
     kept = np.flatnonzero(exists[columns])
-    found = np.zeros((exists.size, columns.size))
     for start in range(0, kept.size, CHUNK):
         part = kept[start : start + CHUNK]
         units = np.zeros((matrix.shape[0], part.size))
@@ -135,6 +137,29 @@ def _read_cells(cells: Any, grid: Grid) -> NDArray[np.intp]:
     if outside.any():
         refuse("cells", f"indices within {grid.shape}", repr(cells[int(outside.argmax())]))
     return np.asarray(np.ravel_multi_index(tuple(indices.T), grid.shape))
+
+
+def _read_rate(omega: Any, grid: Grid) -> Field:
+    """Omega, of all cells or of each."""
+    rate = read_array("omega", omega)
+    if rate.dtype.kind not in "iuf":
+        refuse("omega", "a number or an array of numbers", repr(omega), TypeError)
+    if rate.shape not in ((), grid.shape):
+        refuse("omega", f"a number or {grid.shape}", rate.shape)
+    wrong = ~(np.isfinite(rate) & (rate >= 0.0))
+    if wrong.any():
+        refuse("omega", "0 <= omega < inf", repr(float(rate[wrong][0])))
+    return rate.astype(np.float64)
+
+
+def _make_room(n: int, n_columns: int) -> Field:
+    try:
+        return np.zeros((n, n_columns))
+    except MemoryError:
+        size = 8.0 * n * n_columns / 2**30
+        raise MemoryError(
+            f"the responses to {n_columns} sources take {size:.3g} GiB; ask for fewer with cells="
+        ) from None
 
 
 def _less_identity(

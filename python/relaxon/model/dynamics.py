@@ -19,6 +19,7 @@ __all__ = ["ATTRACTOR", "DYNAMICS", "METHODS", "AtAttractor", "Explicit", "Theta
 # What depth is where the output is the attractor.
 ATTRACTOR = "attractor"
 METHODS = ("auto", "newton", "anderson", "relaxation")
+MOST_ITERATIONS = 2**31 - 1
 
 NORMALIZATIONS = ("hard",)
 
@@ -174,13 +175,9 @@ class AtAttractor:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "drive", check_flag("drive", self.drive))
-        check_choice("attractor: method", self.method, METHODS)
-        if self.tol is not None:
-            tol = check_number("attractor: tol", self.tol, 0.0, is_open=True)
-            object.__setattr__(self, "tol", tol)
-        if self.max_iterations is not None:
-            limit = check_integer("attractor: max_iterations", self.max_iterations, 1)
-            object.__setattr__(self, "max_iterations", limit)
+        options = {name: getattr(self, name) for name in ("method", "tol", "max_iterations")}
+        for name, value in check_options("attractor: ", options).items():
+            object.__setattr__(self, name, value)
 
     @classmethod
     def of_options(cls, drive: bool, options: Mapping[str, Any] | None) -> AtAttractor:
@@ -214,9 +211,69 @@ class AtAttractor:
 
     def _make_core(self, omega: str, dtype: np.dtype[Any]) -> _core.Attractor:
         """The core's object."""
+        return _core.Attractor(
+            omega, self.drive, self.method, self.tolerance(dtype), self.max_iterations or 0
+        )
+
+    def tolerance(self, dtype: np.dtype[Any]) -> float:
+        """Where the search ends for numbers of this type.
+
+        Parameters
+        ----------
+        dtype : numpy.dtype
+            Of the states.
+
+        Returns
+        -------
+        float
+            `tol`, or what is usual.
+        """
         usual = 1e-10 if dtype == np.float64 else 1e-5
-        tolerance = usual if self.tol is None else self.tol
-        return _core.Attractor(omega, self.drive, self.method, tolerance, self.max_iterations or 0)
+        return usual if self.tol is None else self.tol
+
+    def chosen(self) -> dict[str, Any]:
+        """What is not left at its default, as the argument `attractor` takes it.
+
+        Returns
+        -------
+        dict of str to object
+            Some of method, tol and max_iterations.
+        """
+        own = dataclasses.fields(self)[1:]
+        return {f.name: v for f in own if (v := getattr(self, f.name)) != f.default}
+
+
+def check_options(prefix: str, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Method, tol and max_iterations of a search, each where it is given.
+
+    Parameters
+    ----------
+    prefix : str
+        What messages put before the names.
+    options : mapping
+        Some of the three by name.
+
+    Returns
+    -------
+    dict of str to object
+        The same, as plain Python values.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If one is of another type or out of range.
+    """
+    checked = dict(options)
+    if "method" in checked:
+        check_choice(f"{prefix}method", checked["method"], METHODS)
+    if checked.get("tol") is not None:
+        checked["tol"] = check_number(f"{prefix}tol", checked["tol"], 0.0, is_open=True)
+    if checked.get("max_iterations") is not None:
+        limit = check_integer(
+            f"{prefix}max_iterations", checked["max_iterations"], 1, MOST_ITERATIONS
+        )
+        checked["max_iterations"] = limit
+    return checked
 
 
 DYNAMICS = {dynamics.kind: dynamics for dynamics in (Explicit, Theta, AtAttractor)}

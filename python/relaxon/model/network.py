@@ -433,6 +433,8 @@ class Network:
             parts.append("drive=True")
         if self.normalization:
             parts.append(f"normalization={self.normalization!r}")
+        if isinstance(self._dynamics, AtAttractor) and self._dynamics.chosen():
+            parts.append(f"attractor={self._dynamics.chosen()!r}")
         if self._trainable_omega:
             parts.append("trainable_omega=True")
         parts += [f"{name}={end!r}" for name, end in self._ends().items() if end is not None]
