@@ -397,3 +397,34 @@ def test_the_search_of_a_model_is_shown() -> None:
     shown = repr(small_model("adr", (8,), attractor={"tol": 1e-6}))
     assert "attractor={'tol': 1e-06}" in shown
     assert "attractor=" not in repr(small_model("adr", (8,), attractor={}))
+
+
+@pytest.mark.parametrize("kind", ["line", "plane", "dense"])
+@pytest.mark.parametrize("method", ["newton", "anderson", "relaxation"])
+def test_huge_sources_do_not_raise_the_floor_of_saturated_rows(kind: str, method: str) -> None:
+    """Where f' is 0, rounding of Z leaves nothing in F."""
+    shape = (4, 4) if kind == "plane" else (16,)
+    grid = rx.Grid(shape)
+    op: Any = rx.Dense(grid) if kind == "dense" else rx.ADR(grid)
+    model = rx.Relaxation(op, "attractor", omega=0.2, drive=True)
+    x = np.random.default_rng(1).standard_normal((1, *shape))
+    x.flat[3] = 9.969e36
+    found = rx.attractor(model, x, method=method, max_iterations=10_000)
+    assert found.success.all()
+    z = found.z
+    np.testing.assert_allclose(z.flat[3], 1.0, rtol=1e-9)
+    matrix = op.to_dense(model.params)
+    residual = z.ravel() - np.tanh(matrix @ z.ravel() + x.ravel())
+    assert np.abs(residual).max() < 1e-9
+
+
+@pytest.mark.parametrize("kind", ["line", "plane"])
+def test_huge_sources_do_not_raise_the_floor_of_implicit_layers(kind: str) -> None:
+    shape = (4, 4) if kind == "plane" else (16,)
+    op = rx.ADR(rx.Grid(shape))
+    model = rx.Relaxation(op, 1, omega=0.5, theta=1.0, drive=True)
+    x = np.random.default_rng(1).standard_normal((1, *shape))
+    x.flat[3] = 9.969e36
+    z = model(x).ravel()
+    moved = np.tanh(op.to_dense(model.params) @ z + x.ravel())
+    assert np.abs(1.5 * z - 0.5 * moved).max() < 1e-12

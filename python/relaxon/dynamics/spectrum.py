@@ -25,8 +25,11 @@ Field = NDArray[np.float64]
 
 # Cells up to which all eigenvalues are found.
 MOST_DENSE = 200
-# Of Arnoldi's method; more do not help where it has not converged by then.
-MOST_RESTARTS = 200
+# Of Arnoldi's method, whose products take some 10 ns an entry: about ten seconds at most. More than
+# the most do not help where it has not converged by then.
+LEAST_RESTARTS, MOST_RESTARTS = 30, 200
+ENTRIES_OF_RESTARTS = 40_000_000
+TOLERANCE = 1e-8
 # Of W in all layers, up to which it takes seconds.
 MOST_ENTRIES = 2_000_000
 
@@ -57,8 +60,8 @@ def spectral_radii(model: Network, slope: float | Field) -> Field:
 
     Notes
     -----
-    Up to 200 existing cells all eigenvalues, else the largest by Arnoldi's method from a start that
-    is always the same.
+    Up to 200 existing cells all eigenvalues, else the largest by Arnoldi's method, to eight digits,
+    from a start that is always the same.
     """
     radii = []
     for rate, entries in zip(layer_rates(model), layer_entries(model), strict=True):
@@ -93,10 +96,11 @@ def _arnoldi_radius(matrix: Any, rate: Field, theta: float, slope: float | Field
 
     operator = LinearOperator((n, n), matvec=step, dtype=np.float64)
     start = np.random.default_rng(0).standard_normal(n)
+    n_entries = matrix.size if isinstance(matrix, np.ndarray) else matrix.nnz
+    restarts = min(max(ENTRIES_OF_RESTARTS // n_entries, LEAST_RESTARTS), MOST_RESTARTS)
+    options = {"which": "LM", "v0": start, "maxiter": restarts, "tol": TOLERANCE}
     try:
-        values = eigs(
-            operator, 1, which="LM", v0=start, maxiter=MOST_RESTARTS, return_eigenvectors=False
-        )
+        values = eigs(operator, 1, **options, return_eigenvectors=False)
     except ArpackError:
         return float("nan")
     return float(np.abs(values[0]))
