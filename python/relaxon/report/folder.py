@@ -64,7 +64,7 @@ def write_report(
         If a figure cannot be drawn: it is left out, and the page says so.
     """
     summary = summary_of(experiment, result)
-    draw_loss = loss_figure if summary["on_the_fly"] is None else layers_figure
+    draw_loss = layers_figure if isinstance(result.fit, OnTheFlyFit) else loss_figure
     draw_depth = depth_figure if result.search is None else search_figure
     drawings = {
         "loss": lambda: draw_loss(result),
