@@ -26,7 +26,14 @@ from ..physics.numbers import format_percent
 from ..physics.remarks import Remark
 from ..training.constraints import check_bounds
 
-__all__ = ["find_bounds", "keep_diagonal", "move_into", "parse_bounds", "remarks_at_bounds"]
+__all__ = [
+    "find_bounds",
+    "keep_diagonal",
+    "move_into",
+    "parse_bounds",
+    "remarks_at_bounds",
+    "remarks_on_mixed",
+]
 
 Array = NDArray[Any]
 Limits = dict[tuple[str, tuple[int, ...]], tuple[float, float]]
@@ -290,3 +297,22 @@ def remarks_at_bounds(
             )
             remarks.append(Remark("at bound", process.symbol, process.axes, text))
     return tuple(remarks)
+
+
+def count_trained(model: Relaxation, fixed: Mapping[str, NDArray[np.bool_]] | None) -> int:
+    """Numbers that a fit is free to change."""
+    n = model.n_parameters
+    for name, is_fixed in (fixed or {}).items():
+        readable = model._parameters[name].readable(model.grid)
+        n -= int(np.count_nonzero(is_fixed if readable is None else is_fixed & readable))
+    return n
+
+
+def remarks_on_mixed(explanation: Explanation) -> tuple[Remark, ...]:
+    """Remarks on the mixed diffusion that :func:`keep_diagonal` has kept."""
+    text = "kept at 0, not fitted (relaxon fit --diffusion full frees it)"
+    return tuple(
+        Remark("kept", "D", process.axes, text)
+        for process in explanation.processes
+        if process.symbol == "D" and len(set(process.axes)) == 2
+    )

@@ -27,7 +27,6 @@ from ..model.gaps import answer, fill_means
 from ..model.losses import SquaredDistance
 from ..model.relaxation import Relaxation
 from ..physics.explain import Explanation, explain
-from ..physics.remarks import Remark
 from ..physics.stability import Stability
 from ..physics.stability_report import read_all
 from ..training.fit import Fit, Status, fit
@@ -35,7 +34,15 @@ from ..training.optimizers import Adam, Optimizer, SteepestDescent
 from ..training.penalties import Smoothness
 from .attractors import has_quick_attractor, start_of_attractor
 from .baselines import fit_baselines
-from .bounds import find_bounds, keep_diagonal, move_into, parse_bounds, remarks_at_bounds
+from .bounds import (
+    count_trained,
+    find_bounds,
+    keep_diagonal,
+    move_into,
+    parse_bounds,
+    remarks_at_bounds,
+    remarks_on_mixed,
+)
 from .comparison import Comparison
 from .lengths import parse_spacing, parse_time_step
 from .on_the_fly import fit_layers
@@ -264,7 +271,7 @@ class Experiment:
             for baseline in fit_baselines(training, split.mask)
         ]
         fields = (predict(training.x), prediction)
-        rows.append(row("model", self._n_trained(model), fitted.seconds, *fields))
+        rows.append(row("model", count_trained(model, self.fixed), fitted.seconds, *fields))
         validation_error = None
         if split.validation is not None:
             validation = self._scores.counted(split.validation, reach)
@@ -320,12 +327,7 @@ class Experiment:
             return explanation
         remarks = remarks_at_bounds(model, explanation, self.bounds)
         if self.fixed is not None:
-            text = "kept at 0, not fitted (relaxon fit --diffusion full frees it)"
-            remarks += tuple(
-                Remark("kept", "D", p.axes, text)
-                for p in explanation.processes
-                if p.symbol == "D" and len(set(p.axes)) == 2
-            )
+            remarks += remarks_on_mixed(explanation)
         return replace(explanation, remarks=(*explanation.remarks, *remarks))
 
     def _depth_profile(self, model: Relaxation, held_out: Samples) -> DepthProfile:
@@ -356,14 +358,6 @@ class Experiment:
     def _loss(self) -> SquaredDistance:
         """The squared distance that is the training error."""
         return SquaredDistance(weights=self.split.loss_weights(self.split.training))
-
-    def _n_trained(self, model: Relaxation) -> int:
-        """Numbers that the fit was free to change."""
-        n = model.n_parameters
-        for name, is_fixed in (self.fixed or {}).items():
-            readable = model._parameters[name].readable(model.grid)
-            n -= int(np.count_nonzero(is_fixed if readable is None else is_fixed & readable))
-        return n
 
     def _dense_parameters(self, model: Relaxation) -> int:
         """Weights a free matrix in the operator's place would have."""
