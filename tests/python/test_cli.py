@@ -84,7 +84,7 @@ def test_divergence_is_one_line(tmp_path: Path) -> None:
         (["fit", "era5.nc", "--out", "OUT"], "DATA"),
         (["fit", "sst", "--out", "OUT", "--depth", "ten"], "--depth"),
         (["fit", "sst", "--out", "OUT", "--depth", "0"], "depth"),
-        (["fit", "sst", "--out", "OUT", "--omega", "2"], "omega"),
+        (["fit", "sst", "--out", "OUT", "--theta", "0", "--omega", "2"], "omega"),
         (["fit", "sst", "--out", "OUT", "--space", "lokal"], "local"),
         (["fit", "sst", "--out", "OUT", "--scheme", "upwinds"], "upwind"),
         (["fit", "sst", "--out", "OUT", "--operator", "adt"], "adr"),

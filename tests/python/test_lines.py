@@ -70,10 +70,11 @@ def samples_of(model: rx.Relaxation, batch: int) -> tuple[Array, Array]:
 
 
 def middle(grads: dict[str, Array]) -> dict[str, Array]:
-    """Gradients with those of three weights, which are local."""
+    """Gradients with those of three weights, which are local or not layered."""
     weights = grads["weights"]
-    r = weights.shape[-2] // 2
-    return {**grads, "weights": weights[..., r - 1 : r + 2, :]}
+    axis = max(weights.ndim - 2, 0)
+    r = weights.shape[axis] // 2
+    return {**grads, "weights": np.take(weights, range(r - 1, r + 2), axis)}
 
 
 def assert_same_as_general(grid: rx.Grid, batch: int, **options: Any) -> None:
