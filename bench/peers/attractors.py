@@ -94,7 +94,8 @@ def newton(matrix: tuple[Any, Any, Any], x: Any, tolerance: float) -> Any:
 
         whole = z - solved
         first = (jnp.ones_like(before), whole, *residual(whole))
-        return lax.while_loop(is_long, halve, first)[1:]
+        _, z, value, f = lax.while_loop(is_long, halve, first)
+        return z, value, f
 
     start = jnp.zeros_like(x)
     return lax.while_loop(goes_on, step, (start, *residual(start)))[0]
