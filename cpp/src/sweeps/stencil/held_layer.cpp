@@ -375,7 +375,6 @@ double HeldLayer<T>::advance(const Parameters<T>& parameters, const LayerTarget<
         return last_loss_;
     }
     coefficients_->prepare(parameters, team);
-    const Layout& layout = model_.geometry.layout();
     const std::int64_t group = (batch_ + n_groups_ - 1) / n_groups_;
     with_distance<T>(target.loss, [&](const auto& distance) {
         team.parallel_for(n_groups_ * n_tasks_, [&](std::int64_t index, int worker) {
