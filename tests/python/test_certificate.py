@@ -183,3 +183,12 @@ def test_certified_nets_obey() -> None:
     assert tally.worst_ratio > 0.99, "nothing has come near the bound"
     assert tally.worst_bound <= 1.0 + 1e-9
     assert tally.n_short == 0
+
+
+def test_one_attractor_is_told_where_layers_are_too_long() -> None:
+    op = rx.ADR(rx.Grid((8,)))
+    model = rx.Relaxation(op, 3, omega=1.0)
+    model = model.with_params({"R": np.array(-0.5), "U": np.zeros(1), "D": np.array([2.0])})
+    certificate = rx.stability(model).certificate
+    assert certificate is not None and certificate.mu < 1.0 < certificate.factor
+    assert str(certificate).startswith("there is one attractor, mu = 0.5; that layers lead to it")

@@ -140,6 +140,11 @@ class Certificate:
         numbers = f"mu = {self.mu:.6g}, factor = {self.factor:.6g}"
         if not self.is_certified:
             place = describe_place(self.layer, self.cell)
+            if self.mu < 1.0 and not self.is_layered:
+                return (
+                    f"there is one attractor, mu = {self.mu:.6g}; that layers lead to it is not "
+                    f"certified: factor = {self.factor:.6g} ({place}), which has to be below 1"
+                )
             return f"not certified: {numbers} ({place}); both have to be below 1"
         near = "each other" if self.is_layered else "the attractor"
         decade = f"{self.layers_per_decade} layers bring states ten times nearer to {near}"
