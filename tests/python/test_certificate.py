@@ -190,5 +190,6 @@ def test_one_attractor_is_told_where_layers_are_too_long() -> None:
     model = rx.Relaxation(op, 3, omega=1.0)
     model = model.with_params({"R": np.array(-0.5), "U": np.zeros(1), "D": np.array([2.0])})
     certificate = rx.stability(model).certificate
-    assert certificate is not None and certificate.mu < 1.0 < certificate.factor
+    assert certificate is not None
+    assert certificate.mu < 1.0 < certificate.factor
     assert str(certificate).startswith("there is one attractor, mu = 0.5; that layers lead to it")
