@@ -48,6 +48,9 @@ def stated_and_seen(kind: str, dtype: str) -> tuple[int, int]:
     model, x = problem(1_000_000, dtype)
     optimizer = OPTIMIZERS[kind]
     plan = rx.plan(model, threads=1)
+    # The modules that the first fit loads are no state.
+    small, little = problem(20, dtype)
+    rx.fit(small, little, np.zeros_like(little), optimizer=optimizer, steps=1, threads=1)
     seen: list[int] = []
     before = resident_bytes()
     rx.fit(
