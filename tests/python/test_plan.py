@@ -51,12 +51,14 @@ def stated_and_seen(kind: str, dtype: str) -> tuple[int, int]:
     # The modules that the first fit loads are no state.
     small, little = problem(20, dtype)
     rx.fit(small, little, np.zeros_like(little), optimizer=optimizer, steps=1, threads=1)
+    # Written to, so that its pages are there before.
+    y = np.full_like(x, 0.0)
     seen: list[int] = []
     before = resident_bytes()
     rx.fit(
         model,
         x,
-        np.zeros_like(x),
+        y,
         optimizer=optimizer,
         steps=1,
         threads=1,
