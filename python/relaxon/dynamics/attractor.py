@@ -76,9 +76,6 @@ class Attractor:
         The method that was taken.
     history : tuple of ndarray
         Residuals of all iterates, one array for each sample.
-    certificate : Certificate or None
-        What is known without any search; certified models have one attractor. None where slopes
-        have no bound.
     model : Relaxation
         The model.
 
@@ -100,7 +97,6 @@ class Attractor:
     at_floor: NDArray[np.bool_]
     method: str
     history: tuple[NDArray[np.float64], ...]
-    certificate: Certificate | None
     model: Relaxation
     _source: Array | None = field(repr=False)
 
@@ -122,6 +118,14 @@ class Attractor:
             worst = float(np.max(self.residual[self.at_floor]))
             parts.append(f"{at_floor} at the floor of rounding, residual {worst:.2g}")
         return "; ".join(parts)
+
+    @cached_property
+    def certificate(self) -> Certificate | None:
+        """What is known without any search; found when it is first asked for.
+
+        Certified models have one attractor. None where slopes have no bound.
+        """
+        return certify(self.model)
 
     @property
     def error_bound(self) -> NDArray[np.float64] | None:
@@ -261,7 +265,7 @@ def attractor(
     z = np.empty_like(start)
     n_threads = model._n_threads(threads, model._batch(states))
     found = _find(model, search, source, start, z, None, n_threads)
-    status, iterations, residual, at_floor, methods, histories = found
+    status, iterations, residual, at_floor, methods, histories, mu, omega_max = found
     result = Attractor(
         z=_without_gaps(z, model),
         residual=residual.reshape(model._lead(states)),
@@ -270,11 +274,13 @@ def attractor(
         at_floor=at_floor.reshape(model._lead(states)),
         method=METHODS[int(methods[0])],
         history=tuple(histories),
-        certificate=certify(model),
         model=model,
         _source=source,
     )
-    _warn_of_unstable(result, n_threads)
+    # At depth "attractor" there are no layers of a given omega that could miss it.
+    is_led = mu < 1.0 and (model.is_at_attractor or float(model.omega) <= omega_max)
+    if not is_led:
+        _warn_of_unstable(result, n_threads)
     return result
 
 
@@ -331,7 +337,10 @@ def _find(
     slopes: Array | None,
     threads: int,
 ) -> tuple[Any, ...]:
-    """Status, iterations, residual, whether at the floor, method and history of every sample."""
+    """Status, iterations, residual, whether at the floor, method and history of every sample.
+
+    Last mu and omega_max of the certificate, no numbers where there is none.
+    """
     if isinstance(search, AtAttractor):
         search = search._make_core("scalar", model.dtype)
     network = model.operator._core_network(
@@ -344,7 +353,7 @@ def _find(
     found: tuple[Any, ...] = network.find_attractors(
         own, sources, starts, z, slopes, slopes is None, threads
     )
-    return found[:6]
+    return found
 
 
 def _slopes(result: Attractor) -> Array:
@@ -362,12 +371,10 @@ def _layers(model: Relaxation, n: int) -> _core.Attractor:
 
 def _warn_of_unstable(result: Attractor, threads: int) -> None:
     """Layers lead to attractors; where they lead away, it is none."""
-    certificate, model = result.certificate, result.model
-    # At depth "attractor" there are no layers of a given omega that could miss it.
-    is_led = certificate is not None and (
-        certificate.mu < 1.0 if model.is_at_attractor else certificate.is_certified
-    )
-    if is_led or result.method != "newton" or model.theta:
+    model = result.model
+    if result.method != "newton" or model.theta:
+        return
+    if not model.is_at_attractor and result.certificate and result.certificate.is_certified:
         return
     converged = result.status == AttractorStatus.CONVERGED
     if not converged.any():
