@@ -63,3 +63,14 @@ def least_memory(model: rx.Relaxation, x: Any, y: Any, **options: Any) -> int:
     found = re.search(r"at least (\d+) bytes", str(caught.value))
     assert found
     return int(found[1])
+
+
+def fitted(case: Any, own: dict[str, Any], steps: dict[str, Any]) -> rx.OnTheFlyFit:
+    """The package's fit of a case with settings of its own."""
+    penalties: list[Any] = [rx.L2(own["l2"])] if own["l2"] else []
+    fields = [n for n, v in case.params.items() if case.network.is_field(n, v[0])]
+    if own["smoothness"] and fields:
+        penalties.append(rx.Smoothness(own["smoothness"], of=tuple(fields)))
+    loss = loss_of(own["loss"], own["scale"], case.weights)
+    options = {"loss": loss, "penalties": penalties, "target": own["target"], **steps}
+    return rx.fit_on_the_fly(case.model(), case.x, case.y, **options)

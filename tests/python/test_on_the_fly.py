@@ -12,7 +12,7 @@ import pytest
 
 import relaxon as rx
 from interruption import run_interrupted
-from on_the_fly_cases import N_CASES, cases, expect, least_memory, loss_of, settings
+from on_the_fly_cases import N_CASES, cases, expect, fitted, least_memory, settings
 from relaxon import _core
 from smooth_fields import smooth
 
@@ -26,15 +26,9 @@ def test_every_method_is_that_of_the_reference(number: int) -> None:
     steps = {"method": method, "inner_steps": METHODS[method]}
     with np.errstate(all="ignore"):
         expected = expect(case, **own, **steps)
-    penalties: list[Any] = [rx.L2(own["l2"])] if own["l2"] else []
-    fields = [n for n, v in case.params.items() if case.network.is_field(n, v[0])]
-    if own["smoothness"] and fields:
-        penalties.append(rx.Smoothness(own["smoothness"], of=tuple(fields)))
-    loss = loss_of(own["loss"], own["scale"], case.weights)
-    options = {"loss": loss, "penalties": penalties, "target": own["target"], **steps}
     if not max(expected.loss) < 5 * expected.loss_before[0]:
         return  # what runs away is no number to compare
-    fit = rx.fit_on_the_fly(case.model(), case.x, case.y, **options)
+    fit = fitted(case, own, steps)
     tolerance = 1e-8 if case.dtype == np.float64 else 2e-3
     exists = case.network.grid.exists
     for name, value in fit.model.params.items():

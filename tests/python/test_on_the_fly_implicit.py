@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import relaxon as rx
-from on_the_fly_cases import cases, expect, least_memory, loss_of, settings
+from on_the_fly_cases import cases, expect, fitted, least_memory, settings
 from operators.adr import ADR
 from reference_on_the_fly import LayerProblem, Training
 from smooth_fields import smooth
@@ -28,14 +28,8 @@ def compare(case: Any, own: dict[str, Any], steps: dict[str, Any]) -> None:
     """The fit with that of the reference, by losses and parameters."""
     with np.errstate(all="ignore"):
         expected = expect(case, **own, **steps)
-    penalties: list[Any] = [rx.L2(own["l2"])] if own["l2"] else []
-    fields = [n for n, v in case.params.items() if case.network.is_field(n, v[0])]
-    if own["smoothness"] and fields:
-        penalties.append(rx.Smoothness(own["smoothness"], of=tuple(fields)))
-    loss = loss_of(own["loss"], own["scale"], case.weights)
-    options = {"loss": loss, "penalties": penalties, "target": own["target"], **steps}
-    fit = rx.fit_on_the_fly(case.model(), case.x, case.y, **options)
-    tolerance = 1e-7 if case.dtype == np.float64 else 5e-3
+    fit = fitted(case, own, steps)
+    tolerance = 1e-8 if case.dtype == np.float64 else 2e-3
     np.testing.assert_allclose(
         fit.layers.loss + fit.layers.penalty, expected.loss, rtol=tolerance * 10
     )
