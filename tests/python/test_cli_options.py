@@ -220,6 +220,7 @@ def test_what_is_given_decides_which_layers_fit_the_shipped_data() -> None:
     assert layers("sst", rate=0.1) == (*own[:3], "barzilai-borwein")
     assert layers("sst", theta=0.0) == layers("sst", space="local") == usual
     assert layers("sst", time="layered") == layers("sst", activation="tanh") == usual
+    assert layers("sst", on_the_fly="newton") == usual
 
 
 @pytest.mark.parametrize(

@@ -114,7 +114,8 @@ class Options(Settings):
             or any(v is not None for v in (self.bias, self.gamma, self.normalization))
             or self.constraint is not None
         )
-        kinds = (self.operator, self.time, self.activation, self.value("scheme"), self.beta)
+        time, scheme = self.value("time"), self.value("scheme")
+        kinds = (self.operator, time, self.activation, scheme, self.beta)
         return kinds == ("adr", "constant", "identity", "central", 0.0) and not asks_for_more
 
     def complete(self, source: str) -> Options:
